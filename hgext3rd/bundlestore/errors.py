@@ -1,0 +1,66 @@
+"""What stores and indexes raise.
+
+The backends know nothing of Mercurial, so these are plain exceptions; the
+rooms that talk to a user turn them into ``error.Abort`` with the hint.
+"""
+
+from __future__ import annotations
+
+
+class BundleStoreError(Exception):
+    """Something about a store or an index went wrong.
+
+    ``hint`` names the way out in one sentence, without a period, or is None.
+    """
+
+    def __init__(self, message: str, hint: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.hint = hint
+
+    def __str__(self) -> str:
+        return self.message
+
+
+class InvalidKey(BundleStoreError, ValueError):
+    """A key that no bundle can have: not 64 lower-case hexadecimal digits."""
+
+
+class UnknownKey(BundleStoreError, LookupError):
+    """A well-formed key under which the store holds nothing."""
+
+
+class CorruptBundle(BundleStoreError):
+    """The stored bytes do not hash to the key they are stored under."""
+
+
+class UnknownPush(BundleStoreError, LookupError):
+    """A push id that the index does not hold (any more)."""
+
+
+class BookmarkMoved(BundleStoreError):
+    """A scratch bookmark is not where the mover expected it.
+
+    ``name`` is the bookmark, ``actual`` the node it is at (None: nowhere).
+    """
+
+    def __init__(self, name: str, actual: bytes | None) -> None:
+        super().__init__(
+            f'bookmark {name} was moved meanwhile',
+            'pull it and push again',
+        )
+        self.name = name
+        self.actual = actual
+
+
+class BackendUnavailable(BundleStoreError):
+    """The store or index cannot be used now: no space, no right to write, no
+    connection, locked for too long."""
+
+
+class UnsupportedFormat(BundleStoreError):
+    """The data was written by a newer release of this software."""
+
+
+class UnknownScheme(BundleStoreError, ValueError):
+    """No backend is known for the scheme of a store or index URL."""

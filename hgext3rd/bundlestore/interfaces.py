@@ -1,0 +1,225 @@
+"""The contracts of a bundle store and of a bundle index.
+
+A backend is named by a URL whose scheme selects a *factory*, a callable
+``factory(url: str, place: model.Place)`` that returns a provider of
+:class:`IBundleStore` or :class:`IBundleIndex`. Factories are found through
+the entry-point groups ``hg_bundlestore.stores`` and
+``hg_bundlestore.indexes``. A factory neither connects nor creates anything;
+the first call that needs to does.
+
+What holds for every method of both contracts:
+
+* Calls may take milliseconds and may block on a network; callers batch.
+* Other threads, other processes and other machines use the same backend at
+  the same time. What they published is visible at the latest to the next
+  call. A provider may be used by several threads at once, and survives a
+  ``fork``: it opens what it needs anew in the child.
+* Nothing but the exceptions of :mod:`errors` comes out, apart from what the
+  caller's own iterators raise: ``BackendUnavailable`` where the world is at
+  fault (space, rights, network, time), ``UnsupportedFormat`` where the data
+  is newer than the code. Either means that nothing was changed.
+* Reading never creates anything: before the first write an absent store or
+  index is an empty one.
+
+``hgext3rd.bundlestore.testing`` holds test suites that certify a provider.
+"""
+
+from __future__ import annotations
+
+from zope.interface import Attribute, Interface
+
+# zope.interface describes methods without ``self``
+
+
+class IBundleReader(Interface):
+    """The bytes of one stored bundle, to be read once from front to end.
+
+    It is a context manager; leaving it closes it.
+    """
+
+    size = Attribute('int: number of bytes in the whole bundle')
+
+    def read(size: int = -1) -> bytes:
+        """Return up to ``size`` bytes (all that are left if negative), and
+        ``b''`` only at the end.
+
+        The bytes are hashed on the way. The last of them are handed out only
+        after the whole matched the key; ``CorruptBundle`` is raised in their
+        place otherwise. A consumer that sees the end has seen true data.
+        """
+
+    def close() -> None:
+        """Let go of the resources; may be called again."""
+
+
+class IStagedBundle(Interface):
+    """A bundle that is written and durable but not visible yet.
+
+    It is a context manager: leaving it without :meth:`publish` discards it.
+    """
+
+    key = Attribute('str: the key it will have')
+    size = Attribute('int: number of bytes')
+
+    def open() -> IBundleReader:
+        """Return a reader of the staged bytes."""
+
+    def publish() -> None:
+        """Make the bundle visible under :attr:`key`.
+
+        When it returns, the bundle survives the loss of power. A bundle that
+        is there under the key already is replaced by these (same) bytes: a
+        lost or rotten one is healed that way. Readers see the old one, the
+        new one or, before the first publish, none; never a part.
+        """
+
+    def discard() -> None:
+        """Drop the staged bytes. Does nothing after :meth:`publish` or when
+        called again."""
+
+
+class IBundleStore(Interface):
+    """Bytes by key. The key is the SHA-256 of the bytes in 64 lower-case
+    hexadecimal digits, so a store holds equal bundles once and cannot hold
+    two bundles under one key.
+
+    Every method that takes a key raises ``InvalidKey`` for one of another
+    form, before anything is looked up: a key never names a file outside.
+    """
+
+    def stage(chunks) -> IStagedBundle:
+        """Write the concatenation of ``chunks`` (an iterable of bytes, of any
+        length each, consumed once as it comes, never held whole) and return
+        it staged: hashed and durable, but invisible.
+
+        Whatever ``chunks`` raises comes out as it is, with nothing left
+        behind. A process that is killed leaves at most a stray that no
+        method of the store ever shows.
+        """
+
+    def put(chunks) -> str:
+        """:meth:`stage`, publish, and return the key."""
+
+    def open(key: str) -> IBundleReader:
+        """Return a reader; raises ``UnknownKey`` if there is no such
+        bundle."""
+
+    def size(key: str) -> int:
+        """Return the number of bytes; raises ``UnknownKey``."""
+
+    def delete(key: str) -> None:
+        """Remove the bundle; raises ``UnknownKey``. A reader that is open
+        may go on or fail, but never gets other bytes."""
+
+    def keys():
+        """Iterate over the keys of all published bundles, in no particular
+        order. What comes or goes meanwhile may or may not be among them."""
+
+    def close() -> None:
+        """Let go of resources; the store opens them anew when used again."""
+
+
+class ILocalPath(Interface):
+    """Ability of a store, or of a staged bundle: the bytes are in a plain
+    file of this machine."""
+
+    def localpath(key: str) -> bytes:
+        """Return the absolute path of the file with exactly the bundle's
+        bytes; raises ``UnknownKey``. The caller only reads it. The bytes are
+        *not* checked against the key here; read them through
+        ``IBundleStore.open`` once where they must be true."""
+
+
+class IDownloadURL(Interface):
+    """Ability of a store: clients can fetch a bundle without this server."""
+
+    def downloadurl(key: str) -> str:
+        """Return a URL that answers GET with the bundle's bytes for at least
+        the next ten minutes; raises ``UnknownKey``."""
+
+
+class IBundleIndex(Interface):
+    """Finds bundles by changeset and bookmark, and pushes by id.
+
+    Push ids are 1, 2, 3 … They *become visible in order*: a caller that has
+    seen push N will never see a push with a smaller id appear later, even
+    where pushes commit at the same moment in several processes. An id is
+    never given again; gaps are allowed.
+
+    The index knows nothing of the repository it belongs to: whether a
+    changeset has landed meanwhile is the caller's question.
+    """
+
+    def record(push) -> object:
+        """Record a ``model.NewPush`` and return it as a ``model.Push``.
+
+        All of it becomes visible in one step (id, changesets, bookmark
+        moves) and survives the loss of power when the method returns. The
+        caller made the bundle durable before. The same bundle may be
+        recorded any number of times, once a push. Recording finds changesets
+        again that an earlier push of another bundle brought; both bundles
+        hold them then.
+
+        Raises ``BookmarkMoved`` if a bookmark is not where its move expects
+        it; nothing is recorded then.
+        """
+
+    def movebookmarks(moves) -> None:
+        """Apply some ``model.BookmarkMove`` without a push, all or none;
+        raises ``BookmarkMoved``."""
+
+    def locate(nodes) -> dict:
+        """Return ``{node: model.Location}`` for those of ``nodes`` (an
+        iterable of bytes) that some bundle holds; the others are absent.
+
+        Where several bundles hold a changeset, one that has it as a head is
+        preferred, and among equals the one recorded first, so that later
+        pushes on top of a changeset do not move it.
+        """
+
+    def nodes(prefix: str, limit: int = 10) -> list:
+        """Return up to ``limit`` changesets (20-byte nodes, ascending) whose
+        hexadecimal form starts with ``prefix``, 1 to 40 lower-case
+        hexadecimal digits; ``ValueError`` for anything else."""
+
+    def bookmark(name: str):
+        """Return the node of the scratch bookmark, or None."""
+
+    def bookmarks(pattern: str = '*', limit=None) -> list:
+        """Return ``model.Bookmark`` records, sorted by name, whose whole name
+        matches ``pattern``: ``*`` stands for any run of characters, ``?`` for
+        one, anything else for itself, case counts. With ``limit`` only the
+        first so many."""
+
+    def push(id: int):
+        """Return the ``model.Push`` of that id; raises ``UnknownPush``."""
+
+    def lastid() -> int:
+        """Return the highest id that was ever given and is visible, 0 before
+        the first push."""
+
+    def pushes(
+        first: int = 1,
+        last=None,
+        user=None,
+        node=None,
+        limit=None,
+        newestfirst: bool = False,
+    ) -> list:
+        """Return the pushes with ``first <= id <= last`` (None: no end), in
+        ascending order of id, or descending with ``newestfirst``; only those
+        of ``user`` (str, exact), only those whose bundle holds the changeset
+        ``node``, only the first ``limit`` of them, where given. The cost
+        depends on what is returned, not on what is skipped."""
+
+    def remove(id: int) -> list:
+        """Remove a push; raises ``UnknownPush``.
+
+        Scratch bookmarks that this push moved to where they are go with it.
+        Returns the keys of bundles that no push refers to any more, none or
+        one; their changesets are not found by way of them any more, and the
+        caller may delete them from the store.
+        """
+
+    def close() -> None:
+        """Let go of resources; the index opens them anew when used again."""

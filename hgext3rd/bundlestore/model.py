@@ -1,0 +1,113 @@
+"""The records that stores, indexes and the rooms above them exchange.
+
+There is no Mercurial in here. A *node* is 20 bytes, a *key* the 64 lower-case
+hexadecimal digits of the SHA-256 of a stored bundle, a *time* seconds since
+the epoch in UTC. Text is ``str``: what a user controls was checked or
+repaired before it got here.
+
+Named tuples rather than data classes, as each ssh push is a new process and
+the ``dataclasses`` module costs that process about ten milliseconds.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple, Optional
+
+from . import errors
+
+_HEXDIGITS = frozenset('0123456789abcdef')
+
+
+def checkkey(key: object) -> str:
+    """Return ``key`` if a bundle can have it; raise ``InvalidKey`` if not.
+
+    Anything may be passed. What comes back is safe as a file name.
+    """
+    if isinstance(key, str) and len(key) == 64 and _HEXDIGITS.issuperset(key):
+        return key
+    raise errors.InvalidKey(
+        f'not the key of a bundle: {ascii(key)[:80]}',
+        'a key is 64 lower-case hexadecimal digits',
+    )
+
+
+class Head(NamedTuple):
+    """A head of a push: what a list of pushes shows of it."""
+
+    node: bytes
+    #: first line of the description, at most 200 characters
+    title: str
+
+
+class BookmarkMove(NamedTuple):
+    """A wish to move one scratch bookmark."""
+
+    name: str
+    #: where it goes; None deletes it
+    new: Optional[bytes]
+    #: where it must be now (None: it must not exist)
+    old: Optional[bytes] = None
+    #: move it wherever it is now; ``old`` does not matter then
+    force: bool = False
+
+
+class Bookmark(NamedTuple):
+    """A scratch bookmark as it is."""
+
+    name: str
+    node: bytes
+    #: id of the push that moved it here, None where no push did (pushkey)
+    push: Optional[int] = None
+
+
+class NewPush(NamedTuple):
+    """A push that was received and whose bundle is durable, to be recorded."""
+
+    time: float
+    #: who pushed; empty if the transport does not know
+    user: str
+    #: key of the bundle, and its size in bytes
+    key: str
+    size: int
+    #: every changeset in the bundle, parents first
+    nodes: tuple[bytes, ...]
+    #: the changesets of the bundle without a child in it
+    heads: tuple[Head, ...]
+    moves: tuple[BookmarkMove, ...] = ()
+
+
+class Push(NamedTuple):
+    """A recorded push."""
+
+    #: 1, 2, 3 …; never used again, not even after a removal
+    id: int
+    time: float
+    user: str
+    key: str
+    size: int
+    nodes: tuple[bytes, ...]
+    heads: tuple[Head, ...]
+    #: what the push did to scratch bookmarks: (name, node or None if deleted)
+    bookmarks: tuple[tuple[str, Optional[bytes]], ...]
+
+
+class Location(NamedTuple):
+    """Where the index finds a changeset."""
+
+    node: bytes
+    #: the bundle that holds it, and that bundle's size in bytes
+    key: str
+    size: int
+    #: whether the changeset is a head of that bundle
+    ishead: bool
+
+
+class Place(NamedTuple):
+    """What a backend factory gets to know of the repository it works for."""
+
+    #: the folder that belongs to the bundle store, absolute, in the file
+    #: system's encoding; it may not exist yet
+    directory: bytes
+    #: the mode that new files take their permission bits from, as
+    #: Mercurial's ``store.createmode``; None means: follow the umask
+    createmode: Optional[int] = None
