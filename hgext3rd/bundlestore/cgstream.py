@@ -1,0 +1,326 @@
+"""Changegroups as streams: parse, transcode while copying.
+
+The format is described in Mercurial's ``hg help internals.changegroups``. A
+changegroup is a sequence of *groups* (changelog, manifest, in version 03 any
+number of tree manifests, any number of files). A group is a sequence of
+*chunks*, each one revision: a fixed header and a delta; it ends with an empty
+chunk. What differs between the versions:
+
+====  ======================================================================
+01    the delta base is implied: the previous revision of the group, for the
+      first one its first parent
+02    the delta base is part of the header
+03    two bytes of flags follow, and a section of tree manifests comes between
+      the manifest group and the files
+====  ======================================================================
+
+Versions above 03 are not stored: their header differs between releases of
+Mercurial that call it by the same number.
+
+Nothing in here holds more than one block of a delta, but for changesets,
+which are small and which the visitor gets whole.
+"""
+
+from __future__ import annotations
+
+import struct
+from typing import Callable, Iterator, NamedTuple
+
+from .errors import BundleStoreError
+
+#: versions this module reads; it writes 02 and 03
+VERSIONS = (b'01', b'02', b'03')
+
+#: bytes of a delta that are in memory at once
+BLOCK = 128 * 1024
+
+#: A changelog entry names each file it touches: 32 MiB are half a million
+#: long paths. More is refused, as an entry is held in memory.
+MAX_CHANGESET = 32 * 1024 * 1024
+MAX_PATH = 64 * 1024
+
+#: revision flags, from ``revlogutils/constants.py``
+FLAG_CENSORED = 1 << 15
+
+_LENGTH = struct.Struct('>l')
+_V1 = struct.Struct('>20s20s20s20s')
+_V2 = struct.Struct('>20s20s20s20s20s')
+_V3 = struct.Struct('>20s20s20s20s20sH')
+_END = _LENGTH.pack(0)
+
+Read = Callable[[int], bytes]
+
+
+class MalformedChangegroup(BundleStoreError):
+    """The stream is not a changegroup of the version it claims to be."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(
+            f'malformed changegroup: {message}',
+            'the push was damaged on its way; push again',
+        )
+
+
+class Entry(NamedTuple):
+    """The header of one revision in a changegroup."""
+
+    node: bytes
+    p1: bytes
+    p2: bytes
+    base: bytes
+    #: the changeset that introduced the revision
+    link: bytes
+    flags: int
+
+
+class Visitor:
+    """What may look at a changegroup while :func:`transcode` copies it.
+
+    Any exception that a method raises ends the copy and comes out of it.
+    """
+
+    def changeset(self, entry: Entry, delta: bytes) -> None:
+        """A changeset, with its whole delta."""
+
+    def endchangesets(self) -> None:
+        """The changelog group is over."""
+
+    def revision(self, entry: Entry) -> None:
+        """A manifest, tree manifest or file revision."""
+
+
+class Layout(NamedTuple):
+    """Where the groups of a seekable changegroup lie: offsets of the first
+    chunk of each group."""
+
+    version: bytes
+    changelog: int
+    manifest: int
+    #: (name, offset), in the order of the stream
+    trees: tuple[tuple[bytes, int], ...]
+    files: tuple[tuple[bytes, int], ...]
+
+
+def readexactly(read: Read, count: int) -> bytes:
+    """Return ``count`` bytes; a shorter stream is malformed."""
+    data = read(count)
+    while len(data) < count:
+        more = read(count - len(data))
+        if not more:
+            raise MalformedChangegroup('it ends too early')
+        data += more
+    return data
+
+
+def _chunklength(read: Read) -> int:
+    """Return the number of payload bytes of the next chunk, 0 at an end."""
+    length: int = _LENGTH.unpack(readexactly(read, 4))[0]
+    if length == 0:
+        return 0
+    if length <= 4:
+        raise MalformedChangegroup(f'chunk length {length}')
+    return length - 4
+
+
+def _named(read: Read) -> bytes:
+    """Return the name that opens a tree or file group, b'' at the end."""
+    length = _chunklength(read)
+    if length > MAX_PATH:
+        raise MalformedChangegroup(f'a path of {length} bytes')
+    return readexactly(read, length) if length else b''
+
+
+def _header(read: Read, version: bytes, prev: bytes | None) -> Entry:
+    if version == b'02':
+        return Entry(*_V2.unpack(readexactly(read, _V2.size)), 0)
+    if version == b'03':
+        return Entry(*_V3.unpack(readexactly(read, _V3.size)))
+    node, p1, p2, link = _V1.unpack(readexactly(read, _V1.size))
+    return Entry(node, p1, p2, p1 if prev is None else prev, link, 0)
+
+
+_HEADERSIZE = {b'01': _V1.size, b'02': _V2.size, b'03': _V3.size}
+
+
+def _entries(read: Read, version: bytes) -> Iterator[tuple[Entry, int]]:
+    """Yield (header, length of the delta) up to the end of the group.
+
+    The consumer reads the delta before it asks for the next one.
+    """
+    headersize = _HEADERSIZE[version]
+    prev = None
+    while True:
+        length = _chunklength(read)
+        if not length:
+            return
+        if length < headersize:
+            raise MalformedChangegroup(f'chunk length {length + 4}')
+        entry = _header(read, version, prev)
+        prev = entry.node
+        yield entry, length - headersize
+
+
+def _packed(entry: Entry, deltalength: int, version: bytes) -> bytes:
+    if version == b'03':
+        length = _LENGTH.pack(deltalength + _V3.size + 4)
+        return length + _V3.pack(*entry)
+    if entry.flags & ~FLAG_CENSORED:
+        # A censored revision is recognised by its text too, so version 02
+        # may carry it; other flags change how the text is read.
+        raise UnsupportedFlags(entry.flags)
+    return _LENGTH.pack(deltalength + _V2.size + 4) + _V2.pack(*entry[:5])
+
+
+class UnsupportedFlags(BundleStoreError):
+    """A revision with flags that version 02 cannot carry."""
+
+    def __init__(self, flags: int) -> None:
+        super().__init__(
+            f'a revision has flags 0x{flags:04x} that this server does not '
+            'know',
+            'the server may need the extension that the client uses, such as '
+            'lfs',
+        )
+
+
+def _copydelta(read: Read, length: int) -> Iterator[bytes]:
+    while length:
+        block = readexactly(read, min(length, BLOCK))
+        length -= len(block)
+        yield block
+
+
+def _copygroup(
+    read: Read, source: bytes, target: bytes, visitor: Visitor | None
+) -> Iterator[bytes]:
+    """Copy the revisions of one group, without the end of it."""
+    for entry, length in _entries(read, source):
+        if visitor is not None:
+            visitor.revision(entry)
+        yield _packed(entry, length, target)
+        yield from _copydelta(read, length)
+
+
+def _copychangesets(
+    read: Read, source: bytes, target: bytes, visitor: Visitor
+) -> Iterator[bytes]:
+    for entry, length in _entries(read, source):
+        if length > MAX_CHANGESET:
+            raise MalformedChangegroup(f'a changeset of {length} bytes')
+        delta = readexactly(read, length)
+        visitor.changeset(entry, delta)
+        yield _packed(entry, length, target)
+        yield delta
+    visitor.endchangesets()
+
+
+def _copynamed(
+    read: Read, source: bytes, target: bytes, visitor: Visitor
+) -> Iterator[bytes]:
+    """Copy a section of named groups, with the end of it."""
+    name = _named(read)
+    while name:
+        yield _LENGTH.pack(len(name) + 4) + name
+        yield from _copygroup(read, source, target, visitor)
+        yield _END
+        name = _named(read)
+    yield _END
+
+
+def transcode(
+    read: Read, source: bytes, target: bytes, visitor: Visitor
+) -> Iterator[bytes]:
+    """Yield the changegroup that ``read`` gives, in version ``target``.
+
+    ``read(n)`` returns up to n bytes, b'' at the end. ``source`` is one of
+    :data:`VERSIONS`, ``target`` 02 or 03. Raises ``MalformedChangegroup``,
+    ``UnsupportedFlags``, and whatever the visitor raises. The stream must end
+    where the changegroup does.
+    """
+    yield from _copychangesets(read, source, target, visitor)
+    yield _END
+    yield from _copygroup(read, source, target, visitor)
+    yield _END
+    yield from _copytrees(read, source, target, visitor)
+    yield from _copynamed(read, source, target, visitor)
+    if read(1):
+        raise MalformedChangegroup('data after its end')
+
+
+def _copytrees(
+    read: Read, source: bytes, target: bytes, visitor: Visitor
+) -> Iterator[bytes]:
+    if source == b'03' and target == b'03':
+        yield from _copynamed(read, source, target, visitor)
+    elif source == b'03':
+        if _named(read):
+            raise MalformedChangegroup('unannounced tree manifests')
+    elif target == b'03':
+        yield _END
+
+
+def layout(fh, version: bytes) -> Layout:
+    """Scan a seekable changegroup (``read``, ``seek``, ``tell``; positioned at
+    its start) and return where its groups are."""
+
+    def skipgroup() -> int:
+        start: int = fh.tell()
+        for _entry, length in _entries(fh.read, version):
+            fh.seek(length, 1)
+        return start
+
+    def skipnamed() -> tuple[tuple[bytes, int], ...]:
+        found = []
+        name = _named(fh.read)
+        while name:
+            found.append((name, skipgroup()))
+            name = _named(fh.read)
+        return tuple(found)
+
+    changelog = skipgroup()
+    manifest = skipgroup()
+    trees = skipnamed() if version == b'03' else ()
+    return Layout(version, changelog, manifest, trees, skipnamed())
+
+
+def concatenate(sources: list[tuple[object, Layout]]) -> Iterator[bytes]:
+    """Yield one changegroup with the revisions of all ``sources``.
+
+    Each source is a seekable stream and its :func:`layout`. Groups of the
+    same name are joined. Revisions that several sources hold come several
+    times, which every reader of version 02 and 03 takes: a delta names its
+    base, so none depends on its neighbours. The result has the version that
+    :func:`jointversion` gives.
+    """
+    target = jointversion([layout for _fh, layout in sources])
+
+    def copy(fh, version: bytes, offset: int) -> Iterator[bytes]:
+        fh.seek(offset)
+        yield from _copygroup(fh.read, version, target, None)
+
+    def copynamed(attr: str) -> Iterator[bytes]:
+        where: dict[bytes, list[tuple[object, bytes, int]]] = {}
+        for fh, lay in sources:
+            for name, offset in getattr(lay, attr):
+                where.setdefault(name, []).append((fh, lay.version, offset))
+        for name in sorted(where):
+            yield _LENGTH.pack(len(name) + 4) + name
+            for group in where[name]:
+                yield from copy(*group)
+            yield _END
+        yield _END
+
+    for fh, lay in sources:
+        yield from copy(fh, lay.version, lay.changelog)
+    yield _END
+    for fh, lay in sources:
+        yield from copy(fh, lay.version, lay.manifest)
+    yield _END
+    if target == b'03':
+        yield from copynamed('trees')
+    yield from copynamed('files')
+
+
+def jointversion(layouts: list[Layout]) -> bytes:
+    """Return the version that can hold the changegroups of all ``layouts``."""
+    return max(lay.version for lay in layouts)
