@@ -1,0 +1,239 @@
+"""Is a pushed changegroup what it says? Checks made while it streams by.
+
+Every changeset is rebuilt and hashed, so its name is true. Every parent must
+be in the push or visible in the repository. Every manifest and file revision
+must belong to a changeset that is. The limits on the number of changesets
+count here too; the one on bytes is :func:`limited`.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from typing import Iterable, Iterator, Protocol
+
+from mercurial import mdiff
+from mercurial.utils import storageutil
+
+from .cgstream import MAX_CHANGESET, Entry, MalformedChangegroup, Visitor
+from .errors import BundleStoreError
+from .model import Head
+
+NULLID = b'\0' * 20
+TITLE_LENGTH = 200
+
+#: the head of a changelog entry, see ``changelog.add`` in Mercurial: manifest,
+#: user, date with time zone and extras
+_CHANGESET = re.compile(
+    rb'[0-9a-f]{40}\n[^\n]+\n-?[0-9]+(\.[0-9]+)? -?[0-9]+( [^\n]*)?\n'
+)
+
+
+class Refused(BundleStoreError):
+    """The push is well-formed, but the server does not take it."""
+
+
+class Base(Protocol):
+    """What the checks ask of the repository that a push builds on."""
+
+    def hasnode(self, node: bytes) -> bool:
+        """Whether the changeset is visible to those who may push."""
+
+    def text(self, node: bytes) -> bytes:
+        """The changelog entry of a visible changeset."""
+
+
+def limited(
+    chunks: Iterable[bytes], limit: int, formatsize
+) -> Iterator[bytes]:
+    """Pass ``chunks`` on until they have more than ``limit`` bytes (0: none).
+
+    ``formatsize`` turns a number of bytes into text for the message.
+    """
+    size = 0
+    for chunk in chunks:
+        size += len(chunk)
+        if limit and size > limit:
+            raise Refused(
+                'push is larger than the bundle store accepts '
+                f'({formatsize(limit)})',
+                'push fewer changesets, or ask for a higher '
+                'bundlestore.max-bundle-size',
+            )
+        yield chunk
+
+
+class _Texts:
+    """The changelog entries of a push, as a later one may be a delta against
+    any of them. Beyond a few megabytes they are kept in a temporary file."""
+
+    _INMEMORY = 8 * 1024 * 1024
+
+    def __init__(self, limit: int) -> None:
+        self._file = tempfile.SpooledTemporaryFile(self._INMEMORY)
+        self._where: dict[bytes, tuple[int, int]] = {}
+        self._last: tuple[bytes, bytes] = (NULLID, b'')
+        self._size = 0
+        self._limit = limit
+
+    def __contains__(self, node: bytes) -> bool:
+        return node in self._where
+
+    def add(self, node: bytes, text: bytes) -> None:
+        if self._limit and self._size + len(text) > self._limit:
+            # deltas may unfold to far more than was sent
+            raise Refused(
+                'changesets unfold to more than the bundle store accepts',
+                'push fewer changesets',
+            )
+        self._file.seek(self._size)
+        self._file.write(text)
+        self._where[node] = (self._size, len(text))
+        self._size += len(text)
+        self._last = (node, text)
+
+    def get(self, node: bytes) -> bytes:
+        if self._last[0] == node:
+            return self._last[1]
+        offset, length = self._where[node]
+        self._file.seek(offset)
+        return self._file.read(length)
+
+    def close(self) -> None:
+        self._file.close()
+
+
+class ChangesetChecker(Visitor):
+    """Checks a changegroup and remembers what is in it.
+
+    After the changelog group, ``nodes`` lists the changesets, parents first,
+    and ``parents`` maps each to its two parents.
+    """
+
+    def __init__(
+        self,
+        base: Base,
+        maxchangesets: int = 0,
+        maxbytes: int = 0,
+        hashes: bool = True,
+    ) -> None:
+        self._base = base
+        self._hashes = hashes
+        self._max = maxchangesets
+        self._texts = _Texts(maxbytes)
+        self._knownlinks: set[bytes] = set()
+        self.parents: dict[bytes, tuple[bytes, bytes]] = {}
+        self._titles: dict[bytes, str] = {}
+
+    @property
+    def nodes(self) -> tuple[bytes, ...]:
+        return tuple(self.parents)
+
+    def heads(self) -> tuple[Head, ...]:
+        """Return the changesets without a child in the push."""
+        return tuple(Head(n, title) for n, title in self._titles.items())
+
+    def close(self) -> None:
+        self._texts.close()
+
+    # -- the changelog
+
+    def changeset(self, entry: Entry, delta: bytes) -> None:
+        node = entry.node
+        if self._max and len(self.parents) >= self._max:
+            raise Refused(
+                'push has more changesets than the bundle store accepts '
+                f'({self._max})',
+                'push fewer changesets, or ask for a higher '
+                'bundlestore.max-changesets',
+            )
+        if node in self.parents:
+            raise MalformedChangegroup(
+                f'changeset {node.hex()[:12]} comes twice'
+            )
+        if entry.link != node or entry.flags:
+            raise MalformedChangegroup(
+                f'changeset {node.hex()[:12]} has a strange header'
+            )
+        for parent in (entry.p1, entry.p2):
+            self._checkparent(node, parent)
+        text = self._rebuild(entry, delta)
+        if self._hashes and node != storageutil.hashrevisionsha1(
+            text, entry.p1, entry.p2
+        ):
+            raise MalformedChangegroup(
+                f'changeset {node.hex()[:12]} does not match its hash'
+            )
+        if not _CHANGESET.match(text):
+            raise MalformedChangegroup(
+                f'changeset {node.hex()[:12]} cannot be read'
+            )
+        self._texts.add(node, text)
+        self.parents[node] = (entry.p1, entry.p2)
+        self._titles.pop(entry.p1, None)
+        self._titles.pop(entry.p2, None)
+        self._titles[node] = title(text)
+
+    def _checkparent(self, node: bytes, parent: bytes) -> None:
+        if parent == NULLID or parent in self.parents:
+            return
+        # One message for unknown, hidden and secret: which of them it is is
+        # nothing that a stranger should learn.
+        if not self._base.hasnode(parent):
+            raise Refused(
+                f'unknown parent {parent.hex()[:12]} of changeset '
+                f'{node.hex()[:12]}',
+                'the repository has no such public or draft changeset; push '
+                'the parent along',
+            )
+
+    def _rebuild(self, entry: Entry, delta: bytes) -> bytes:
+        base = entry.base
+        if base == NULLID:
+            basetext = b''
+        elif base in self._texts:
+            basetext = self._texts.get(base)
+        elif self._base.hasnode(base):
+            basetext = self._base.text(base)
+        else:
+            raise MalformedChangegroup(
+                f'changeset {entry.node.hex()[:12]} is a delta against '
+                f'unknown {base.hex()[:12]}'
+            )
+        try:
+            # the size first: a few bytes may ask for gigabytes
+            if mdiff.patchedsize(len(basetext), delta) > MAX_CHANGESET:
+                raise MalformedChangegroup('a changeset of absurd size')
+            return bytes(mdiff.patches(basetext, [delta]))
+        except MalformedChangegroup:
+            raise
+        except Exception as exc:
+            # the C code raises its own mpatchError, the Python one struct's
+            raise MalformedChangegroup(
+                f'changeset {entry.node.hex()[:12]} cannot be rebuilt'
+            ) from exc
+
+    def endchangesets(self) -> None:
+        if not self.parents:
+            raise Refused('push has no changesets', 'there is nothing to store')
+        self._texts.close()
+
+    # -- manifests and files
+
+    def revision(self, entry: Entry) -> None:
+        link = entry.link
+        if link in self.parents or link in self._knownlinks:
+            return
+        if not self._base.hasnode(link):
+            raise MalformedChangegroup(
+                f'revision {entry.node.hex()[:12]} belongs to unknown '
+                f'changeset {link.hex()[:12]}'
+            )
+        self._knownlinks.add(link)
+
+
+def title(text: bytes) -> str:
+    """Return the first line of the description in a changelog entry."""
+    description = text.partition(b'\n\n')[2].strip()
+    line = description.splitlines()[0] if description else b''
+    return line.decode('utf-8', 'replace')[:TITLE_LENGTH]
