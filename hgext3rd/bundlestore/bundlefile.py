@@ -1,0 +1,143 @@
+"""The stored bundle: what is in the file, how it is written and read.
+
+It is a plain Mercurial bundle (HG20, see ``hg help internals.bundle2``),
+without compression, with one ``changegroup`` part in version 02 (03 only for
+repositories that need it) and, where the push had any, one ``obsmarkers``
+part. ``hg unbundle`` takes it, ``bundle:BASE+FILE`` opens it.
+"""
+
+from __future__ import annotations
+
+import struct
+import tempfile
+from typing import Iterable, Iterator
+
+from mercurial import bundle2, exchange, obsolete
+
+from . import cgstream, compat
+
+_EMPTY = struct.pack('>i', 0)
+
+#: bytes that are read at once where a file is copied or read through
+BLOCK = 256 * 1024
+
+#: more markers than any honest push has; they are parsed in memory
+MAX_MARKERS = 32 * 1024 * 1024
+
+
+def changegrouppart(chunks: Iterable[bytes], version: bytes, trees: bool):
+    """Return the part that holds a changegroup of that version."""
+    part = bundle2.bundlepart(b'changegroup', data=chunks)
+    part.addparam(b'version', version)
+    if trees:
+        part.addparam(b'treemanifest', b'1')
+    return part
+
+
+def markerspart(data: bytes):
+    """Return the part that holds encoded obsolescence markers.
+
+    It is advisory, as in the bundles that ``hg bundle`` writes: a reader
+    without support for the markers can still have the changesets.
+    """
+    return bundle2.bundlepart(b'obsmarkers', data=data, mandatory=False)
+
+
+def container(ui, parts: Iterable) -> Iterator[bytes]:
+    """Yield the bytes of a bundle with ``parts``, which are asked for one
+    after the other, so that a later one may depend on an earlier one."""
+    yield b'HG20'
+    yield _EMPTY  # no stream parameters
+    for number, part in enumerate(parts):
+        part.id = number
+        yield from part.getchunks(ui=ui)
+    yield _EMPTY
+
+
+def decodemarkers(data: bytes) -> list:
+    """Return the obsolescence markers in the payload of a part; raises
+    ``error.Abort`` or another exception for nonsense."""
+    return list(obsolete._readmarkers(data)[1])
+
+
+class BundleFile:
+    """A stored bundle, opened for reading at random places."""
+
+    def __init__(self, ui, path: bytes) -> None:
+        self.version = b'01'
+        self.trees = False
+        self.markers: list[bytes] = []
+        self._fh = open(path, 'rb')
+        try:
+            self._readparts(ui, path)
+        except BaseException:
+            self._fh.close()
+            raise
+
+    def _readparts(self, ui, path: bytes) -> None:
+        self.changegroup = None
+        bundle = exchange.readbundle(ui, self._fh, path)
+        for part in bundle.iterparts(seekable=True):
+            if part.type == b'changegroup':
+                self.changegroup = compat.seekablepart(part)
+                self.version = part.params.get(b'version', b'01')
+                self.trees = b'treemanifest' in part.params
+            elif part.type == b'obsmarkers':
+                self.markers.append(part.read())
+
+    def layout(self) -> cgstream.Layout:
+        """Scan the changegroup, see :func:`cgstream.layout`."""
+        self.changegroup.seek(0)
+        return cgstream.layout(self.changegroup, self.version)
+
+    def close(self) -> None:
+        self._fh.close()
+
+
+def join(ui, paths: list[bytes], directory: bytes | None = None) -> bytes:
+    """Write the bundles at ``paths`` as one into a new temporary file and
+    return its path; the caller removes it."""
+    files: list[BundleFile] = []
+    try:
+        for path in paths:
+            files.append(BundleFile(ui, path))
+        sources = [(f.changegroup, f.layout()) for f in files]
+        layouts = [layout for _cg, layout in sources]
+        parts = [
+            changegrouppart(
+                cgstream.concatenate(sources),
+                cgstream.jointversion(layouts),
+                any(f.trees for f in files),
+            )
+        ]
+        parts += [markerspart(m) for m in _uniquemarkers(files)]
+        return writetemp(container(ui, parts), directory)
+    finally:
+        for bundle in files:
+            bundle.close()
+
+
+def _uniquemarkers(files: list[BundleFile]) -> list[bytes]:
+    return list(dict.fromkeys(m for f in files for m in f.markers))
+
+
+def writetemp(chunks: Iterable[bytes], directory: bytes | None = None) -> bytes:
+    """Write ``chunks`` into a new temporary file and return its path."""
+    with tempfile.NamedTemporaryFile(
+        prefix=b'hg-bundlestore-', suffix=b'.hg', dir=directory, delete=False
+    ) as fh:
+        try:
+            for chunk in chunks:
+                fh.write(chunk)
+        except BaseException:
+            fh.close()
+            compat.tryunlink(fh.name)
+            raise
+        return fh.name
+
+
+def copytemp(source, directory: bytes | None = None) -> bytes:
+    """Copy a stream (``read``) into a new temporary file, return its path."""
+    return writetemp(
+        iter(lambda: source.read(BLOCK), b''), directory
+    )
