@@ -1,0 +1,97 @@
+"""The bundle store of one repository: settings, store and index together.
+
+A repository that keeps a bundle store carries one :class:`Server` as
+``repo.bundlestore`` (see ``serve.py``); others have none. Store and index are
+opened when first used.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Iterable, Iterator
+
+from mercurial import encoding, error
+from mercurial.i18n import _
+
+from . import backends, config, errors, model
+
+
+def of(repo):
+    """Return the :class:`Server` of ``repo`` (any view of it), or None."""
+    return getattr(repo, 'bundlestore', None)
+
+
+def servedview(repo):
+    """Return the view of ``repo`` that clients see."""
+    if repo.filtername is None:
+        return repo.filtered(b'served')
+    return repo
+
+
+def tolocal(text: str) -> bytes:
+    """Return text of ours in the encoding that Mercurial shows it in."""
+    return encoding.tolocal(text.encode('utf-8', 'surrogateescape'))
+
+
+@contextlib.contextmanager
+def aborting() -> Iterator[None]:
+    """Turn the exceptions of stores, indexes and checks into an abort."""
+    try:
+        yield
+    except errors.BundleStoreError as exc:
+        hint = None if exc.hint is None else tolocal(exc.hint)
+        raise error.Abort(tolocal(exc.message), hint=hint) from exc
+
+
+class Server:
+    """The bundle store of one repository object.
+
+    It holds no reference to the repository: the repository holds it.
+    """
+
+    def __init__(self, repo) -> None:
+        self.settings = config.settings(repo.ui)
+        self.isscratchbookmark = config.bookmarkmatcher(repo.ui)
+        # A share has the store of its source: a try URL and its base are one.
+        directory = repo.vfs.reljoin(repo.sharedpath, b'bundlestore')
+        self._place = model.Place(directory, repo.store.createmode)
+        self._store = None
+        self._index = None
+        #: who the wire protocol serves now, as in the url of a push
+        self.client = b''
+        #: first scratch changesets that this very connection pushed
+        #: (see ``serve.listkeys``)
+        self.pushedroots: list[bytes] = []
+
+    @property
+    def store(self):
+        if self._store is None:
+            with aborting():
+                self._store = backends.openstore(
+                    self.settings.store, self._place
+                )
+        return self._store
+
+    @property
+    def index(self):
+        if self._index is None:
+            with aborting():
+                self._index = backends.openindex(
+                    self.settings.index, self._place
+                )
+        return self._index
+
+    def locate(
+        self, repo, nodes: Iterable[bytes]
+    ) -> dict[bytes, model.Location]:
+        """Return where those of ``nodes`` are that are scratch changesets.
+
+        What the base repository shows is not: a changeset that has landed is
+        served from there.
+        """
+        has_node = servedview(repo).changelog.hasnode
+        wanted = [n for n in nodes if not has_node(n)]
+        if not wanted:
+            return {}
+        with aborting():
+            return self.index.locate(wanted)
