@@ -1,0 +1,102 @@
+"""What the client is told after a scratch push."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from mercurial import bundle2, formatter
+from mercurial.i18n import _
+from mercurial.node import hex, short
+
+from .server import tolocal
+
+#: advisory reply part for clients with this extension
+STORED = b'bundlestore:stored'
+
+#: heads that are listed before the rest is only counted
+MAX_HEADS = 10
+
+
+class Answer(NamedTuple):
+    """A part of the push that wants an answer in the reply."""
+
+    #: ``changegroup``, ``obsmarkers`` or ``pushkey``
+    kind: bytes
+    #: id of the part in the push
+    part: int
+    #: number of markers, or 1 if a key was accepted
+    value: int = 1
+
+
+#: name of the parameter that the answer's value goes by
+_PARAMETER = {
+    b'changegroup': b'return',
+    b'obsmarkers': b'new',
+    b'pushkey': b'return',
+}
+
+
+def make(receiver, push):
+    """Return the reply to a push: a bundle2 bundler, or 1 for a client that
+    pushed a bundle1. ``push`` is None if only bookmarks moved."""
+    text = b''.join(receiver.notes)
+    if push is not None:
+        text += describe(receiver.ui, receiver.server, push)
+    if receiver.replycaps is None and not receiver.parts:
+        receiver.ui.status(text)
+        return 1
+    bundler = bundle2.bundle20(receiver.ui, receiver.replycaps or {})
+    for answer in receiver.parts:
+        part = bundler.newpart(b'reply:' + answer.kind, mandatory=False)
+        part.addparam(b'in-reply-to', b'%d' % answer.part, mandatory=False)
+        part.addparam(
+            _PARAMETER[answer.kind], b'%d' % answer.value, mandatory=False
+        )
+    if push is not None and receiver.requested:
+        part = bundler.newpart(STORED, mandatory=False)
+        part.addparam(b'push', b'%d' % push.id, mandatory=False)
+        part.addparam(b'key', push.key.encode(), mandatory=False)
+        part.data = b''.join(push.nodes)
+    bundler.newpart(b'output', data=text, mandatory=False)
+    return bundler
+
+
+def describe(ui, server, push) -> bytes:
+    """Return the lines that tell a user what was stored."""
+    count = len(push.nodes)
+    what = _(b'1 changeset') if count == 1 else _(b'%d changesets') % count
+    lines = [_(b'stored %s as push %d\n') % (what, push.id)]
+    shown = push.heads[:MAX_HEADS]
+    link = _linker(ui, server.settings.changeseturl)
+    for head in shown:
+        lines.append(b'  %s\n' % b' '.join(_headline(head, link(push, head))))
+    if len(push.heads) > len(shown):
+        rest = len(push.heads) - len(shown)
+        lines.append(_(b'  and %d more heads\n') % rest)
+    for name, node in push.bookmarks:
+        if node is None:
+            lines.append(_(b'deleted bookmark %s\n') % tolocal(name))
+        else:
+            lines.append(
+                _(b'bookmark %s is at %s\n') % (tolocal(name), short(node))
+            )
+    return b''.join(lines)
+
+
+def _headline(head, url: bytes) -> list[bytes]:
+    return [x for x in (short(head.node), tolocal(head.title), url) if x]
+
+
+def _linker(ui, template: bytes | None):
+    """Return a function that makes the link to a head of a push."""
+    if not template:
+        return lambda push, head: b''
+    renderer = formatter.maketemplater(ui, template)
+    return lambda push, head: renderer.renderdefault(
+        {
+            b'node': hex(head.node),
+            b'desc': tolocal(head.title),
+            b'user': tolocal(push.user),
+            b'push': b'%d' % push.id,
+        }
+    )

@@ -1,0 +1,189 @@
+"""Does a push go to the bundle store or to the base repository?
+
+It must be known before the push takes any lock, and before its changesets
+were read. What tells:
+
+* the stream parameter of a client with this extension,
+* ``route = all``,
+* ``--pushvars BUNDLESTORE=1``: a part before the changesets,
+* a scratch bookmark. A client that does not force announces it in a part
+  before the changesets as well. One that forces sends it behind them; such a
+  push is put into a temporary file first, as Mercurial does with every push
+  unless ``server.streamunbundle`` is set. (A bundle store server sets that,
+  so that limits come in time; what then goes to the base repository is put
+  into a file here, so that no slow client keeps the base's lock.)
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import tempfile
+from typing import Iterator, NamedTuple
+
+from mercurial import bookmarks as bookmod, bundle2, changegroup, pushkey
+from mercurial.utils import stringutil
+
+from . import bundlefile
+
+#: mandatory stream parameter (upper case: who does not know it must abort)
+PARAMETER = b'BUNDLESTORE'
+#: ``--pushvars`` variable
+PUSHVAR = b'BUNDLESTORE'
+
+#: what comes before the changesets is kept in memory up to this size
+_MAX_PREAMBLE = 4 * 1024 * 1024
+
+
+class Decision(NamedTuple):
+    """Where a push goes. ``cg`` is to be read in place of the original."""
+
+    scratch: bool
+    #: the client has this extension
+    requested: bool
+    cg: object
+
+
+class _PreambleTooLong(Exception):
+    pass
+
+
+class _Recorder:
+    """Keeps what is read from ``fp``, to be read again."""
+
+    def __init__(self, fp) -> None:
+        self._fp = fp
+        self._recorded = io.BytesIO()
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._fp.read(size)
+        self._recorded.write(data)
+        if self._recorded.tell() > _MAX_PREAMBLE:
+            raise _PreambleTooLong
+        return data
+
+    def replay(self):
+        """Return a stream of what was read and then the rest."""
+        self._recorded.seek(0)
+        return _Replay(self._recorded, self._fp)
+
+
+class _Replay:
+    def __init__(self, first, rest) -> None:
+        self._first = first
+        self._rest = rest
+
+    def read(self, size: int = -1) -> bytes:
+        data: bytes = self._first.read(size)
+        if size < 0:
+            return data + self._rest.read()
+        if len(data) < size:
+            data += self._rest.read(size - len(data))
+        return data
+
+
+def requested(cg) -> bool:
+    """Whether the client asks for the bundle store itself."""
+    return isinstance(cg, bundle2.unbundle20) and PARAMETER in cg.params
+
+
+@contextlib.contextmanager
+def decide(repo, server, cg, remote: bool) -> Iterator[Decision]:
+    """Decide about the push ``cg`` (``unbundle20`` or ``cg1unpacker``).
+
+    ``remote`` tells that it comes over a wire, at a client's pace.
+    """
+    byparameter = requested(cg)
+    if byparameter or server.settings.routeall:
+        yield Decision(True, byparameter, cg)
+        return
+    spool = remote and server.spools
+    scratch = None
+    if isinstance(cg, bundle2.unbundle20):
+        scratch, cg = _peek(repo, server, cg)
+    else:
+        scratch = False
+    if scratch or (scratch is False and not spool):
+        yield Decision(scratch, False, cg)
+        return
+    with tempfile.TemporaryFile(prefix=b'hg-unbundle-') as fh:
+        cg = _spooled(cg, fh)
+        if scratch is None:
+            scratch = _hasscratchbookmark(repo, server, cg)
+            fh.seek(0)
+            cg = _sibling(cg, fh)
+        yield Decision(scratch, False, cg)
+
+
+def _sibling(cg, fp):
+    """Return an unbundler like ``cg`` that reads from ``fp``."""
+    new = bundle2.unbundle20(cg.ui, fp)
+    new.__dict__['params'] = cg.params
+    new._compengine = cg._compengine
+    new._compressed = cg._compressed
+    return new
+
+
+def _spooled(cg, fh):
+    """Copy all of the push into ``fh`` and return an unbundler of that."""
+    source = cg._fp if isinstance(cg, bundle2.unbundle20) else cg
+    while True:
+        data = source.read(bundlefile.BLOCK)
+        if not data:
+            break
+        fh.write(data)
+    fh.seek(0)
+    if isinstance(cg, bundle2.unbundle20):
+        return _sibling(cg, fh)
+    return changegroup.cg1unpacker(fh, b'UN')
+
+
+def _peek(repo, server, cg):
+    """Look at the parts before the changesets. Return whether they make it a
+    scratch push (None: they do not tell), and an unbundler of it all."""
+    recorder = _Recorder(cg._fp)
+    scratch = None
+    forced = True
+    try:
+        for part in _sibling(cg, recorder).iterparts():
+            if part.type == b'changegroup':
+                break
+            if part.type in (b'check:heads', b'check:updated-heads'):
+                forced = False
+            elif _isscratchpart(repo, server, part):
+                scratch = True
+                break
+        if scratch is None and not forced:
+            scratch = False
+    except _PreambleTooLong:
+        scratch = None
+    return scratch, _sibling(cg, recorder.replay())
+
+
+def _hasscratchbookmark(repo, server, cg) -> bool:
+    return any(_isscratchpart(repo, server, part) for part in cg.iterparts())
+
+
+def _isscratchpart(repo, server, part) -> bool:
+    if part.type == b'pushvars':
+        return pushvarsrequest(repo.ui, part)
+    return any(map(server.isscratchbookmark, _bookmarknames(repo, part)))
+
+
+def pushvarsrequest(ui, part) -> bool:
+    """Whether a ``pushvars`` part asks for the bundle store, on a server that
+    takes such variables."""
+    if not ui.configbool(b'push', b'pushvars.server'):
+        return False
+    return bool(stringutil.parsebool(part.params.get(PUSHVAR, b'')))
+
+
+def _bookmarknames(repo, part) -> list[bytes]:
+    """Return the bookmarks that a part moves or checks."""
+    if part.type in (b'bookmarks', b'check:bookmarks'):
+        return [name for name, _node in bookmod.binarydecode(repo, part)]
+    if part.type == b'pushkey':
+        params = part.params
+        if pushkey.decode(params.get(b'namespace', b'')) == b'bookmarks':
+            return [pushkey.decode(params.get(b'key', b''))]
+    return []
