@@ -1,0 +1,364 @@
+"""Serving: stored changesets, as though the repository held them.
+
+The repository's class answers ``lookup``, ``listkeys`` and ``pushkey``;
+``known`` and ``heads`` stay those of the base, as a client that took a
+scratch changeset for common ground would later be sent the whole repository.
+``getbundle`` is answered from an overlay.
+"""
+
+from __future__ import annotations
+
+import re
+
+from mercurial import (
+    bundlerepo,
+    error,
+    exchange,
+    exthelper,
+    localrepo,
+    scmutil,
+    wireprototypes,
+    wireprotov1server,
+)
+from mercurial.i18n import _
+from mercurial.node import hex
+
+from . import (
+    access,
+    bookmarks,
+    compat,
+    config,
+    model,
+    overlay,
+    server as servermod,
+)
+from .server import aborting, servedview
+
+eh = exthelper.exthelper()
+
+CAPABILITY = b'bundlestore'
+
+#: shortest prefix of a hash that is looked up in the index
+MIN_PREFIX = 6
+_HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
+#: candidates that an ambiguous prefix lists
+_MAX_CANDIDATES = 10
+
+
+@eh.reposetup
+def reposetup(ui, repo):
+    """Give repositories with ``bundlestore.server`` their bundle store."""
+    if not repo.local() or not config.isserver(repo.ui):
+        return
+    if isinstance(repo, bundlerepo.bundlerepository):
+        return
+    # Core puts every upload into a temporary file before it hands it on; the
+    # limits on a push would come too late. ``route`` does it for pushes to
+    # the base, unless the administrator wants those to stream, too.
+    spools = not repo.ui.configbool(b'server', b'streamunbundle')
+    repo.ui.setconfig(b'server', b'streamunbundle', True, b'bundlestore')
+
+    class bundlestorerepository(_serving, repo.__class__):
+        _bundlestorespools = spools
+
+    repo.__class__ = bundlestorerepository
+
+
+class _serving:
+    """What a repository with a bundle store answers differently."""
+
+    @localrepo.unfilteredpropertycache
+    def bundlestore(self):
+        server = servermod.Server(self)
+        server.spools = self._bundlestorespools
+        return server
+
+    def lookup(self, key):
+        if _HASH.match(key):
+            return _lookuphash(self, key)
+        if self.bundlestore.isscratchbookmark(key):
+            if key not in self._bookmarks:
+                node = _bookmarknode(self.bundlestore, key)
+                if node is not None:
+                    return node
+        return super().lookup(key)
+
+    def listkeys(self, namespace):
+        server = self.bundlestore
+        if namespace == b'phases':
+            return _phases(self, server) or super().listkeys(namespace)
+        if namespace != b'bookmarks':
+            return super().listkeys(namespace)
+        with aborting():
+            marks = bookmarks.listkeys(server)
+        if not server.settings.routeall:
+            marks.update(super().listkeys(namespace))
+        # On a try URL the base's bookmarks are not shown: a client would
+        # push one along whenever it has moved locally.
+        return marks
+
+    def pushkey(self, namespace, key, old, new):
+        server = self.bundlestore
+        if namespace == b'bookmarks' and server.isscratchbookmark(key):
+            return _movebookmark(self, server, key, old, new)
+        if server.settings.routeall:
+            self.ui.warn(
+                _(b'a try URL does not change %s of the repository\n')
+                % namespace
+            )
+            return False
+        return super().pushkey(namespace, key, old, new)
+
+    def _restrictcapabilities(self, caps):
+        caps = set(super()._restrictcapabilities(caps))
+        caps.add(CAPABILITY)
+        return caps
+
+    def peer(self, *args, **kwargs):
+        peer = super().peer(*args, **kwargs)
+        if self.bundlestore.settings.openheads:
+            peer.heads = lambda: [self.nullid]
+        return peer
+
+
+# -- lookup
+
+
+def _lookuphash(repo, key: bytes) -> bytes:
+    """Return the changeset that a hash or a prefix of one names, in the base
+    or in the store; raises ``error.RepoLookupError``."""
+    if len(key) == 40:
+        node = bytes.fromhex(key.decode())
+        if servedview(repo).changelog.hasnode(node):
+            return node
+        if repo.bundlestore.locate(repo, [node]):
+            return node
+        return _baselookup(repo, key)
+    with aborting():
+        matches = repo.bundlestore.index.nodes(
+            key.decode(), limit=_MAX_CANDIDATES + 1
+        )
+    if not matches:
+        return _baselookup(repo, key)
+    try:
+        found = [_baselookup(repo, key)]
+    except error.RepoLookupError:
+        found = []
+    if found and not hex(found[0]).startswith(key):
+        return found[0]  # a tag or bookmark that looks like a hash
+    candidates = sorted({*matches, *found})
+    if len(candidates) > 1:
+        raise error.RepoLookupError(
+            _(b"ambiguous prefix '%s': %s") % (key, _listed(candidates))
+        )
+    return candidates[0]
+
+
+def _baselookup(repo, key: bytes) -> bytes:
+    """Look ``key`` up in the base alone.
+
+    Mercurial asks tags and branches on the way, and writes their caches when
+    they are stale. No scratch changeset shall make it do that.
+    """
+    return overlay.readonly(repo).lookup(key)
+
+
+def _bookmarknode(server, name: bytes) -> bytes | None:
+    with aborting():
+        return server.index.bookmark(name.decode('utf-8', 'replace'))
+
+
+def _listed(candidates: list[bytes]) -> bytes:
+    text = b', '.join(hex(node) for node in candidates[:_MAX_CANDIDATES])
+    if len(candidates) > _MAX_CANDIDATES:
+        text += _(b' and more')
+    return text
+
+
+@eh.wrapfunction(scmutil, 'revsingle')
+def _revsingle(orig, repo, revspec, *args, **kwargs):
+    """Let ``hg identify -r HASH PATH`` see scratch changesets: for a path it
+    asks the repository itself, not a peer."""
+    try:
+        return orig(repo, revspec, *args, **kwargs)
+    except error.RepoLookupError:
+        server = servermod.of(repo)
+        if server is None or not isinstance(revspec, bytes):
+            raise
+        node = repo.lookup(revspec)
+        view = overlay.opennodes(repo, server, [node])
+        if view is None:
+            raise
+        return servedview(view)[node]
+
+
+# -- listkeys and pushkey
+
+
+def _phases(repo, server) -> dict[bytes, bytes]:
+    """Return the answer to ``listkeys phases`` where it is ours to give.
+
+    A client turns everything public that this answer does not make a draft.
+    After a scratch push it asks, and must learn that what it pushed is none
+    of the public changesets. An empty answer would come from a server that
+    knows no phases, and mean that all is public.
+    """
+    if server.settings.routeall:
+        # the first changeset: then all are drafts, to a client that pushes
+        first = repo.unfiltered().changelog.node(0) if len(repo) else None
+        return {hex(first or repo.nullid): b'1'}
+    return {hex(node): b'1' for node in server.pushedroots}
+
+
+def _movebookmark(repo, server, key, old, new) -> bool:
+    """Move a scratch bookmark for a client that does so with ``pushkey``:
+    one that pushes bundle1, or moves it without a changeset to push."""
+    user = access.username(server.client)
+    node = bytes.fromhex(new.decode()) if new else None
+    if node is not None and not (
+        servedview(repo).changelog.hasnode(node) or repo.bundlestore.locate(repo, [node])
+    ):
+        return False
+    move = model.BookmarkMove(
+        bookmarks.checkname(server, key, user),
+        node,
+        bytes.fromhex(old.decode()) if old else None,
+    )
+    access.checkpush(repo.ui, user)
+    with aborting():
+        server.index.movebookmarks([move])
+    return True
+
+
+# -- capabilities
+
+
+@eh.wrapfunction(wireprotov1server, '_capabilities')
+def _capabilities(orig, repo, proto):
+    caps = orig(repo, proto)
+    if servermod.of(repo) is not None and CAPABILITY not in caps:
+        caps.append(CAPABILITY)
+    return caps
+
+
+@eh.wrapfunction(*compat.REPOCAPS)
+def _getrepocaps(orig, repo, *args, **kwargs):
+    caps = orig(repo, *args, **kwargs)
+    if kwargs.get('role') == b'server' and servermod.of(repo) is not None:
+        caps = dict(caps)
+        caps[CAPABILITY] = ()
+    return caps
+
+
+@eh.wrapfunction(wireprotov1server, 'getdispatchrepo')
+def _getdispatchrepo(orig, repo, proto, *args, **kwargs):
+    """Remember who speaks: ``pushkey`` is not told."""
+    server = servermod.of(repo)
+    if server is not None:
+        server.client = proto.client()
+    return orig(repo, proto, *args, **kwargs)
+
+
+# -- open heads of a try URL
+
+
+def _opensheads(repo) -> bool:
+    server = servermod.of(repo)
+    return server is not None and server.settings.openheads
+
+
+@eh.uisetup
+def _wrapheads(ui):
+    """Answer ``heads`` on a try URL as an empty repository does.
+
+    A client then neither minds new heads and branches nor sends more: what
+    is common it learns from ``known``.
+    """
+    command = wireprotov1server.commands[b'heads']
+    orig = command.func
+
+    def heads(repo, proto, *args):
+        if _opensheads(repo):
+            return wireprototypes.bytesresponse(
+                wireprototypes.encodelist([repo.nullid]) + b'\n'
+            )
+        return orig(repo, proto, *args)
+
+    command.func = heads
+
+
+@eh.wrapfunction(exchange, 'check_heads')
+def _checkheads(orig, repo, their_heads, context):
+    """A push to a try URL races with nobody, and the client that pushes a
+    bundle1 was told of other heads than there are."""
+    if not _opensheads(repo):
+        orig(repo, their_heads, context)
+
+
+# -- getbundle
+
+
+class _Chunks:
+    """The chunks of a bundle that an overlay gives. The overlay is closed at
+    their end, or when nobody wants them any more."""
+
+    def __init__(self, chunks, view) -> None:
+        self._chunks = iter(chunks)
+        self._view = view
+
+    def __iter__(self):
+        return self
+
+    def __next__(self):
+        try:
+            return next(self._chunks)
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        if self._view is not None:
+            view, self._view = self._view, None
+            view.close()
+
+    __del__ = close
+
+
+@eh.wrapfunction(exchange, 'getbundlechunks')
+def _getbundlechunks(orig, repo, source, heads=None, *args, **kwargs):
+    server = servermod.of(repo)
+    if server is None or not heads:
+        return orig(repo, source, heads, *args, **kwargs)
+    view = overlay.opennodes(repo, server, heads)
+    if view is None:
+        return orig(repo, source, heads, *args, **kwargs)
+    try:
+        info, chunks = orig(servedview(view), source, heads, *args, **kwargs)
+    except BaseException:
+        view.close()
+        raise
+    return info, _Chunks(chunks, view)
+
+
+@eh.wrapfunction(wireprotov1server, 'find_pullbundle')
+def _findpullbundle(orig, repo, proto, opts, clheads, heads, common):
+    """``server.pullbundle`` looks for the revision number of each head and
+    has none for a scratch one."""
+    if servermod.of(repo) is not None:
+        has_node = repo.changelog.hasnode
+        if not all(map(has_node, heads)):
+            return None
+    return orig(repo, proto, opts, clheads, heads, common)
+
+
+@eh.wrapfunction(bundlerepo, 'getremotechanges')
+def _getremotechanges(orig, ui, repo, peer, onlyheads=None, *args, **kwargs):
+    """Let ``hg incoming -r HASH PATH`` see scratch changesets: for a path it
+    reads the other repository itself."""
+    other = peer.local()
+    server = other and servermod.of(other)
+    if server and onlyheads:
+        view = overlay.opennodes(other, server, onlyheads)
+        if view is not None:
+            peer = view.peer()
+    return orig(ui, repo, peer, onlyheads, *args, **kwargs)
