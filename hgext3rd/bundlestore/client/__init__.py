@@ -1,0 +1,1 @@
+"""The client: thin, and never imported by the server's rooms."""

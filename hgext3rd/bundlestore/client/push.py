@@ -1,0 +1,264 @@
+"""``hg push --bundle-store``, its path option, and scratch bookmarks.
+
+A scratch push is a push of its own, short one: discover the changesets, send
+them. None of the steps that make sure a push may land (new heads, phases,
+bookmarks of the repository) has a place in it, and without the step for
+phases everything stays draft, whatever the server says of itself.
+"""
+
+from __future__ import annotations
+
+from mercurial import (
+    bookmarks as bookmod,
+    bundle2,
+    changegroup,
+    error,
+    exchange,
+    exthelper,
+    scmutil,
+    util,
+)
+from mercurial.i18n import _
+from mercurial.utils import stringutil, urlutil
+
+from .. import cgstream, compat, config, route, serve
+
+eh = exthelper.exthelper()
+
+#: key in the ``opargs`` of ``exchange.push``
+_OPARG = 'bundlestore'
+
+
+# -- what asks for a scratch push
+
+
+@eh.wrapcommand(
+    b'push',
+    opts=[
+        (
+            b'',
+            b'bundle-store',
+            None,
+            _(b'push to the bundle store: nothing lands in the repository'),
+        )
+    ],
+)
+def push(orig, ui, repo, *dests, **opts):
+    """Pass the option on, and see to scratch bookmarks."""
+    matches = config.bookmarkmatcher(ui)
+    names = opts.get('bookmark') or []
+    scratch = [n for n in names if matches(repo._bookmarks.expandname(n))]
+    if opts.pop('bundle_store', None) or scratch:
+        _checkoptions(repo, opts, names, scratch)
+        opts['opargs'] = dict(opts.get('opargs', {}), **{_OPARG: True})
+    return orig(ui, repo, *dests, **opts)
+
+
+def _checkoptions(repo, opts, names, scratch) -> None:
+    _checksubrepos(repo)
+    if opts.get('publish'):
+        raise error.InputError(
+            _(b'cannot use --publish with a push to the bundle store')
+        )
+    others = [n for n in names if n not in scratch]
+    if others:
+        raise error.InputError(
+            _(b"'%s' is not a scratch bookmark") % others[0],
+            hint=_(b'the bundle store takes only bookmarks that match '
+                   b'bundlestore.bookmark-pattern: %s')
+            % repo.ui.config(config.SECTION, b'bookmark-pattern'),
+        )
+
+
+def _checksubrepos(repo) -> None:
+    """``hg push`` pushes subrepositories first, each to its own default: not
+    to a bundle store, so they would land."""
+    if repo[b'.'].substate:
+        raise error.Abort(
+            _(b'cannot push a repository with subrepositories to the '
+              b'bundle store')
+        )
+
+
+@compat.boolpathoption(b'bundle-store', 'bundle_store')
+def _pathoption(ui, path, value):
+    return stringutil.parsebool(value)
+
+
+@eh.wrapfunction(urlutil, 'get_push_paths')
+def _getpushpaths(orig, repo, ui, dests):
+    """Remember the path that a push goes to: the command hands only the
+    location on, and the option would be lost."""
+    unfi = repo.unfiltered() if repo is not None else None
+    for path in orig(repo, ui, dests):
+        if unfi is not None:
+            unfi._bundlestorepath = path
+            if _isscratchpath(path):
+                _checksubrepos(repo)
+        try:
+            yield path
+        finally:
+            if unfi is not None:
+                unfi._bundlestorepath = None
+
+
+def _isscratchpath(path) -> bool:
+    return bool(getattr(path, 'bundle_store', None))
+
+
+@eh.wrapfunction(exchange, 'push')
+def _exchangepush(orig, repo, remote, *args, **kwargs):
+    opargs = dict(kwargs.get('opargs') or {})
+    scratch = opargs.pop(_OPARG, False)
+    kwargs['opargs'] = opargs
+    path = getattr(repo.unfiltered(), '_bundlestorepath', None)
+    if scratch or _isscratchpath(path):
+        return _scratchpush(repo, remote, *args, **kwargs)
+    return orig(repo, remote, *args, **kwargs)
+
+
+@eh.wrapfunction(exchange, '_processcompared')
+def _processcompared(orig, pushop, pushed, explicit, remotebms, comp):
+    """Leave scratch bookmarks out of other pushes: one that merely moved
+    locally must not turn a push that shall land into a scratch push."""
+    matches = config.bookmarkmatcher(pushop.ui)
+    comp = tuple(
+        [m for m in marks if m[0] in explicit or not matches(m[0])]
+        for marks in comp
+    )
+    return orig(pushop, pushed, explicit, remotebms, comp)
+
+
+# -- the push
+
+
+def _scratchpush(
+    repo,
+    remote,
+    force=False,
+    revs=None,
+    newbranch=False,
+    bookmarks=(),
+    publish=False,
+    opargs=None,
+):
+    """Push to the bundle store; returns a ``pushoperation`` as
+    ``exchange.push`` does, with its ``cgresult`` and ``bkresult`` set."""
+    if not remote.capable(serve.CAPABILITY):
+        raise error.Abort(
+            _(b'the server has no bundle store'),
+            hint=_(b'nothing was pushed; the server needs the bundlestore '
+                   b"extension and 'bundlestore.server = yes'"),
+        )
+    pushop = exchange.pushoperation(
+        repo,
+        remote,
+        force=True,
+        revs=revs,
+        newbranch=True,
+        bookmarks=bookmarks,
+        pushvars=(opargs or {}).get(b'pushvars'),
+    )
+    if not remote.canpush():
+        raise error.Abort(_(b'destination does not support push'))
+    repo.checkpush(pushop)
+    exchange.pushdiscoverymapping[b'changeset'](pushop)
+    exchange.pushdiscoverymapping[b'obsmarker'](pushop)
+    moves = _bookmarkmoves(repo, bookmarks, revs)
+    if not pushop.outgoing.missing and not moves:
+        scmutil.nochangesfound(repo.ui, repo, pushop.outgoing.excluded)
+        return pushop
+    reply = _send(pushop, _bundler(pushop, moves, force))
+    _handlereply(pushop, reply)
+    return pushop
+
+
+def _bookmarkmoves(repo, names, revs) -> list[tuple[bytes, bytes | None]]:
+    """Return where the scratch bookmarks named with -B shall be.
+
+    A bookmark of that name need not exist here if a revision is given. One
+    that does not exist and comes without a revision is deleted, as with any
+    bookmark.
+    """
+    moves = []
+    for name in names:
+        name = repo._bookmarks.expandname(name)
+        node = repo._bookmarks.get(name)
+        if node is None:
+            heads = [n for n in revs or () if n != repo.nullid]
+            if len(heads) > 1:
+                raise error.InputError(
+                    _(b"bookmark '%s' cannot be on several changesets") % name,
+                    hint=_(b'use one -r with -B'),
+                )
+            node = heads[0] if heads else None
+        moves.append((name, node))
+    return moves
+
+
+def _bundler(pushop, moves, force):
+    repo, remote = pushop.repo, pushop.remote
+    bundler = bundle2.bundle20(pushop.ui, bundle2.bundle2caps(remote))
+    bundler.addparam(route.PARAMETER, b'1')
+    if force:
+        # advisory, so lower case
+        bundler.addparam(b'bundlestore-force', b'1')
+    caps = bundle2.encodecaps(compat.clientcaps(repo))
+    bundler.newpart(b'replycaps', data=caps)
+    exchange.b2partsgenmapping[b'pushvars'](pushop, bundler)
+    if pushop.outgoing.missing:
+        _addchangegroup(pushop, bundler)
+        exchange.b2partsgenmapping[b'obsmarkers'](pushop, bundler)
+    if moves:
+        data = bookmod.binaryencode(repo, moves)
+        bundler.newpart(b'bookmarks', data=data)
+    return bundler
+
+
+def _addchangegroup(pushop, bundler) -> None:
+    repo = pushop.repo
+    repo.prepushoutgoinghooks(pushop)
+    caps = bundle2.bundle2caps(pushop.remote)
+    common = set(caps.get(b'changegroup', ())).intersection(
+        changegroup.supportedoutgoingversions(repo), cgstream.VERSIONS
+    )
+    # 01 has implicit delta bases and costs more; above 02 nothing is gained
+    version = min(common - {b'01'} or common, default=None)
+    if version is None:
+        raise error.Abort(_(b'no common changegroup version'))
+    stream = changegroup.makestream(
+        repo, pushop.outgoing, version, b'push', bundlecaps=caps
+    )
+    part = bundler.newpart(b'changegroup', data=stream)
+    part.addparam(b'version', version)
+    if scmutil.istreemanifest(repo):
+        part.addparam(b'treemanifest', b'1')
+
+
+def _send(pushop, bundler):
+    stream = util.chunkbuffer(bundler.getchunks())
+    try:
+        with pushop.remote.commandexecutor() as executor:
+            return executor.callcommand(
+                b'unbundle',
+                {
+                    b'bundle': stream,
+                    b'heads': [b'force'],
+                    b'url': pushop.remote.url(),
+                },
+            ).result()
+    except error.BundleValueError as exc:
+        raise error.RemoteError(_(b'missing support for %s') % exc)
+
+
+def _handlereply(pushop, reply) -> None:
+    try:
+        bundle2.processbundle(pushop.repo, reply)
+    except error.BundleValueError as exc:
+        raise error.RemoteError(_(b'missing support for %s') % exc)
+    except bundle2.AbortFromPart as exc:
+        raise error.RemoteError(exc.message, hint=exc.hint)
+    if pushop.outgoing.missing:
+        pushop.cgresult = 1
+    if pushop.bookmarks:
+        pushop.bkresult = 0
