@@ -1,0 +1,104 @@
+"""keep pushes that shall not land in a bundle store, and serve them by hash
+
+This extension makes a repository a *try server*: pushes for a test run, a
+review or a backup are stored as bundles beside the repository, which they
+never change, and are pulled by hash as though it held them.
+
+A **scratch changeset** lives in a stored bundle, not in the repository. A
+**push** stores some of them under a number. A **try URL** is a second address
+of a repository on which every push is a scratch push.
+
+Pushing
+=======
+
+Push the current changeset and its draft ancestors to the bundle store of the
+default path::
+
+  hg push --bundle-store -r .
+
+New heads and branches need no option, and everything stays draft. A path can
+ask for it by itself::
+
+  [paths]
+  try = https://hg.example.org/project
+  try:bundle-store = yes
+
+A push may move a **scratch bookmark**, a name in the bundle store. It needs
+no local bookmark of that name if a revision is given, and moves only forward
+unless forced::
+
+  hg push -r . -B scratch/alice/parser
+
+A server without a bundle store refuses such a push; nothing lands in it.
+
+Pulling
+=======
+
+What was stored is pulled by its hash, by a prefix of at least six digits of
+it that is not ambiguous, or by its scratch bookmark. Clients without this
+extension can do so, too::
+
+  hg pull -r 1f0dee641bb7
+  hg pull -B scratch/alice/parser
+  hg clone -r 1f0dee641bb7 https://hg.example.org/project
+
+With this extension any command that takes revisions fetches what it does not
+know from the default path by itself::
+
+  hg update 1f0dee641bb7
+  hg log -r '::1f0dee641bb7 and draft()'
+
+Configuration
+=============
+
+``bundlestore.autopull``
+  Whether commands fetch an unknown hash or scratch bookmark that they are
+  given from the default path. (default: yes)
+
+``bundlestore.bookmark-pattern``
+  Which bookmarks are scratch bookmarks, as in :hg:`help
+  revisions.patterns`; clients and server should agree.
+  (default: ``re:^scratch/``)
+
+See :hg:`help bundlestore-server` for setting up a server.
+"""
+
+from __future__ import annotations
+
+from mercurial import exthelper
+
+from . import (
+    admin,
+    config,
+    manual,
+    metadata,
+    overlay,
+    receive,
+    serve,
+    wire,
+)
+from .client import pull, push
+
+testedwith = metadata.testedwith
+minimumhgversion = metadata.minimumhgversion
+buglink = metadata.buglink
+
+eh = exthelper.exthelper()
+eh.merge(config.eh)
+eh.merge(manual.eh)
+eh.merge(admin.eh)
+eh.merge(overlay.eh)
+eh.merge(receive.eh)
+eh.merge(serve.eh)
+eh.merge(push.eh)
+eh.merge(pull.eh)
+# Last: from here on the extension takes pushes that ask for the bundle store,
+# and all that keeps them out of the repository must be in place.
+eh.merge(wire.eh)
+
+uisetup = eh.finaluisetup
+extsetup = eh.finalextsetup
+reposetup = eh.finalreposetup
+uipopulate = eh.finaluipopulate
+cmdtable = eh.cmdtable
+configtable = eh.configtable
