@@ -67,34 +67,34 @@ from __future__ import annotations
 
 from mercurial import exthelper
 
-from . import (
-    admin,
-    config,
-    manual,
-    metadata,
-    overlay,
-    receive,
-    serve,
-    wire,
-)
-from .client import pull, push
+from . import metadata
 
 testedwith = metadata.testedwith
 minimumhgversion = metadata.minimumhgversion
 buglink = metadata.buglink
 
 eh = exthelper.exthelper()
-eh.merge(config.eh)
-eh.merge(manual.eh)
-eh.merge(admin.eh)
-eh.merge(overlay.eh)
-eh.merge(receive.eh)
-eh.merge(serve.eh)
-eh.merge(push.eh)
-eh.merge(pull.eh)
-# Last: from here on the extension takes pushes that ask for the bundle store,
-# and all that keeps them out of the repository must be in place.
-eh.merge(wire.eh)
+
+try:
+    from . import admin, config, manual, overlay, receive, serve, wire
+    from .client import pull, push
+
+    eh.merge(config.eh)
+    eh.merge(manual.eh)
+    eh.merge(admin.eh)
+    eh.merge(overlay.eh)
+    eh.merge(receive.eh)
+    eh.merge(serve.eh)
+    eh.merge(push.eh)
+    eh.merge(pull.eh)
+    # Last: from here on the extension takes pushes that ask for the bundle
+    # store, and all that keeps them out of the repository must be in place.
+    eh.merge(wire.eh)
+except AttributeError as exc:
+    # This module is imported lazily, by the first look for one of its names.
+    # Mercurial takes an AttributeError then for a missing name, would go on
+    # with half an extension, and pushes would land.
+    raise ImportError(f'cannot load the bundlestore extension: {exc}') from exc
 
 uisetup = eh.finaluisetup
 extsetup = eh.finalextsetup

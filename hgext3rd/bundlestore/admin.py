@@ -25,6 +25,10 @@ bundlestore:required = yes
 [bundlestore]
 server = yes
 route = all
+
+[hooks]
+# no push that gets this far has been taken by the extension
+pretxnopen.bundlestore = echo "a try URL takes no changes itself" >&2; exit 1
 """
 
 
@@ -41,7 +45,8 @@ def init(ui, base, try_, **opts):
     Makes TRY, a share without a working copy of the repository BASE, and its
     configuration: every push to TRY goes to the bundle store of BASE, from
     any client, with new heads and branches as they come. TRY works only
-    where this extension is installed.
+    where this extension is installed; a hook refuses whatever else would
+    change the repository by way of it.
 
     BASE is not changed. For pushes with :hg:`push --bundle-store` to BASE,
     and for pulls from it, turn the bundle store on in its hgrc too, see

@@ -234,8 +234,8 @@ def transcode(
 
     ``read(n)`` returns up to n bytes, b'' at the end. ``source`` is one of
     :data:`VERSIONS`, ``target`` 02 or 03. Raises ``MalformedChangegroup``,
-    ``UnsupportedFlags``, and whatever the visitor raises. The stream must end
-    where the changegroup does.
+    ``UnsupportedFlags``, and whatever the visitor raises. Nothing is read
+    behind the end of the changegroup.
     """
     yield from _copychangesets(read, source, target, visitor)
     yield _END
@@ -243,8 +243,6 @@ def transcode(
     yield _END
     yield from _copytrees(read, source, target, visitor)
     yield from _copynamed(read, source, target, visitor)
-    if read(1):
-        raise MalformedChangegroup('data after its end')
 
 
 def _copytrees(

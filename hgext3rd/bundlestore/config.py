@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, Optional
 
-from mercurial import error, exthelper, util
+from mercurial import configitems, error, exthelper, util
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
@@ -26,7 +26,9 @@ eh.configitem(SECTION, b'max-changesets', default=10000)
 eh.configitem(SECTION, b'verify', default=b'changesets')
 eh.configitem(SECTION, b'allow-push', default=list)
 eh.configitem(SECTION, b'deny-push', default=list)
-eh.configitem(SECTION, b'open-heads', default=None)
+eh.configitem(
+    SECTION, b'open-heads', default=configitems.dynamicdefault
+)
 eh.configitem(SECTION, b'bookmark-owner', default=False)
 eh.configitem(SECTION, b'changeset-url', default=None)
 

@@ -213,11 +213,13 @@ class Receiver:
             raise error.Abort(_(b'push has more than one changegroup'))
         self._haschangegroup = True
         self.parts.append(reply.Answer(b'changegroup', part.id))
-        return self._changegroup(
+        stored = self._changegroup(
             part.read,
             part.params.get(b'version', b'01'),
             b'treemanifest' in part.params,
         )
+        stored.data = _nothingmore(stored.data, part)
+        return stored
 
     def _changegroup(self, read, version: bytes, trees: bool):
         if version not in cgstream.VERSIONS:
@@ -355,6 +357,13 @@ class Receiver:
                 for node, (p1, p2) in parents.items()
                 if p1 not in parents and p2 not in parents
             ]
+
+
+def _nothingmore(chunks, part):
+    """Pass ``chunks`` on and check that they were all that the part had."""
+    yield from chunks
+    if part.read(1):
+        raise cgstream.MalformedChangegroup('data after its end')
 
 
 def _unhex(value: bytes) -> bytes | None:

@@ -28,6 +28,7 @@ from . import (
     bookmarks,
     compat,
     config,
+    loading,
     model,
     overlay,
     server as servermod,
@@ -52,6 +53,7 @@ def reposetup(ui, repo):
         return
     if isinstance(repo, bundlerepo.bundlerepository):
         return
+    loading.prepare()
     # Core puts every upload into a temporary file before it hands it on; the
     # limits on a push would come too late. ``route`` does it for pushes to
     # the base, unless the administrator wants those to stream, too.

@@ -1,0 +1,58 @@
+"""Loads modules at once where threads will use them.
+
+Mercurial imports lazily: a module is executed when it is first touched. Up to
+Python 3.12.2 that is not safe when two threads touch it at the same moment:
+one of them sees a module without its names, and its client a server error.
+Servers with threads (hgweb) therefore load all modules that wait, when they
+open a repository with a bundle store. A process that serves one client over
+ssh stays lazy.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import types
+
+_lock = threading.Lock()
+
+
+def prepare() -> None:
+    """Load everything if this process has threads or soon will have."""
+    if not _threaded():
+        return
+    with _lock:
+        waiting = _waiting()
+        while waiting:
+            for module in waiting:
+                _load(module)
+            # those loaded now have brought new ones
+            waiting = [m for m in _waiting() if m not in waiting]
+
+
+def _waiting() -> list[types.ModuleType]:
+    # the class is private to importlib, and any other way to ask a module
+    # something would load it
+    return [
+        module
+        for module in list(sys.modules.values())
+        if type(module).__name__ == '_LazyModule'
+    ]
+
+
+def _load(module: types.ModuleType) -> None:
+    try:
+        module.__doc__  # noqa: B018  any attribute will do
+    except Exception:
+        # A module for another platform, say. Whoever needs it will get the
+        # error; nobody may.
+        pass
+
+
+def _threaded() -> bool:
+    if threading.current_thread() is not threading.main_thread():
+        return True
+    # hg serve and the WSGI applications have it loaded; where it is missing
+    # or waits to be loaded, nothing of hgweb runs
+    module = sys.modules.get('mercurial.hgweb.common')
+    return type(module) is types.ModuleType
