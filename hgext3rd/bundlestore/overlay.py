@@ -206,3 +206,14 @@ def opennodes(repo, server, nodes: Iterable[bytes]):
                 hint=_(b'push it again'),
             )
     return overlay
+
+
+def scratchroots(view) -> list[bytes]:
+    """Return those scratch changesets of an overlay that rest on the base."""
+    cl = view.unfiltered().changelog
+    first = view.firstnewrev
+    return [
+        cl.node(rev)
+        for rev in range(first, len(cl))
+        if max(cl.parentrevs(rev)) < first
+    ]

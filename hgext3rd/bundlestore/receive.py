@@ -352,11 +352,11 @@ class Receiver:
     def _rememberroots(self) -> None:
         if not access.ishttp(self.url):
             parents = self.checker.parents
-            self.server.pushedroots += [
+            self.server.scratchroots.update(
                 node
                 for node, (p1, p2) in parents.items()
                 if p1 not in parents and p2 not in parents
-            ]
+            )
 
 
 def _nothingmore(chunks, part):

@@ -88,7 +88,7 @@ class _serving:
     def listkeys(self, namespace):
         server = self.bundlestore
         if namespace == b'phases':
-            return _phases(self, server) or super().listkeys(namespace)
+            return _phases(self, server, super().listkeys(namespace))
         if namespace != b'bookmarks':
             return super().listkeys(namespace)
         with aborting():
@@ -197,19 +197,26 @@ def _revsingle(orig, repo, revspec, *args, **kwargs):
 # -- listkeys and pushkey
 
 
-def _phases(repo, server) -> dict[bytes, bytes]:
-    """Return the answer to ``listkeys phases`` where it is ours to give.
+def _phases(repo, server, keys: dict[bytes, bytes]) -> dict[bytes, bytes]:
+    """Return the answer to ``listkeys phases``; ``keys`` is the base's.
 
     A client turns everything public that this answer does not make a draft.
-    After a scratch push it asks, and must learn that what it pushed is none
-    of the public changesets. An empty answer would come from a server that
-    knows no phases, and mean that all is public.
+    After a scratch push it asks, and an old client after a pull, too, and
+    must learn that the scratch changesets are none of the public ones. An
+    empty answer would come from a server that knows no phases, and mean that
+    all is public.
     """
     if server.settings.routeall:
         # the first changeset: then all are drafts, to a client that pushes
         first = repo.unfiltered().changelog.node(0) if len(repo) else None
         return {hex(first or repo.nullid): b'1'}
-    return {hex(node): b'1' for node in server.pushedroots}
+    if not server.scratchroots:
+        return keys
+    if keys.pop(b'publishing', None):
+        # what the base has in drafts is public to clients
+        keys.clear()
+    keys.update((hex(node), b'1') for node in server.scratchroots)
+    return keys
 
 
 def _movebookmark(repo, server, key, old, new) -> bool:
@@ -334,12 +341,30 @@ def _getbundlechunks(orig, repo, source, heads=None, *args, **kwargs):
     view = overlay.opennodes(repo, server, heads)
     if view is None:
         return orig(repo, source, heads, *args, **kwargs)
+    if not exchange.bundle2requested(kwargs.get('bundlecaps')):
+        _checkoldclient(repo, server)
+    if not access.ishttp(server.client):
+        server.scratchroots.update(overlay.scratchroots(view))
     try:
         info, chunks = orig(servedview(view), source, heads, *args, **kwargs)
     except BaseException:
         view.close()
         raise
     return info, _Chunks(chunks, view)
+
+
+def _checkoldclient(repo, server) -> None:
+    """Refuse a client that learns of phases in a request of its own, where
+    nothing tells that it pulled scratch changesets: over http."""
+    if (
+        access.ishttp(server.client)
+        and repo.publishing()
+        and not server.settings.routeall
+    ):
+        raise error.Abort(
+            _(b'a client without bundle2 would turn these changesets public'),
+            hint=_(b"pull from the repository's try URL, or over ssh"),
+        )
 
 
 @eh.wrapfunction(wireprotov1server, 'find_pullbundle')

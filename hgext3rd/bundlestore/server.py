@@ -59,9 +59,10 @@ class Server:
         self._index = None
         #: who the wire protocol serves now, as in the url of a push
         self.client = b''
-        #: first scratch changesets that this very connection pushed
-        #: (see ``serve.listkeys``)
-        self.pushedroots: list[bytes] = []
+        #: the first of the scratch changesets that this very connection
+        #: pushed or pulled (see ``serve.listkeys``); over http, where each
+        #: request stands alone, there are none
+        self.scratchroots: set[bytes] = set()
 
     @property
     def store(self):
