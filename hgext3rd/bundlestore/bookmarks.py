@@ -35,18 +35,23 @@ def checkname(server, name: bytes, user: str) -> str:
     return text
 
 
-def checkforward(
+def checkmoves(
     repo,
     moves: list[BookmarkMove],
     parents: Mapping[bytes, tuple[bytes, bytes]],
 ) -> None:
-    """Abort unless every move without force goes to a descendant.
+    """Abort unless every move goes to a changeset that is there, and, but for
+    those with force, to a descendant.
 
     ``parents`` is the graph of the push that brings the moves. A bookmark may
     move within it, into it from the base, and within the base.
     """
     for move in moves:
         if move.new is None:
+            if move.old is None and not move.force:
+                raise error.Abort(
+                    _(b"bookmark '%s' does not exist") % tolocal(move.name)
+                )
             continue
         if move.new not in parents and not _inbase(repo, move.new):
             raise error.Abort(

@@ -68,7 +68,10 @@ def unbundle(orig, repo, cg, heads, source, url):
         with route.decide(repo, server, cg, remote) as decision:
             if not decision.scratch:
                 return orig(repo, decision.cg, heads, source, url)
-            return Receiver(repo, server, decision, url).run()
+            receiver = Receiver(repo, server, decision, url)
+            with _capturedoutput(receiver):
+                receiver.run()
+            return reply.make(receiver)
 
 
 @contextlib.contextmanager
@@ -81,6 +84,28 @@ def _duringunbundle2(cg) -> Iterator[None]:
         if isinstance(cg, bundle2.unbundle20):
             exc.duringunbundle2 = True  # type: ignore[attr-defined]
         raise
+
+
+@contextlib.contextmanager
+def _capturedoutput(receiver) -> Iterator[None]:
+    """Send what hooks print over http, where it is no one's standard error,
+    along with the reply, as ``exchange.unbundle`` does."""
+    ui = receiver.ui
+    if not access.ishttp(receiver.url) and not ui.configbool(
+        b'experimental', b'bundle2-output-capture'
+    ):
+        yield
+        return
+    ui.pushbuffer(error=True, subproc=True)
+    try:
+        yield
+    except BaseException as exc:
+        part = bundle2.bundlepart(
+            b'output', data=ui.popbuffer(), mandatory=False
+        )
+        exc._bundle2salvagedoutput = [part]  # type: ignore[attr-defined]
+        raise
+    receiver.notes.append(ui.popbuffer())
 
 
 class _Base:
@@ -119,16 +144,20 @@ class Receiver:
         self._bookmarks: list[tuple[bytes, bytes | None]] = []
         self._expected: dict[bytes, bytes | None] = {}
         self._haschangegroup = False
+        #: what the reply says: the recorded push (None if only bookmarks
+        #: moved), the bookmarks, and further lines
+        self.push: model.Push | None = None
+        self.moved: list[tuple[str, bytes | None]] = []
         self.notes: list[bytes] = []
 
-    def run(self):
-        """Receive the push and return what ``exchange.unbundle`` returns: a
-        bundle2 reply, or 1 for a bundle1 client."""
+    def run(self) -> None:
+        """Receive the push; raises if it is refused."""
         self._precheck()
         with aborting(), contextlib.closing(self.checker):
             with self.server.store.stage(self._chunks()) as staged:
                 if not self._haschangegroup:
-                    return self._onlybookmarks()
+                    self._onlybookmarks()
+                    return
                 moves = self._moves()
                 self._checkstaged(staged, moves)
                 staged.publish()
@@ -152,9 +181,10 @@ class Receiver:
             push.size,
             tolocal(push.user),
         )
+        self.push = push
+        self.moved = list(push.bookmarks)
         with aborting():
             hooks.posthook(self, push, self.server.store)
-        return reply.make(self, push)
 
     # -- before anything is read
 
@@ -297,7 +327,7 @@ class Receiver:
     # -- between stream and store
 
     def _checkstaged(self, staged, moves) -> None:
-        bookmarks.checkforward(self.repo, moves, self.checker.parents)
+        bookmarks.checkmoves(self.repo, moves, self.checker.parents)
         if self.server.settings.verify == 'full':
             fullcheck.check(self.repo, staged, self.checker.nodes)
         hooks.prehook(self, staged)
@@ -337,7 +367,7 @@ class Receiver:
               b'bundle store\n') % name
         )
 
-    def _onlybookmarks(self):
+    def _onlybookmarks(self) -> None:
         """A push without changesets may still move scratch bookmarks."""
         moves = self._moves()
         if not moves:
@@ -345,9 +375,9 @@ class Receiver:
                 _(b'push has no changesets'),
                 hint=_(b'there is nothing to store'),
             )
-        bookmarks.checkforward(self.repo, moves, {})
+        bookmarks.checkmoves(self.repo, moves, {})
         self.server.index.movebookmarks(moves)
-        return reply.make(self, None)
+        self.moved = [(move.name, move.new) for move in moves]
 
     def _rememberroots(self) -> None:
         if not access.ishttp(self.url):

@@ -36,12 +36,14 @@ _PARAMETER = {
 }
 
 
-def make(receiver, push):
-    """Return the reply to a push: a bundle2 bundler, or 1 for a client that
-    pushed a bundle1. ``push`` is None if only bookmarks moved."""
+def make(receiver):
+    """Return the reply to a push that was received, as ``exchange.unbundle``
+    does: a bundle2 bundler, or 1 for a client that pushed a bundle1."""
+    push = receiver.push
     text = b''.join(receiver.notes)
     if push is not None:
         text += describe(receiver.ui, receiver.server, push)
+    text += b''.join(map(_bookmarkline, receiver.moved))
     if receiver.replycaps is None and not receiver.parts:
         receiver.ui.status(text)
         return 1
@@ -73,14 +75,14 @@ def describe(ui, server, push) -> bytes:
     if len(push.heads) > len(shown):
         rest = len(push.heads) - len(shown)
         lines.append(_(b'  and %d more heads\n') % rest)
-    for name, node in push.bookmarks:
-        if node is None:
-            lines.append(_(b'deleted bookmark %s\n') % tolocal(name))
-        else:
-            lines.append(
-                _(b'bookmark %s is at %s\n') % (tolocal(name), short(node))
-            )
     return b''.join(lines)
+
+
+def _bookmarkline(bookmark) -> bytes:
+    name, node = bookmark
+    if node is None:
+        return _(b'deleted bookmark %s\n') % tolocal(name)
+    return _(b'bookmark %s is at %s\n') % (tolocal(name), short(node))
 
 
 def _headline(head, url: bytes) -> list[bytes]:

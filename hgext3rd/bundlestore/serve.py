@@ -189,9 +189,7 @@ def _revsingle(orig, repo, revspec, *args, **kwargs):
             raise
         node = repo.lookup(revspec)
         view = overlay.opennodes(repo, server, [node])
-        if view is None:
-            raise
-        return servedview(view)[node]
+        return servedview(repo if view is None else view)[node]
 
 
 # -- listkeys and pushkey
