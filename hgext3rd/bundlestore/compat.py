@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 
-from mercurial import bundle2
+from mercurial import bundle2, commands
 from mercurial.utils import urlutil
 
 try:
@@ -22,6 +22,10 @@ try:
 except ImportError:  # hg <= 7.1
     parthandler = bundle2.parthandler
     REPOCAPS = (bundle2, 'getrepocaps')
+
+# Commands can be wrapped once this module is loaded. A WSGI server has no
+# other reason to load it, and the extension would fail there.
+COMMANDS = commands.table
 
 
 def clientcaps(repo) -> dict:

@@ -130,8 +130,9 @@ def _addmarkers(overlay, path: bytes) -> None:
 def _publishbase(overlay) -> None:
     """Make the base's drafts public in the overlay: to clients of a
     publishing repository they are, only the scratch changesets are not."""
-    drafts = overlay.set(b'draft() and :%d', overlay.firstnewrev - 1)
-    nodes = [ctx.node() for ctx in drafts]
+    node = overlay.changelog.node
+    drafts = overlay._phasecache.getrevset(overlay, (phases.draft,))
+    nodes = [node(rev) for rev in drafts if rev < overlay.firstnewrev]
     if nodes:
         phases.advanceboundary(overlay, None, phases.public, nodes)
 

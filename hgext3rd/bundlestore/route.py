@@ -83,8 +83,14 @@ class _Replay:
 
 
 def requested(cg) -> bool:
-    """Whether the client asks for the bundle store itself."""
-    return isinstance(cg, bundle2.unbundle20) and PARAMETER in cg.params
+    """Whether the client asks for the bundle store itself.
+
+    In lower case the parameter is advisory, and another server would ignore
+    it. One bit makes the difference; here none lets the push land.
+    """
+    return isinstance(cg, bundle2.unbundle20) and any(
+        name.upper() == PARAMETER for name in cg.params
+    )
 
 
 @contextlib.contextmanager
