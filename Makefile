@@ -1,0 +1,51 @@
+# Every target does its own set-up: it needs Python 3.9 or later with venv,
+# nothing else. The environments go to .envs (or $BUNDLESTORE_ENVS).
+
+PYTHON ?= python3
+ENVS := $(if $(BUNDLESTORE_ENVS),$(BUNDLESTORE_ENVS),.envs)
+BIN := $(ENVS)/tools/bin
+# further words for pytest, such as PYTEST="-k push -x"
+PYTEST ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test quick lint dev clean
+
+help:
+	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
+	@echo '            the main job, step by step, on a repository'
+	@echo 'make test   lint and all tests'
+	@echo 'make quick  the tests that are not slow'
+	@echo 'make lint   ruff and mypy'
+	@echo 'make dev    make or refresh all environments, say where they are'
+	@echo 'make clean  remove everything that the others made'
+
+# By way of the environment, so that the shell does not read the words again
+demo: export BUNDLESTORE_DEMO_REPO = $(REPO)
+demo: export BUNDLESTORE_DEMO_KEEP = $(KEEP)
+demo:
+	@$(PYTHON) tools/demo.py
+
+# lint first: the last line is to be pytest's
+test: lint
+	@$(PYTHON) tools/environments.py
+	$(BIN)/pytest -n auto $(PYTEST)
+
+quick:
+	@$(PYTHON) tools/environments.py
+	$(BIN)/pytest -n auto -m 'not slow' $(PYTEST)
+
+lint:
+	@$(PYTHON) tools/environments.py --only tools
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+dev:
+	@$(PYTHON) tools/environments.py
+	@echo 'pytest, ruff, mypy and hg:  $(BIN)'
+	@echo 'hg VERSION with the project: $(ENVS)/VERSION/ext/bin/hg'
+	@echo 'hg VERSION without:          $(ENVS)/VERSION/plain/bin/hg'
+
+clean:
+	rm -rf $(ENVS) build dist artefacts *.egg-info
+	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache
