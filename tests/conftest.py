@@ -1,0 +1,205 @@
+"""The fixtures. tests/README.rst shows how they are meant to be used."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Callable
+
+import hypothesis
+import pytest
+
+import environments
+from harness import history, matrix, servers
+from harness.hg import Hg, Repo
+from harness.inspector import Inspector
+
+# how fast an example runs says nothing about whether it is right
+hypothesis.settings.register_profile(
+    'bundlestore', deadline=None, print_blob=True
+)
+hypothesis.settings.load_profile('bundlestore')
+
+
+def pytest_sessionstart(session: pytest.Session) -> None:
+    # the workers of xdist are started by a session that has looked already
+    if hasattr(session.config, 'workerinput'):
+        return
+    names = environments.outdated()
+    if names and not os.environ.get('BUNDLESTORE_STALE'):
+        pytest.exit(
+            'these environments are missing or hold an older state of the'
+            f' project: {", ".join(names)}\n'
+            'run "make test", or "python3 tools/environments.py" before'
+            ' pytest (BUNDLESTORE_STALE=1 takes them as they are)',
+            returncode=4,
+        )
+
+
+def pytest_report_header() -> list[str]:
+    missing = set(environments.supported()) - set(matrix.VERSIONS)
+    header = [f'Mercurial: {", ".join(matrix.VERSIONS)}']
+    if missing:
+        header.append(
+            f'NOT TESTED, no Python here runs it: {", ".join(sorted(missing))}'
+        )
+    return header
+
+
+def pytest_sessionfinish() -> None:
+    Inspector.stopall()
+
+
+# versions
+
+
+@pytest.fixture(params=matrix.TRANSPORTPARAMS)
+def transport_name(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def client_version() -> str:
+    return matrix.NEWEST
+
+
+@pytest.fixture
+def server_version(transport_name: str, client_version: str) -> str:
+    # by path the client's own process is the server
+    return client_version if transport_name == 'path' else matrix.NEWEST
+
+
+@pytest.fixture
+def tempfolder(tmp_path: Path) -> Path:
+    """The TMPDIR of every process of the test, to look for what was left."""
+    path = tmp_path / 'tmp'
+    path.mkdir()
+    return path
+
+
+@pytest.fixture
+def hg(tempfolder: Path) -> Callable[..., Hg]:
+    """``hg(version, ext=True)``: any Mercurial."""
+
+    def make(version: str = matrix.NEWEST, ext: bool = True) -> Hg:
+        return Hg(version, ext, {'TMPDIR': str(tempfolder)})
+
+    return make
+
+
+# the server side
+
+
+@pytest.fixture(scope='session')
+def template(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Callable[[str], tuple[Path, history.History]]:
+    """``template(version)``: the repository to copy, and its hashes."""
+    built: dict[str, tuple[Path, history.History]] = {}
+
+    def get(version: str) -> tuple[Path, history.History]:
+        if version not in built:
+            path = tmp_path_factory.mktemp(f'template-{version}') / 'base'
+            built[version] = (path, history.build(Hg(version, False), path))
+        return built[version]
+
+    return get
+
+
+@pytest.fixture
+def transport(
+    tmp_path: Path,
+    hg: Callable[..., Hg],
+    transport_name: str,
+    server_version: str,
+) -> Iterator[servers.Transport]:
+    """The server. It starts when the first address is asked for, and must be
+    alive and without a traceback in its log when the test ends."""
+    root = tmp_path / 'served'
+    root.mkdir()
+    made = servers.BY_NAME[transport_name](hg(server_version), root)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def plainbase(
+    transport: servers.Transport,
+    template: Callable[[str], tuple[Path, history.History]],
+) -> Repo:
+    """The base repository, served by plain Mercurial."""
+    source, _ = template(transport.hg.version)
+    path = transport.root / 'base'
+    history.copy(source, path)
+    repo = Repo(transport.hg, path)
+    repo.inspect('update', '--quiet', 'null')
+    return repo
+
+
+@pytest.fixture
+def storeconfig() -> dict[str, str]:
+    """Items of [bundlestore] for ``base``; a test parametrises it."""
+    return {}
+
+
+@pytest.fixture
+def base(plainbase: Repo, storeconfig: dict[str, str]) -> Repo:
+    """The base repository, with a bundle store."""
+    servers.serve_bundlestore(plainbase, storeconfig)
+    return plainbase
+
+
+@pytest.fixture
+def hashes(
+    transport: servers.Transport,
+    template: Callable[[str], tuple[Path, history.History]],
+) -> history.History:
+    """The changesets of ``base`` by name, as harness/history.py draws them."""
+    return template(transport.hg.version)[1]
+
+
+# the client side
+
+
+@pytest.fixture
+def newclient(
+    tmp_path: Path,
+    hg: Callable[..., Hg],
+    transport: servers.Transport,
+    plainbase: Repo,
+    client_version: str,
+    template: Callable[[str], tuple[Path, history.History]],
+) -> Callable[..., Repo]:
+    """``newclient(name, ext=True)``: a clone of the base repository.
+
+    With ``ext`` it has the extension turned on. Without, it is a Mercurial
+    without this project, except by path, where the one process must be able
+    to serve: there the extension is installed but not turned on.
+    """
+
+    def make(name: str, ext: bool = True, version: str | None = None) -> Repo:
+        version = version or client_version
+        source, _ = template(version)
+        installed = ext or transport.name == 'path'
+        repo = Repo(hg(version, installed), tmp_path / name)
+        history.copy(source, repo.path)
+        transport.connect(repo, plainbase)
+        if ext:
+            repo.enable()
+        return repo
+
+    return make
+
+
+@pytest.fixture
+def client(newclient: Callable[..., Repo]) -> Repo:
+    """A clone whose user turned the extension on."""
+    return newclient('client')
+
+
+@pytest.fixture
+def vanilla(newclient: Callable[..., Repo]) -> Repo:
+    """A clone whose user never heard of the extension."""
+    return newclient('vanilla', ext=False)

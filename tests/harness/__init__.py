@@ -1,0 +1,1 @@
+"""Drives real ``hg`` processes of several versions; see tests/README.rst."""

@@ -1,0 +1,84 @@
+"""The history of the base repository that most tests start from.
+
+::
+
+    tagged   default   adds .hgtags
+    merged   default   joins left and right
+    right    default   a binary file, on grown
+    left     default   a copy, on grown
+    fixed    stable    a named branch, on start
+    grown    default   a changed file and a new folder
+    start    default
+
+It is built once for each Mercurial version and copied from then on. All of
+it is public, the hashes are equal in all versions, and the caches are warm,
+so that a plain read of the repository has nothing left to write.
+"""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import NamedTuple
+
+from .hg import DATE, Hg, Repo
+
+
+class History(NamedTuple):
+    """The hashes, by the names above."""
+
+    start: str
+    grown: str
+    fixed: str
+    left: str
+    right: str
+    merged: str
+    tagged: str
+
+
+def build(hg: Hg, path: Path) -> History:
+    """Build the repository at ``path``, with a working folder."""
+    repo = hg.init(path)
+    lines = [f'line {number}\n' for number in range(200)]
+    start = repo.commit(
+        {'README': 'a base repository\n', 'src/main.txt': ''.join(lines)},
+        'start',
+    )
+    lines[10] = 'line ten\n'
+    grown = repo.commit(
+        {'src/main.txt': ''.join(lines), 'docs/manual.txt': 'read me\n'},
+        'grow',
+    )
+    fixed = repo.commit(
+        {'README': 'a base repository, fixed\n'},
+        'fix on stable',
+        parent=start,
+        branch='stable',
+    )
+    repo.inspect('update', '--quiet', '--rev', grown)
+    repo.inspect('copy', '--quiet', 'docs/manual.txt', 'docs/copy.txt')
+    left = repo.commit({'docs/copy.txt': 'read me, too\n'}, 'copy on the left')
+    right = repo.commit(
+        {'data.bin': bytes(range(256)) * 16}, 'data on the right', parent=grown
+    )
+    repo.inspect('update', '--quiet', '--rev', left)
+    repo.inspect('merge', '--quiet', '--rev', right)
+    merged = repo.commit({}, 'merge right into left')
+    repo.inspect('tag', '--date', DATE, '--rev', merged, 'v1')
+    tagged = repo.node('.')
+    repo.inspect('phase', '--public', '--rev', 'all()')
+    warm(repo)
+    return History(start, grown, fixed, left, right, merged, tagged)
+
+
+def warm(repo: Repo) -> None:
+    """Write whatever caches a reader could think of writing."""
+    repo.inspect('debugupdatecaches')
+    repo.inspect('heads', '--quiet')
+    repo.inspect('tags', '--quiet')
+    repo.inspect('branches', '--quiet')
+
+
+def copy(source: Path, path: Path) -> None:
+    """Copy a repository with all times, which its caches depend on."""
+    shutil.copytree(source, path, symlinks=True)

@@ -1,0 +1,68 @@
+"""Which versions and transports the tests run over.
+
+All of it follows from ``testedwith`` in metadata.py, so that what is claimed
+there is what is tested.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+import environments
+
+#: oldest first; those that run with a Python of this machine
+VERSIONS: tuple[str, ...] = tuple(environments.available())
+NEWEST = VERSIONS[-1]
+TRANSPORTS = ('path', 'ssh', 'http')
+
+
+#: client and server of the quick loop, over a wire: each version once on
+#: either side; ``make test`` runs all combinations
+QUICKPAIRS = {
+    'ssh': {(NEWEST, NEWEST), (VERSIONS[0], VERSIONS[1])},
+    'http': {(VERSIONS[1], NEWEST), (VERSIONS[2], VERSIONS[1])},
+    'path': {(VERSIONS[0], VERSIONS[0])},
+}
+
+
+def combinations() -> Iterator[Any]:
+    """Every client with every server over every transport.
+
+    By path there is one process only, so client and server are one version.
+    """
+    pairs = [('path', version, version) for version in VERSIONS]
+    pairs += itertools.product(TRANSPORTS[1:], VERSIONS, VERSIONS)
+    for transport, client, server in pairs:
+        quick = (client, server) in QUICKPAIRS[transport]
+        ident = client if transport == 'path' else f'{client}-to-{server}'
+        yield pytest.param(
+            transport,
+            client,
+            server,
+            marks=[] if quick else [pytest.mark.slow],
+            id=f'{transport}-{ident}',
+        )
+
+
+#: without a decorator a test runs once over each transport, with the newest
+#: version on both sides; in the quick loop over one that has a wire
+TRANSPORTPARAMS = [
+    pytest.param(name, marks=[] if name == 'ssh' else [pytest.mark.slow])
+    for name in TRANSPORTS
+]
+
+#: decorates a test that is to run in every combination
+every_combination = pytest.mark.parametrize(
+    ('transport_name', 'client_version', 'server_version'),
+    list(combinations()),
+)
+
+
+def over(*names: str) -> pytest.MarkDecorator:
+    """Decorate a test that is to run over these transports only."""
+    assert set(names) <= set(TRANSPORTS)
+    return pytest.mark.parametrize('transport_name', names)

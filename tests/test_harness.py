@@ -1,0 +1,173 @@
+"""The harness itself, and plain Mercurial over it."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import matrix
+from harness.hg import Hg, Repo
+from harness.history import History
+from harness.servers import HttpTransport, Transport, crashes
+from harness.snapshot import differences, snapshot, untouched
+
+
+@matrix.every_combination
+def test_plain_push_and_pull(
+    transport: Transport,
+    plainbase: Repo,
+    newclient: Callable[..., Repo],
+) -> None:
+    alice = newclient('alice', ext=False)
+    bob = newclient('bob', ext=False)
+    node = alice.commit({'src/new.txt': 'new\n'}, 'a change')
+    assert alice.phase(node) == 'draft'
+
+    alice.run('push')
+
+    assert plainbase.nodes('tip') == [node]
+    assert alice.phase(node) == 'public'
+    assert not bob.knows(node)
+    bob.run('pull', '--rev', node)
+    assert bob.cat('src/new.txt', node) == 'new\n'
+    assert bob.phase(node) == 'public'
+    bob.verify()
+
+
+def test_clone(
+    transport: Transport, plainbase: Repo, hg: Callable[..., Hg], tmp_path: Path
+) -> None:
+    clone = hg(ext=transport.name == 'path').clone(
+        transport.url(plainbase),
+        tmp_path / 'clone',
+        config=transport.commandline(),
+    )
+    assert sorted(clone.nodes()) == sorted(plainbase.nodes())
+
+
+@pytest.mark.parametrize('version', matrix.VERSIONS)
+@pytest.mark.parametrize('ext', [False, True])
+def test_environments_hold_what_they_say(version: str, ext: bool) -> None:
+    hg = Hg(version, ext)
+    out = hg.run('version', '--quiet').out
+    assert out == f'Mercurial Distributed SCM (version {version})\n'
+    find = 'import importlib.util as u; print(u.find_spec("{}"))'
+    done = subprocess.run(
+        [hg.python, '-I', '-c', find.format('hgext3rd.bundlestore')],
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+    )
+    assert (done.stdout != 'None\n') == ext
+
+
+def test_hashes_do_not_depend_on_the_version(
+    template: Callable[[str], tuple[Path, History]],
+) -> None:
+    assert len({template(version)[1] for version in matrix.VERSIONS}) == 1
+
+
+@matrix.over('http')
+def test_death_of_the_server_is_noticed(
+    transport: HttpTransport, plainbase: Repo
+) -> None:
+    transport.url(plainbase)
+    assert transport.process is not None
+    transport.process.kill()
+    transport.process.wait()
+    with pytest.raises(AssertionError, match='the server died'):
+        transport.url(plainbase)
+    with pytest.raises(AssertionError, match='the server died'):
+        transport.close()
+
+
+@matrix.over('http')
+def test_restart_keeps_the_address(
+    transport: HttpTransport, plainbase: Repo
+) -> None:
+    url = transport.url(plainbase)
+    transport.restart()
+    assert transport.url(plainbase) == url
+
+
+@matrix.over('ssh')
+def test_ssh_keeps_the_client_environment_out(
+    transport: Transport, plainbase: Repo, vanilla: Repo
+) -> None:
+    plainbase.configure(
+        'hooks', {'outgoing': 'echo "[$USER] [$LEAK] [$TMPDIR]" >&2'}
+    )
+    bob = transport.url(plainbase, user='bob')
+    node = plainbase.node('tip')
+    empty = vanilla.hg.init(vanilla.path.parent / 'empty')
+    transport.connect(empty, plainbase)
+    result = empty.run('pull', '-r', node, bob, env={'LEAK': 'leaked'})
+    assert f'[bob] [] [{transport.hg.environ["TMPDIR"]}]' in result.out
+
+
+def test_crashes_are_told_from_hangups() -> None:
+    log = (
+        'http://localhost:1/\n'
+        'Exception occurred during processing of request\n'
+        'Traceback (most recent call last):\n'
+        '  File "socket.py", line 706, in readinto\n'
+        '    return self._sock.recv_into(b)\n'
+        '           ^^^^^^^^^^^^^^^^^^^^^^^\n'
+        'ConnectionResetError: [Errno 104] Connection reset by peer\n'
+        '----------------------------------------\n'
+    )
+    assert not crashes(log)
+    assert crashes(log + log.replace('ConnectionReset', 'Key'))
+    prefixed = re.sub('^', '::1 - - [1/1/1 1:1:1] HG error:  ', log, flags=re.M)
+    assert not crashes(prefixed)
+    assert crashes(prefixed.replace('ConnectionReset', 'Key'))
+    # the last thing in the log
+    assert crashes(log.replace('ConnectionReset', 'Key').rstrip('-\n'))
+
+
+def test_failure_shows_the_command(hg: Callable[..., Hg]) -> None:
+    with pytest.raises(AssertionError, match='unknown command'):
+        hg().run('nonsense')
+
+
+def test_snapshot_sees_everything(tmp_path: Path) -> None:
+    folder = tmp_path / 'repo'
+    (folder / '.hg/store').mkdir(parents=True)
+    file = folder / '.hg/store/file'
+    file.write_bytes(b'one')
+    before = snapshot(folder)
+    status = file.stat()
+
+    with untouched(folder):
+        (folder / '.hg/bundlestore').mkdir()
+        (folder / '.hg/bundlestore/file').touch()
+
+    # other bytes of the same length, with the old times
+    file.write_bytes(b'two')
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    (change,) = differences(before, snapshot(folder))
+    assert change.startswith('changed  .hg/store/file: content')
+    file.write_bytes(b'one')
+    os.utime(file, ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert not differences(before, snapshot(folder))
+
+    # made and removed: the folder's time tells
+    def lock() -> None:
+        (folder / '.hg/store/lock').touch()
+        (folder / '.hg/store/lock').unlink()
+
+    with pytest.raises(AssertionError, match=r'changed  .hg/store: mtime'):
+        watched(folder, lock)
+
+    with pytest.raises(AssertionError, match=r'new      .hg/store/more'):
+        watched(folder, (folder / '.hg/store/more').touch)
+
+
+def watched(folder: Path, act: Callable[[], None]) -> None:
+    with untouched(folder):
+        act()
