@@ -5,7 +5,7 @@ They live in the index, never in the repository.
 
 from __future__ import annotations
 
-from typing import Mapping
+from collections.abc import Mapping
 
 from mercurial import error
 from mercurial.i18n import _

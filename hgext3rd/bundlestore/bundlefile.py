@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import struct
 import tempfile
-from typing import Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from mercurial import bundle2, exchange, obsolete
 
@@ -67,6 +68,8 @@ class BundleFile:
         self.version = b'01'
         self.trees = False
         self.markers: list[bytes] = []
+        #: the changegroup part, seekable
+        self.changegroup: Any = None
         self._fh = open(path, 'rb')
         try:
             self._readparts(ui, path)
@@ -75,7 +78,6 @@ class BundleFile:
             raise
 
     def _readparts(self, ui, path: bytes) -> None:
-        self.changegroup = None
         bundle = exchange.readbundle(ui, self._fh, path)
         for part in bundle.iterparts(seekable=True):
             if part.type == b'changegroup':
@@ -133,11 +135,10 @@ def writetemp(chunks: Iterable[bytes], directory: bytes | None = None) -> bytes:
             fh.close()
             compat.tryunlink(fh.name)
             raise
-        return fh.name
+        path: Any = fh.name  # bytes, as the prefix is
+    return path
 
 
 def copytemp(source, directory: bytes | None = None) -> bytes:
     """Copy a stream (``read``) into a new temporary file, return its path."""
-    return writetemp(
-        iter(lambda: source.read(BLOCK), b''), directory
-    )
+    return writetemp(iter(lambda: source.read(BLOCK), b''), directory)

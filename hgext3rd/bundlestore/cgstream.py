@@ -24,7 +24,8 @@ which are small and which the visitor gets whole.
 from __future__ import annotations
 
 import struct
-from typing import Callable, Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import BinaryIO, Callable, NamedTuple
 
 from .errors import BundleStoreError
 
@@ -132,7 +133,8 @@ def _named(read: Read) -> bytes:
 
 def _header(read: Read, version: bytes, prev: bytes | None) -> Entry:
     if version == b'02':
-        return Entry(*_V2.unpack(readexactly(read, _V2.size)), 0)
+        node, p1, p2, base, link = _V2.unpack(readexactly(read, _V2.size))
+        return Entry(node, p1, p2, base, link, 0)
     if version == b'03':
         return Entry(*_V3.unpack(readexactly(read, _V3.size)))
     node, p1, p2, link = _V1.unpack(readexactly(read, _V1.size))
@@ -257,7 +259,7 @@ def _copytrees(
         yield _END
 
 
-def layout(fh, version: bytes) -> Layout:
+def layout(fh: BinaryIO, version: bytes) -> Layout:
     """Scan a seekable changegroup (``read``, ``seek``, ``tell``; positioned at
     its start) and return where its groups are."""
 
@@ -281,7 +283,7 @@ def layout(fh, version: bytes) -> Layout:
     return Layout(version, changelog, manifest, trees, skipnamed())
 
 
-def concatenate(sources: list[tuple[object, Layout]]) -> Iterator[bytes]:
+def concatenate(sources: list[tuple[BinaryIO, Layout]]) -> Iterator[bytes]:
     """Yield one changegroup with the revisions of all ``sources``.
 
     Each source is a seekable stream and its :func:`layout`. Groups of the
@@ -292,12 +294,12 @@ def concatenate(sources: list[tuple[object, Layout]]) -> Iterator[bytes]:
     """
     target = jointversion([layout for _fh, layout in sources])
 
-    def copy(fh, version: bytes, offset: int) -> Iterator[bytes]:
+    def copy(fh: BinaryIO, version: bytes, offset: int) -> Iterator[bytes]:
         fh.seek(offset)
         yield from _copygroup(fh.read, version, target, None)
 
     def copynamed(attr: str) -> Iterator[bytes]:
-        where: dict[bytes, list[tuple[object, bytes, int]]] = {}
+        where: dict[bytes, list[tuple[BinaryIO, bytes, int]]] = {}
         for fh, lay in sources:
             for name, offset in getattr(lay, attr):
                 where.setdefault(name, []).append((fh, lay.version, offset))

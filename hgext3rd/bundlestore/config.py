@@ -26,9 +26,7 @@ eh.configitem(SECTION, b'max-changesets', default=10000)
 eh.configitem(SECTION, b'verify', default=b'changesets')
 eh.configitem(SECTION, b'allow-push', default=list)
 eh.configitem(SECTION, b'deny-push', default=list)
-eh.configitem(
-    SECTION, b'open-heads', default=configitems.dynamicdefault
-)
+eh.configitem(SECTION, b'open-heads', default=configitems.dynamicdefault)
 eh.configitem(SECTION, b'bookmark-owner', default=False)
 eh.configitem(SECTION, b'changeset-url', default=None)
 
@@ -44,8 +42,8 @@ class Settings(NamedTuple):
 
     #: every push is a scratch push
     routeall: bool
-    store: str
-    index: str
+    storeurl: str
+    indexurl: str
     #: bytes, 0 for no limit
     maxbundlesize: int
     #: 0 for no limit
@@ -78,8 +76,12 @@ def settings(ui) -> Settings:
     openheads = ui.configbool(SECTION, b'open-heads', routeall)
     return Settings(
         routeall=routeall,
-        store=ui.config(SECTION, b'store').decode('utf-8', 'surrogateescape'),
-        index=ui.config(SECTION, b'index').decode('utf-8', 'surrogateescape'),
+        storeurl=ui.config(SECTION, b'store').decode(
+            'utf-8', 'surrogateescape'
+        ),
+        indexurl=ui.config(SECTION, b'index').decode(
+            'utf-8', 'surrogateescape'
+        ),
         maxbundlesize=ui.configbytes(SECTION, b'max-bundle-size'),
         maxchangesets=ui.configint(SECTION, b'max-changesets'),
         verify=_choice(

@@ -9,7 +9,8 @@ parents do not, must be there.
 from __future__ import annotations
 
 import contextlib
-from typing import Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from mercurial import error
 from mercurial.node import short
@@ -18,12 +19,13 @@ from . import bundlefile, compat, interfaces, overlay
 from .cgstream import MalformedChangegroup
 
 
-def check(repo, staged, nodes: Iterable[bytes]) -> None:
+def check(repo, staged: Any, nodes: Iterable[bytes]) -> None:
     """Check a staged bundle (``IStagedBundle``) that brings ``nodes``; raises
     ``MalformedChangegroup``."""
+    key = staged.key
     with contextlib.ExitStack() as stack:
         if interfaces.ILocalPath.providedBy(staged):
-            path = staged.localpath(staged.key)
+            path = staged.localpath(key)
         else:
             with staged.open() as reader:
                 path = bundlefile.copytemp(reader)
@@ -80,4 +82,3 @@ def _checkchangeset(view, node: bytes) -> None:
                 f'changeset {short(node).decode()} lacks the content of '
                 f'{path.decode("utf-8", "replace")}'
             )
-

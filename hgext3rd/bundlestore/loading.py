@@ -10,6 +10,7 @@ ssh stays lazy.
 
 from __future__ import annotations
 
+import contextlib
 import sys
 import threading
 import types
@@ -41,12 +42,10 @@ def _waiting() -> list[types.ModuleType]:
 
 
 def _load(module: types.ModuleType) -> None:
-    try:
+    # One for another platform fails, say. Whoever needs it will get the
+    # error; nobody may.
+    with contextlib.suppress(Exception):
         module.__doc__  # noqa: B018  any attribute will do
-    except Exception:
-        # A module for another platform, say. Whoever needs it will get the
-        # error; nobody may.
-        pass
 
 
 def _threaded() -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from typing import Iterable
+from collections.abc import Iterable
+from typing import Any
 
 from mercurial import (
     bundlerepo,
@@ -32,7 +33,7 @@ from .server import aborting, servedview
 eh = exthelper.exthelper()
 
 
-class _readonlyvfs(vfsmod.readonlyvfs):
+class _ReadonlyVfs(vfsmod.readonlyvfs):
     """A cache folder that cannot be written.
 
     It fails as a read-only file system does: all of Mercurial's caches expect
@@ -52,7 +53,11 @@ class _readonlyvfs(vfsmod.readonlyvfs):
     mkdir = makedir = makedirs = mkstemp = utime = chmod = _refuse
 
 
-class _overlay:
+# what it is mixed into: any class of repository
+_Repository: Any = object
+
+
+class _Overlay(_Repository):
     """What sets an overlay apart from the ``bundlerepository`` it is."""
 
     def lock(self, wait=True, *args, **kwargs):
@@ -76,8 +81,8 @@ def readonly(repo):
 
 
 def _protect(view) -> None:
-    view.cachevfs = _readonlyvfs(view.cachevfs)
-    view.wcachevfs = _readonlyvfs(view.wcachevfs)
+    view.cachevfs = _ReadonlyVfs(view.cachevfs)
+    view.wcachevfs = _ReadonlyVfs(view.wcachevfs)
 
 
 def openfile(repo, path: bytes):
@@ -89,7 +94,7 @@ def openfile(repo, path: bytes):
     base = repo.unfiltered()
     overlay = bundlerepo.makebundlerepository(base.baseui, base.root, path)
     overlay.__class__ = type(
-        'overlayrepository', (_overlay, overlay.__class__), {}
+        'overlayrepository', (_Overlay, overlay.__class__), {}
     )
     _protect(overlay)
     try:
@@ -146,7 +151,7 @@ def _pinnedrevs(orig, repo):
     with an error no client expects.
     """
     pinned = orig(repo)
-    if isinstance(repo, _overlay):
+    if isinstance(repo, _Overlay):
         pinned = set(pinned)
         pinned.update(range(repo.firstnewrev, len(repo)))
     return pinned

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import time
-from typing import Iterator
+from collections.abc import Iterator
 
 from mercurial import (
     bookmarks as bookmod,
@@ -60,8 +60,10 @@ def unbundle(orig, repo, cg, heads, source, url):
             if route.requested(cg):
                 raise error.Abort(
                     _(b'this repository has no bundle store'),
-                    hint=_(b"the server's configuration lacks "
-                           b"'bundlestore.server = yes'"),
+                    hint=_(
+                        b"the server's configuration lacks "
+                        b"'bundlestore.server = yes'"
+                    ),
                 )
             return orig(repo, cg, heads, source, url)
         remote = source == b'serve'
@@ -199,10 +201,14 @@ class Receiver:
             # phases after its push, nothing tells that the push was a
             # scratch push, and it would turn its changesets public.
             raise error.Abort(
-                _(b'a client without the bundlestore extension cannot push '
-                  b'to this bundle store over http'),
-                hint=_(b"push to the repository's try URL, over ssh, or with "
-                       b"the extension and 'hg push --bundle-store'"),
+                _(
+                    b'a client without the bundlestore extension cannot push '
+                    b'to this bundle store over http'
+                ),
+                hint=_(
+                    b"push to the repository's try URL, over ssh, or with "
+                    b"the extension and 'hg push --bundle-store'"
+                ),
             )
         with aborting():
             # an index that cannot be used must be known before the upload
@@ -356,15 +362,20 @@ class Receiver:
         if self.server.settings.routeall:
             raise error.Abort(
                 _(b"'%s' is not a scratch bookmark") % name,
-                hint=_(b'a try URL takes only bookmarks that match '
-                       b'bundlestore.bookmark-pattern: %s')
+                hint=_(
+                    b'a try URL takes only bookmarks that match '
+                    b'bundlestore.bookmark-pattern: %s'
+                )
                 % self.ui.config(b'bundlestore', b'bookmark-pattern'),
             )
         # Mercurial pushes bookmarks along that moved; it is no error that
         # they come, and they are not for the base to take now
         self.notes.append(
-            _(b"bookmark '%s' is left where it is: this push went to the "
-              b'bundle store\n') % name
+            _(
+                b"bookmark '%s' is left where it is: this push went to the "
+                b'bundle store\n'
+            )
+            % name
         )
 
     def _onlybookmarks(self) -> None:

@@ -19,7 +19,8 @@ from __future__ import annotations
 import contextlib
 import io
 import tempfile
-from typing import Iterator, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
 from mercurial import bookmarks as bookmod, bundle2, changegroup, pushkey
 from mercurial.utils import stringutil

@@ -9,6 +9,7 @@ scratch changeset for common ground would later be sent the whole repository.
 from __future__ import annotations
 
 import re
+from typing import Any
 
 from mercurial import (
     bundlerepo,
@@ -60,29 +61,31 @@ def reposetup(ui, repo):
     spools = not repo.ui.configbool(b'server', b'streamunbundle')
     repo.ui.setconfig(b'server', b'streamunbundle', True, b'bundlestore')
 
-    class bundlestorerepository(_serving, repo.__class__):
-        _bundlestorespools = spools
+    repo.__class__ = type(
+        'bundlestorerepository', (_Serving, repo.__class__), {}
+    )
+    repo.bundlestore.spools = spools
 
-    repo.__class__ = bundlestorerepository
+
+# what it is mixed into: any class of repository
+_Repository: Any = object
 
 
-class _serving:
+class _Serving(_Repository):
     """What a repository with a bundle store answers differently."""
 
     @localrepo.unfilteredpropertycache
     def bundlestore(self):
-        server = servermod.Server(self)
-        server.spools = self._bundlestorespools
-        return server
+        return servermod.Server(self)
 
     def lookup(self, key):
         if _HASH.match(key):
             return _lookuphash(self, key)
-        if self.bundlestore.isscratchbookmark(key):
-            if key not in self._bookmarks:
-                node = _bookmarknode(self.bundlestore, key)
-                if node is not None:
-                    return node
+        isscratch = self.bundlestore.isscratchbookmark(key)
+        if isscratch and key not in self._bookmarks:
+            node = _bookmarknode(self.bundlestore, key)
+            if node is not None:
+                return node
         return super().lookup(key)
 
     def listkeys(self, namespace):
@@ -223,7 +226,8 @@ def _movebookmark(repo, server, key, old, new) -> bool:
     user = access.username(server.client)
     node = bytes.fromhex(new.decode()) if new else None
     if node is not None and not (
-        servedview(repo).changelog.hasnode(node) or repo.bundlestore.locate(repo, [node])
+        servedview(repo).changelog.hasnode(node)
+        or repo.bundlestore.locate(repo, [node])
     ):
         return False
     move = model.BookmarkMove(

@@ -8,10 +8,10 @@ opened when first used.
 from __future__ import annotations
 
 import contextlib
-from typing import Iterable, Iterator
+from collections.abc import Iterable, Iterator
+from typing import Any
 
 from mercurial import encoding, error
-from mercurial.i18n import _
 
 from . import backends, config, errors, model
 
@@ -55,8 +55,11 @@ class Server:
         # A share has the store of its source: a try URL and its base are one.
         directory = repo.vfs.reljoin(repo.sharedpath, b'bundlestore')
         self._place = model.Place(directory, repo.store.createmode)
-        self._store = None
-        self._index = None
+        self._store: Any = None
+        self._index: Any = None
+        #: whether pushes that go to the base are put into a temporary file
+        #: first, as Mercurial does (see ``route``)
+        self.spools = True
         #: who the wire protocol serves now, as in the url of a push
         self.client = b''
         #: the first of the scratch changesets that this very connection
@@ -69,7 +72,7 @@ class Server:
         if self._store is None:
             with aborting():
                 self._store = backends.openstore(
-                    self.settings.store, self._place
+                    self.settings.storeurl, self._place
                 )
         return self._store
 
@@ -78,7 +81,7 @@ class Server:
         if self._index is None:
             with aborting():
                 self._index = backends.openindex(
-                    self.settings.index, self._place
+                    self.settings.indexurl, self._place
                 )
         return self._index
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import re
 import tempfile
-from typing import Iterable, Iterator, Protocol
+from collections.abc import Iterable, Iterator
+from typing import Protocol
 
 from mercurial import mdiff
 from mercurial.utils import storageutil
@@ -43,9 +44,7 @@ class Base(Protocol):
         """The changelog entry of a visible changeset."""
 
 
-def limited(
-    chunks: Iterable[bytes], limit: int, formatsize
-) -> Iterator[bytes]:
+def limited(chunks: Iterable[bytes], limit: int, formatsize) -> Iterator[bytes]:
     """Pass ``chunks`` on until they have more than ``limit`` bytes (0: none).
 
     ``formatsize`` turns a number of bytes into text for the message.

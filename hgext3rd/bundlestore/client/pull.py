@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from typing import Iterator
+from collections.abc import Iterator
+from typing import Any
 
 from mercurial import (
     bundlerepo,
@@ -62,9 +63,7 @@ def _missing(repo, specs) -> list[bytes]:
     for spec in specs:
         if isinstance(spec, bytes):
             for name in _symbols(spec, isscratch):
-                if name not in asked and (
-                    _HASH.match(name) or isscratch(name)
-                ):
+                if name not in asked and (_HASH.match(name) or isscratch(name)):
                     found[name] = None
     return [name for name in found if not _isknown(repo, name)]
 
@@ -147,7 +146,7 @@ def _shortened(name: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def _connected(repo, path) -> Iterator[object]:
+def _connected(repo, path) -> Iterator[Any]:
     """Give a peer for ``path``, or None where there is no connection.
 
     The user asked for a revision, not for a connection: why there is none is

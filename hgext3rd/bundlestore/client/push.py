@@ -64,8 +64,10 @@ def _checkoptions(repo, opts, names, scratch) -> None:
     if others:
         raise error.InputError(
             _(b"'%s' is not a scratch bookmark") % others[0],
-            hint=_(b'the bundle store takes only bookmarks that match '
-                   b'bundlestore.bookmark-pattern: %s')
+            hint=_(
+                b'the bundle store takes only bookmarks that match '
+                b'bundlestore.bookmark-pattern: %s'
+            )
             % repo.ui.config(config.SECTION, b'bookmark-pattern'),
         )
 
@@ -75,8 +77,10 @@ def _checksubrepos(repo) -> None:
     to a bundle store, so they would land."""
     if repo[b'.'].substate:
         raise error.Abort(
-            _(b'cannot push a repository with subrepositories to the '
-              b'bundle store')
+            _(
+                b'cannot push a repository with subrepositories to the '
+                b'bundle store'
+            )
         )
 
 
@@ -147,8 +151,10 @@ def _scratchpush(
     if not remote.capable(serve.CAPABILITY):
         raise error.Abort(
             _(b'the server has no bundle store'),
-            hint=_(b'nothing was pushed; the server needs the bundlestore '
-                   b"extension and 'bundlestore.server = yes'"),
+            hint=_(
+                b'nothing was pushed; the server needs the bundlestore '
+                b"extension and 'bundlestore.server = yes'"
+            ),
         )
     pushop = exchange.pushoperation(
         repo,
