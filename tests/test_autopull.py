@@ -1,0 +1,208 @@
+"""Commands fetch what they are given and do not know."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from harness import matrix
+from harness.hg import Repo
+from harness.history import History
+from harness.servers import Transport
+from harness.snapshot import untouched
+
+NAME = 'scratch/alice/some-thing'
+
+
+@pytest.fixture
+def pushed(base: Repo, newclient: Callable[..., Repo]) -> list[str]:
+    author = newclient('author')
+    nodes = [
+        author.commit({f'f{n}': f'{n}\n'}, f'change {n}') for n in range(2)
+    ]
+    author.run('push', '-r', '.', '-B', NAME)
+    return nodes
+
+
+@matrix.every_combination
+def test_update(
+    transport: Transport, base: Repo, newclient: Callable[..., Repo]
+) -> None:
+    author, client = newclient('author'), newclient('client')
+    node = author.commit({'a': 'a\n'}, 'change')
+    author.run('push', '--bundle-store')
+    with untouched(base.path):
+        result = client.run('update', node)
+    assert result.out.count(f'pulling {node[:12]} from ') == 1
+    assert client.node('.') == node
+    assert client.phase(node) == 'draft'
+
+
+@pytest.mark.parametrize(
+    'command',
+    [
+        ['log', '-r', '{}'],
+        ['log', '-r', '::{}'],
+        ['log', '-r', '{}^ + tip'],
+        ['log', '-r', '{}::.'],
+        ['log', '-r', 'only({}, tip)'],
+        ['log', '-r', 'not (::{}) and tip'],
+        ['diff', '-r', 'tip', '-r', '{}'],
+        ['diff', '-c', '{}'],
+        ['export', '{}'],
+        ['cat', '-r', '{}', 'f1'],
+        ['graft', '{}'],
+        ['rebase', '--config', 'extensions.rebase=', '-s', '{}', '-d', '0'],
+        ['merge', '{}'],
+        ['archive', '-r', '{}', '../archive'],
+        ['bookmark', '-r', '{}', 'here'],
+        ['files', '-r', '{}'],
+    ],
+    ids=lambda command: ' '.join(command),
+)
+@matrix.over('ssh')
+def test_commands(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    pushed: list[str],
+    hashes: History,
+    command: list[str],
+) -> None:
+    client.commit({'other': 'other\n'}, 'mine')
+    result = client.run(*(word.format(pushed[1]) for word in command))
+    assert result.out.count('pulling ') == 1, result
+
+
+@pytest.mark.parametrize('name', ['prefix', 'bookmark'])
+def test_prefix_and_bookmark(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    pushed: list[str],
+    name: str,
+) -> None:
+    word = {'prefix': pushed[1][:7], 'bookmark': NAME}[name]
+    result = client.run('update', word)
+    assert f'pulling {word} from' in result.out
+    assert client.node('.') == pushed[1]
+    bookmarks = client.log('{bookmarks}', '.')
+    assert bookmarks == (NAME if name == 'bookmark' else '')
+
+
+@matrix.over('ssh')
+def test_several_in_one_round_trip(
+    transport: Transport, base: Repo, client: Repo, pushed: list[str]
+) -> None:
+    client.run('log', '-r', f'{pushed[0]} + {pushed[1][:8]} + {NAME}')
+    assert client.nodes('draft()') == pushed
+
+
+class Connections:
+    """Counts how often a client connects, by a wrapper around its ssh."""
+
+    def __init__(self, client: Repo, transport: Transport) -> None:
+        self.log = client.path.parent / 'connections'
+        script = client.path.parent / 'counting-ssh'
+        ssh = transport.clientconfig()['ssh']
+        script.write_text(f'#!/bin/sh\necho x >> {self.log}\nexec {ssh} "$@"\n')
+        script.chmod(0o755)
+        client.configure('ui', {'ssh': str(script)})
+
+    def count(self) -> int:
+        return len(self.log.read_text()) // 2 if self.log.exists() else 0
+
+
+@matrix.over('ssh')
+def test_typo_costs_one_connection(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    connections = Connections(client, transport)
+    result = client.run('update', 'abcdef123456', ok=(255,))
+    assert "abort: unknown revision 'abcdef123456'" in result.err
+    assert connections.count() == 1
+    result = client.run('diff', '-r', 'abcdefabcdef', '-r', 'tip', ok=(255,))
+    assert "abort: unknown revision 'abcdefabcdef'" in result.err
+    assert connections.count() == 2
+
+
+@pytest.mark.parametrize('word', ['nonsense', 'abcde', 'ABCDEF12', 'v1.x'])
+@matrix.over('ssh')
+def test_what_is_no_hash_costs_none(
+    transport: Transport, base: Repo, client: Repo, word: str
+) -> None:
+    connections = Connections(client, transport)
+    result = client.run('update', word, ok=(255,))
+    assert 'abort: ' in result.err
+    assert connections.count() == 0
+
+
+@matrix.over('ssh')
+def test_what_is_known_costs_none(
+    transport: Transport, base: Repo, client: Repo, hashes: History
+) -> None:
+    connections = Connections(client, transport)
+    client.run('log', '-r', hashes.start)
+    client.run('log', '-r', f'{hashes.left[:6]}::tip')
+    assert connections.count() == 0
+
+
+def test_turned_off(
+    transport: Transport, base: Repo, client: Repo, pushed: list[str]
+) -> None:
+    client.configure('bundlestore', {'autopull': 'no'})
+    result = client.run('update', pushed[1], ok=(255,))
+    assert f"abort: unknown revision '{pushed[1]}'" in result.err
+
+
+@pytest.mark.parametrize(
+    'url',
+    ['http://127.0.0.1:9/nobody', '/no/such/repository', 'ssh://x/y'],
+)
+@matrix.over('ssh')
+def test_offline(
+    transport: Transport, base: Repo, client: Repo, url: str
+) -> None:
+    client.configure('paths', {'default': url})
+    client.configure('ui', {'ssh': 'false'})
+    result = client.run('update', 'abcdef123456', ok=(255,))
+    assert result.err == "abort: unknown revision 'abcdef123456'\n"
+    assert result.out == ''
+
+
+def test_server_without_a_bundle_store(
+    transport: Transport,
+    plainbase: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+) -> None:
+    """Nothing that was not asked for is pulled from just any server."""
+    author = newclient('author', ext=False)
+    node = author.commit({'a': 'a\n'}, 'landed')
+    author.run('push')
+    result = client.run('update', node, ok=(255,))
+    assert f"abort: unknown revision '{node}'" in result.err
+
+
+def test_landed_changeset(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+) -> None:
+    author = newclient('author', ext=False)
+    node = author.commit({'a': 'a\n'}, 'landed')
+    author.run('push')
+    client.run('update', node)
+    assert client.phase(node) == 'public'
+
+
+@matrix.over('ssh')
+def test_server_does_not_pull_itself(
+    transport: Transport, base: Repo, client: Repo, pushed: list[str]
+) -> None:
+    """A served repository may have a default path of its own."""
+    base.configure('paths', {'default': str(base.path)})
+    with untouched(base.path):
+        base.run('log', '-r', pushed[1], ok=(255,))

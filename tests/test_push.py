@@ -1,0 +1,351 @@
+"""A push goes to the bundle store: who asks how, and what becomes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import matrix
+from harness.hg import Repo, finish
+from harness.history import History
+from harness.servers import Transport
+from harness.snapshot import untouched
+from harness.store import bundles, leftovers, tryurl
+
+
+@matrix.every_combination
+def test_push_and_pull_by_hash(
+    transport: Transport,
+    base: Repo,
+    newclient: Callable[..., Repo],
+    tempfolder: Path,
+) -> None:
+    """The main path: with the extension, and without at the other end."""
+    client = newclient('client')
+    ci = newclient('ci', ext=False)
+    parent = client.node('tip')
+    first = client.commit({'src/new.txt': 'new\n'}, 'first', parent=parent)
+    second = client.commit({'src/new.txt': 'newer\n'}, 'second')
+    with untouched(base.path):
+        result = client.run('push', '--bundle-store', '-r', second)
+        assert 'remote: stored 2 changesets as push 1\n' in result.out
+        assert f'remote:   {second[:12]} second\n' in result.out
+        assert client.phase(first) == client.phase(second) == 'draft'
+
+        ci.run('pull', '-r', second)
+        assert ci.nodes(f'only({second}, {parent})') == [first, second]
+        assert ci.phases(f'only({second}, {parent})') == {
+            first: 'draft',
+            second: 'draft',
+        }
+        assert set(ci.phases(f'::{parent}').values()) == {'public'}
+        assert ci.cat('src/new.txt', second) == 'newer\n'
+        ci.verify()
+        # and a plain pull afterwards has nothing to do
+        again = ci.run('pull')
+        assert 'no changes found' in again.out
+    assert not leftovers(base, tempfolder)
+
+
+@matrix.every_combination
+def test_vanilla_push_to_try_url(
+    transport: Transport,
+    base: Repo,
+    newclient: Callable[..., Repo],
+    hashes: History,
+    tempfolder: Path,
+) -> None:
+    """Without the extension on the client: new heads, new branches, drafts."""
+    vanilla = newclient('vanilla', ext=False)
+    ci = newclient('ci', ext=False)
+    url = transport.url(tryurl(transport, base))
+    one = vanilla.commit({'a': 'a\n'}, 'one', parent=hashes.grown)
+    two = vanilla.commit(
+        {'b': 'b\n'}, 'two', parent=hashes.fixed, branch='topic'
+    )
+    with untouched(base.path):
+        result = vanilla.run('push', url)
+        assert 'stored 2 changesets as push 1\n' in result.out
+        assert vanilla.phases(f'{one} + {two}') == {one: 'draft', two: 'draft'}
+        assert set(vanilla.phases('not draft()').values()) == {'public'}
+        ci.run('pull', '-r', one, '-r', two)
+        assert ci.phases('draft()') == {one: 'draft', two: 'draft'}
+        assert ci.log('{branch}', two) == 'topic'
+        ci.verify()
+    assert not leftovers(base, tempfolder)
+
+
+def test_path_option(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    client.configure(
+        'paths',
+        {'try': transport.url(base), 'try:bundle-store': 'yes'},
+    )
+    node = client.commit({'a': 'a\n'}, 'by path option')
+    with untouched(base.path):
+        result = client.run('push', 'try')
+    assert 'stored 1 changeset as push 1\n' in result.out
+    vanilla.run('pull', '-r', node)
+    assert vanilla.phase(node) == client.phase(node) == 'draft'
+
+
+def test_path_option_says_no(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    client.configure('paths', {'default:bundle-store': 'no'})
+    node = client.commit({'a': 'a\n'}, 'lands')
+    client.run('push')
+    assert base.node('tip') == node
+
+
+@matrix.every_combination
+def test_plain_push_still_lands(
+    transport: Transport, base: Repo, newclient: Callable[..., Repo]
+) -> None:
+    vanilla = newclient('vanilla', ext=False)
+    client = newclient('client')
+    one = vanilla.commit({'a': 'a\n'}, 'one')
+    vanilla.run('push')
+    client.run('pull')
+    two = client.commit({'b': 'b\n'}, 'two', parent=one)
+    client.run('push')
+    assert base.nodes('last(all(), 2)') == [one, two]
+    assert vanilla.phase(one) == client.phase(two) == 'public'
+    assert not bundles(base)
+
+
+@matrix.over('path', 'ssh')
+def test_pushvars(transport: Transport, base: Repo, vanilla: Repo) -> None:
+    base.configure('push', {'pushvars.server': 'yes'})
+    node = vanilla.commit({'a': 'a\n'}, 'by variable')
+    with untouched(base.path):
+        result = vanilla.run('push', '--pushvars', 'BUNDLESTORE=1')
+    assert 'stored 1 changeset as push 1' in result.out
+    assert vanilla.phase(node) == 'draft'
+    assert set(vanilla.phases(f'::{node} - {node}').values()) == {'public'}
+
+
+@matrix.over('path', 'ssh')
+def test_pushvars_that_do_not_ask(
+    transport: Transport, base: Repo, vanilla: Repo
+) -> None:
+    base.configure('push', {'pushvars.server': 'yes'})
+    node = vanilla.commit({'a': 'a\n'}, 'lands')
+    vanilla.run('push', '--pushvars', 'BUNDLESTORE=no')
+    assert base.node('tip') == node
+
+
+@matrix.over('http')
+def test_pushvars_over_http_are_refused(
+    transport: Transport, base: Repo, vanilla: Repo
+) -> None:
+    base.configure('push', {'pushvars.server': 'yes'})
+    transport.restart()
+    node = vanilla.commit({'a': 'a\n'}, 'by variable')
+    with untouched(base.path):
+        result = vanilla.run(
+            'push', '--pushvars', 'BUNDLESTORE=1', ok=(100, 255)
+        )
+    text = result.out + result.err
+    assert 'without the bundlestore extension cannot push' in text
+    assert 'try URL' in text
+    assert text.count('abort:') == 1
+    assert vanilla.phase(node) == 'draft'
+    assert not bundles(base)
+
+
+def test_several_heads_and_new_branch(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    vanilla: Repo,
+    hashes: History,
+) -> None:
+    heads = [
+        client.commit({'f': f'{n}\n'}, f'head {n}', parent=hashes.start)
+        for n in range(12)
+    ]
+    client.commit({'f': 'n\n'}, 'on a branch', branch='other')
+    result = client.run('push', '--bundle-store')
+    lines = [x for x in result.out.splitlines() if x.startswith('remote:   ')]
+    assert len(lines) == 11, result.out
+    assert lines[-1] == 'remote:   and 2 more heads'
+    for node in heads:
+        vanilla.run('pull', '-r', node)
+    assert vanilla.knows(heads[-1])
+    vanilla.verify()
+
+
+@pytest.mark.parametrize(
+    'storeconfig', [{'changeset-url': 'https://ci.example.org/{node}'}]
+)
+def test_link(transport: Transport, base: Repo, client: Repo) -> None:
+    node = client.commit({'a': 'a\n'}, 'first line\n\nand more')
+    result = client.run('push', '--bundle-store')
+    line = f'{node[:12]} first line https://ci.example.org/{node}\n'
+    assert line in result.out
+
+
+def test_nothing_to_push(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    with untouched(base.path):
+        result = client.run('push', '--bundle-store', ok=(1,))
+    assert 'no changes found' in result.out
+    secret = client.commit({'a': 'a\n'}, 'mine', secret=True)
+    result = client.run('push', '--bundle-store', '-r', secret, ok=(1,))
+    assert 'no changes found (ignored 1 secret changesets)' in result.out
+    assert not bundles(base)
+
+
+def test_same_push_twice(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    node = client.commit({'a': 'a\n'}, 'once')
+    first = client.run('push', '--bundle-store')
+    second = client.run('push', '--bundle-store')
+    assert 'as push 1\n' in first.out
+    assert 'as push 2\n' in second.out
+    assert len(bundles(base)) == 1
+    vanilla.run('pull', '-r', node)
+
+
+def test_two_clients_at_once(
+    transport: Transport,
+    base: Repo,
+    newclient: Callable[..., Repo],
+    vanilla: Repo,
+) -> None:
+    clients = [newclient(f'client{n}') for n in range(6)]
+    nodes = {c.commit({'a': 'a\n'}, 'the same') for c in clients}
+    assert len(nodes) == 1
+    running = [c.start('push', '--bundle-store') for c in clients]
+    results = [finish(process) for process in running]
+    outputs = [result.out for result in results]
+    ids = sorted(o.partition('as push ')[2].split()[0] for o in outputs)
+    assert ids == list('123456')
+    assert len(bundles(base)) == 1
+    vanilla.run('pull', '-r', nodes.pop())
+
+
+def test_stored_bundle_is_a_plain_bundle(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """Another Mercurial takes the file without this extension."""
+    node = client.commit({'a': 'a\n'}, 'kept')
+    client.run('push', '--bundle-store')
+    (path,) = bundles(base)
+    plain = Repo(vanilla.hg.plain(), vanilla.path)
+    out = plain.run('debugbundle', str(path)).out
+    assert 'changegroup -- {version: 02}' in out
+    out = plain.run('log', '-R', f'bundle:{base.path}+{path}', '-r', node).out
+    assert 'kept' in out
+    plain.run('unbundle', str(path))
+    assert plain.phase(node) == 'draft'
+
+
+@pytest.mark.parametrize('version', ['01', '02', '03'])
+def test_changegroup_versions(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo, version: str
+) -> None:
+    """Each that a client may send is stored as 02."""
+    url = transport.url(tryurl(transport, base))
+    node = vanilla.commit({'a': 'a\n', 'src/main.txt': 'x\n'}, 'sent')
+    config = {
+        '01': ['devel.legacy.exchange=bundle1'],
+        '02': [],
+        '03': ['experimental.changegroup3=yes'],
+    }[version]
+    vanilla.run('push', url, '-r', node, config=config)
+    (path,) = bundles(base)
+    out = vanilla.run('debugbundle', str(path)).out
+    assert 'changegroup -- {version: 02}' in out
+    assert vanilla.phase(node) == 'draft'
+    client.run('pull', '-r', node)
+    client.verify()
+
+
+@matrix.every_combination
+def test_bundle1_client(
+    transport: Transport, base: Repo, newclient: Callable[..., Repo]
+) -> None:
+    vanilla = newclient('vanilla', ext=False)
+    ci = newclient('ci', ext=False)
+    url = transport.url(tryurl(transport, base))
+    bundle1 = ['devel.legacy.exchange=bundle1']
+    node = vanilla.commit({'a': 'a\n'}, 'old way')
+    with untouched(base.path):
+        result = vanilla.run('push', url, config=bundle1)
+        assert 'stored 1 changeset as push 1' in result.out + result.err
+        assert vanilla.phase(node) == 'draft'
+        if transport.name == 'http':
+            # what is public is asked for in a request of its own
+            result = ci.run('pull', '-r', node, config=bundle1, ok=(255,))
+            assert 'would turn these changesets public' in str(result)
+            ci.run('pull', '-r', node, url, config=bundle1)
+        else:
+            ci.run('pull', '-r', node, config=bundle1)
+    assert ci.cat('a', node) == 'a\n'
+    assert ci.phase(node) == 'draft'
+    ci.verify()
+
+
+def test_obsolescence_markers(
+    transport: Transport,
+    base: Repo,
+    newclient: Callable[..., Repo],
+) -> None:
+    """They are stored with the push and come back with a pull."""
+    base.configure('experimental', {'evolution': 'all'})
+    transport.restart()
+    client, ci = newclient('client'), newclient('ci', ext=False)
+    for repo in (client, ci):
+        repo.configure('experimental', {'evolution': 'all'})
+    old = client.commit({'a': 'a\n'}, 'draft one')
+    new = client.commit({'a': 'aa\n'}, 'draft two', amend=True)
+    with untouched(base.path):
+        client.run('push', '--bundle-store', '-r', new)
+        ci.run('pull', '-r', new)
+    assert f'{old} {new}' in ci.inspect('debugobsolete')
+    # an obsolete changeset that was pushed before can still be had
+    third = client.commit({'a': 'aaa\n'}, 'draft three', amend=True)
+    client.run('push', '--bundle-store', '-r', third)
+    other = newclient('other', ext=False)
+    other.run('pull', '-r', new)
+    assert other.knows(new)
+
+
+def test_server_without_the_extension(
+    transport: Transport, plainbase: Repo, client: Repo
+) -> None:
+    client.commit({'a': 'a\n'}, 'must not land')
+    with untouched(plainbase.path):
+        result = client.run('push', '--bundle-store', ok=(255,))
+    assert 'abort: the server has no bundle store\n' in result.err
+    assert result.err.count('abort:') == 1
+
+
+def test_server_with_the_extension_off(
+    transport: Transport, plainbase: Repo, client: Repo
+) -> None:
+    plainbase.enable()
+    client.commit({'a': 'a\n'}, 'must not land')
+    with untouched(plainbase.path):
+        result = client.run('push', '--bundle-store', ok=(255,))
+    assert 'abort: the server has no bundle store\n' in result.err
+
+
+def test_subrepositories_are_refused(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    sub = client.hg.init(client.path / 'sub')
+    sub.commit({'x': 'x\n'}, 'in the sub')
+    client.commit({'.hgsub': 'sub = sub\n'}, 'has a sub')
+    result = client.run('push', '--bundle-store', ok=(255,))
+    assert 'abort: cannot push a repository with subrep' in result.err
+    client.configure('paths', {'default:bundle-store': 'yes'})
+    result = client.run('push', ok=(255,))
+    assert 'abort: cannot push a repository with subrep' in result.err
