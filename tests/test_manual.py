@@ -1,0 +1,189 @@
+"""The manual says what the code does."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from harness import matrix
+from harness.hg import Hg
+
+ROOT = Path(__file__).resolve().parents[1]
+SOURCES = sorted((ROOT / 'hgext3rd' / 'bundlestore').rglob('*.py'))
+EXTENSION = ['extensions.bundlestore=']
+
+
+@pytest.fixture(params=matrix.VERSIONS)
+def text(request: pytest.FixtureRequest, hg: Callable[..., Hg]) -> str:
+    """Both pages of the manual, as a user sees them."""
+    made = hg(request.param)
+    pages = [
+        made.run('help', page, config=EXTENSION).out
+        for page in ('bundlestore', 'bundlestore-server')
+    ]
+    return '\n'.join(pages)
+
+
+def declared() -> set[str]:
+    """Return the names in the table of configuration items."""
+    source = (ROOT / 'hgext3rd/bundlestore/config.py').read_text()
+    return set(re.findall(r"configitem\(\s*SECTION,\s*b'([\w-]+)'", source))
+
+
+def read() -> set[str]:
+    """Return the names that some room reads."""
+    pattern = (
+        r'(?:config(?:bool|int|bytes|list)?|_choice)\(\s*'
+        r"(?:ui,|(?:config\.)?SECTION,|b'bundlestore',)\s*b'([\w-]+)'"
+    )
+    return {
+        name
+        for path in SOURCES
+        for name in re.findall(pattern, path.read_text())
+    }
+
+
+def test_every_item_is_declared_read_and_described(text: str) -> None:
+    # an item of the manual opens a line: "name", several joined by commas
+    described = {
+        name
+        for line in text.splitlines()
+        if re.match(r' *"[a-z.-]+"(, "[a-z.-]+")*$', line)
+        for name in re.findall(r'"(?:bundlestore\.)?([a-z-]+)"', line)
+    }
+    described -= {'prebundlestore', 'bundlestore'}  # the hooks
+    assert declared()
+    assert declared() == read()
+    assert declared() == described
+
+
+def test_defaults_are_those_of_the_code(text: str) -> None:
+    flat = ' '.join(text.split())
+    defaults = dict(
+        re.findall(
+            r'"(?:bundlestore\.)?([a-z-]+)" [A-Z][^(]*\(default: ([^)]*)\)',
+            flat,
+        )
+    )
+    assert defaults['max-bundle-size'] == '1 GB'
+    assert defaults['max-changesets'] == '10000'
+    assert defaults['bookmark-pattern'] == '"re:^scratch/"'
+    source = (ROOT / 'hgext3rd/bundlestore/config.py').read_text()
+    for name in ('max-bundle-size', 'max-changesets', 'bookmark-pattern'):
+        assert defaults[name].strip('"') in source
+
+
+def test_references_resolve(hg: Callable[..., Hg]) -> None:
+    made = hg()
+    pages = [
+        (ROOT / 'hgext3rd/bundlestore/__init__.py').read_text(),
+        (
+            ROOT / 'hgext3rd/bundlestore/helptext/bundlestore-server.rst'
+        ).read_text(),
+        (ROOT / 'hgext3rd/bundlestore/admin.py').read_text(),
+    ]
+    found = {
+        ' '.join(words.split())
+        for page in pages
+        for words in re.findall(r':hg:`([^`]*)`', page)
+    }
+    assert found
+    for words in found:
+        command = words.split()
+        if command[0] != 'help':
+            command = ['help', command[0]]
+        made.run(*command, config=EXTENSION)
+
+
+def test_commands_have_help(hg: Callable[..., Hg]) -> None:
+    made = hg()
+    out = made.run('help', 'admin::bundlestore-init', config=EXTENSION).out
+    assert 'make a try URL for a repository' in out
+    out = made.run('help', 'push', config=EXTENSION).out
+    assert '--bundle-store' in out
+
+
+def test_branches_for_old_releases_are_dated_and_in_one_place() -> None:
+    """``compat.py``, each with the last release that needs it."""
+    for path in SOURCES:
+        dates = re.findall(r'# hg [<>]=? *([\d.]+)', path.read_text())
+        if path.name == 'compat.py':
+            assert dates
+        else:
+            assert not dates, path
+
+
+def test_server_never_imports_the_client() -> None:
+    for path in SOURCES:
+        if path.parent.name != 'client' and path.name != '__init__.py':
+            assert not re.search(
+                r'^from \.+client|import client', path.read_text(), re.M
+            ), path
+
+
+@pytest.mark.parametrize(
+    'room',
+    [
+        'model',
+        'errors',
+        'interfaces',
+        'backends',
+        'stores.file',
+        'indexes.file',
+        'cgstream',
+    ],
+)
+def test_rooms_without_mercurial(room: str, hg: Callable[..., Hg]) -> None:
+    """Backends of third parties and their tests need none."""
+    code = (
+        'import sys, importlib\n'
+        f'importlib.import_module("hgext3rd.bundlestore.{room}")\n'
+        'print([m for m in sys.modules if m.startswith("mercurial.")])\n'
+    )
+    # the front page is Mercurial's, so stand in for it
+    start = (
+        'import types, hgext3rd, os, sys\n'
+        'p = [q + "/bundlestore" for q in hgext3rd.__path__]\n'
+        'm = types.ModuleType("hgext3rd.bundlestore")\n'
+        'm.__path__ = [q for q in p if os.path.isdir(q)]\n'
+        'sys.modules["hgext3rd.bundlestore"] = m\n'
+    )
+    done = subprocess.run(
+        [hg().python, '-c', start + code],
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout == '[]\n'
+
+
+def test_wsgi_server(hg: Callable[..., Hg], tmp_path: Path) -> None:
+    """hgweb under a WSGI server never loads Mercurial's commands."""
+    made = hg()
+    repo = made.init(tmp_path / 'repo')
+    repo.enable()
+    repo.configure('bundlestore', {'server': 'yes'})
+    code = (
+        'from mercurial.hgweb import hgweb\n'
+        'import io, sys\n'
+        f'app = hgweb({str(repo.path).encode()!r})\n'
+        'env = {"REQUEST_METHOD": "GET", "SERVER_NAME": "x",\n'
+        '       "SERVER_PORT": "80", "QUERY_STRING": "cmd=capabilities",\n'
+        '       "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(),\n'
+        '       "wsgi.errors": sys.stderr, "wsgi.multithread": True,\n'
+        '       "wsgi.multiprocess": True, "wsgi.run_once": False,\n'
+        '       "wsgi.version": (1, 0), "PATH_INFO": "", "SCRIPT_NAME": ""}\n'
+        'print(b"".join(app(env, lambda *a: None)).decode())\n'
+    )
+    done = subprocess.run(
+        [made.python, '-c', code],
+        capture_output=True,
+        text=True,
+        env=made.cleanenviron(),
+    )
+    assert 'bundlestore' in done.stdout.split(), done
+    assert done.stderr == ''
