@@ -1,0 +1,1 @@
+"""Bundle stores: where the bytes of bundles live, by key."""
