@@ -1,0 +1,1 @@
+"""Bundle indexes: they find bundles by changeset and bookmark, and pushes."""

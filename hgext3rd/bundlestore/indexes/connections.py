@@ -1,0 +1,238 @@
+"""Connections to the SQLite file of the index ``file``.
+
+Nothing but SQLite may open the file. The locks that keep processes apart
+belong to a process and a file, and the system drops them all when the process
+closes any descriptor of that file. For the same reason no connection may be
+open while the process forks: SQLite in the child would believe that it holds
+the locks of its parent, and what the child writes could be lost. So idle
+connections are closed before a fork, which waits for those that are in use.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import threading
+import urllib.parse
+import weakref
+from collections.abc import Iterator
+from typing import Optional
+
+from .. import errors, localfiles
+
+#: how long to wait for other writers, in seconds
+TIMEOUT = 30.0
+
+# Guards the lists of connections of all files of this process, as a fork
+# concerns them all.
+_lock = threading.Condition()
+_pools: weakref.WeakSet[Connections] = weakref.WeakSet()
+# How many threads are about to fork. Nothing is lent while there are any.
+_forking = 0
+# Connections that must be neither used nor closed: those of another process,
+# and those of a file that is no longer the one of that name.
+_untouchable: list[sqlite3.Connection] = []
+# The process that all this belongs to, and the files that its parent had open
+# when it came into being without the functions below that go with a fork.
+_pid = os.getpid()
+_unsafe: set[tuple[int, int]] = set()
+
+
+class Connections:
+    """The connections of this process to the file ``path`` (absolute).
+
+    The arguments are those of ``Database``. Any thread may call any method;
+    besides ``BackendUnavailable`` they raise ``OSError`` and
+    ``sqlite3.Error``.
+    """
+
+    def __init__(
+        self, path: bytes, createmode: Optional[int], timeout: float
+    ) -> None:
+        self._path = path
+        self._createmode = createmode
+        self._timeout = timeout
+        self._idle: list[sqlite3.Connection] = []
+        self._busy: list[sqlite3.Connection] = []
+        self._leases = 0
+        self._file: Optional[tuple[int, int]] = None
+        with _lock:
+            _pools.add(self)
+
+    @property
+    def anyidle(self) -> bool:
+        """Whether there is a connection that was of use before."""
+        return bool(self._idle)
+
+    def identify(self) -> Optional[tuple[int, int]]:
+        """Return what tells the file from all others, None if absent."""
+        try:
+            info = os.stat(self._path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return info.st_dev, info.st_ino
+
+    def create(self) -> None:
+        """Create the file, empty, where it is absent.
+
+        SQLite gives its other files the permissions of this one.
+        """
+        # The lock keeps the threads of this process from opening the file
+        # before its descriptor here is closed.
+        with _lock:
+            if self.identify() is not None:
+                return
+            folder = os.path.dirname(self._path)
+            localfiles.makefolders(folder, self._createmode)
+            try:
+                fd = localfiles.createfile(self._path, self._createmode)
+            except FileExistsError:
+                return
+            os.close(fd)
+            localfiles.syncfolder(folder)
+
+    @contextlib.contextmanager
+    def lease(
+        self, parameters: Optional[str] = None
+    ) -> Iterator[sqlite3.Connection]:
+        """Lend a connection; one that met an error is not used again.
+
+        With ``parameters`` for SQLite it is a new one, which is not kept.
+        """
+        with _lock:
+            _lock.wait_for(lambda: not _forking)
+            self._checkfile()
+            file = self._file
+            connection = None
+            if self._idle and parameters is None:
+                connection = self._idle.pop()
+            self._leases += 1
+        reuse = False
+        try:
+            if connection is None:
+                connection = self._connect(parameters or 'mode=rw')
+            self._busy.append(connection)
+            yield connection
+            reuse = parameters is None
+        finally:
+            with _lock:
+                self._leases -= 1
+                if connection is not None:
+                    self._busy.remove(connection)
+                    self._takeback(connection, file, reuse)
+                _lock.notify_all()
+
+    def _checkfile(self) -> None:
+        """Forget connections to what is not the file any more."""
+        _noticefork()
+        found = self.identify()
+        if found in _unsafe:
+            raise errors.BackendUnavailable(
+                'bundle index was in use when this process was forked',
+                'let the server open repositories after it forks',
+            )
+        if found != self._file:
+            # Somebody put another file there.
+            _untouchable.extend(self._idle)
+            self._idle.clear()
+            self._file = found
+
+    def _takeback(
+        self,
+        connection: sqlite3.Connection,
+        file: Optional[tuple[int, int]],
+        reuse: bool,
+    ) -> None:
+        if file != self._file:
+            # To close it would remove what SQLite keeps beside the new file.
+            _untouchable.append(connection)
+        elif reuse:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _connect(self, parameters: str) -> sqlite3.Connection:
+        path = urllib.parse.quote_from_bytes(self._path)
+        connection = sqlite3.connect(
+            f'file://{path}?{parameters}',
+            uri=True,
+            timeout=self._timeout,
+            isolation_level=None,
+            # The lease sees to it that one thread at a time uses it.
+            check_same_thread=False,
+        )
+        try:
+            connection.execute('PRAGMA synchronous = FULL')
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _closeidle(self) -> None:
+        while self._idle:
+            self._idle.pop().close()
+
+    def _walkaway(self) -> None:
+        """Leave connections alone that the parent process opened."""
+        if self._file and (self._leases or self._idle):
+            _unsafe.add(self._file)
+        _untouchable.extend(self._idle)
+        _untouchable.extend(self._busy)
+        self._idle.clear()
+        self._busy.clear()
+        self._leases = 0
+
+    def close(self) -> None:
+        """Close the connections that no thread is using just now."""
+        with _lock:
+            _noticefork()
+            self._closeidle()
+
+
+# -- forks
+
+
+def _beforefork() -> None:
+    global _forking
+    _lock.acquire()
+    _noticefork()
+    _forking += 1
+    _lock.wait_for(_nothingleased, TIMEOUT)
+    for pool in _pools:
+        pool._closeidle()
+
+
+def _nothingleased() -> bool:
+    return not any(pool._leases for pool in _pools)
+
+
+def _afterforkinparent() -> None:
+    global _forking
+    _forking -= 1
+    _lock.notify_all()
+    _lock.release()
+
+
+def _afterforkinchild() -> None:
+    global _forking, _lock
+    _forking = 0
+    # Where something else than os.fork called this, anything may hold it.
+    _lock = threading.Condition()
+    _noticefork()
+
+
+def _noticefork() -> None:
+    global _pid
+    if _pid != os.getpid():
+        _pid = os.getpid()
+        for pool in _pools:
+            pool._walkaway()
+
+
+if hasattr(os, 'register_at_fork'):
+    os.register_at_fork(
+        before=_beforefork,
+        after_in_parent=_afterforkinparent,
+        after_in_child=_afterforkinchild,
+    )

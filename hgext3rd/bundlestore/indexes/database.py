@@ -1,0 +1,281 @@
+"""The SQLite file of the index ``file``: transactions, format, errors."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from typing import NamedTuple, Optional, TypeVar
+
+from .. import errors, localfiles
+from . import schema
+from .connections import TIMEOUT, Connections
+
+#: how often and after what pause, in seconds, to try what another process
+#: got in the way of
+_ATTEMPTS = 50
+_PAUSE = 0.02
+#: changes that are closer together may give a file the same mtime, in seconds
+_CLOCKTICK = 0.1
+
+T = TypeVar('T')
+
+
+class Database:
+    """The database in the file ``path`` (absolute).
+
+    ``createmode`` is as in ``model.Place``; ``timeout`` is how many seconds to
+    wait for the lock of another process. Any thread may call any method.
+    """
+
+    def __init__(
+        self,
+        path: bytes,
+        createmode: Optional[int] = None,
+        timeout: float = TIMEOUT,
+    ) -> None:
+        self.path = path
+        self._name = localfiles.display(path)
+        self._timeout = timeout
+        self._connections = Connections(path, createmode, timeout)
+
+    # -- what the index calls
+
+    def read(self, query: Callable[[sqlite3.Connection], T], absent: T) -> T:
+        """Return what ``query`` makes of the database, at one point in time.
+
+        Returns ``absent`` and creates nothing where there is no database yet.
+        ``query`` calls no foreign code, and may be called several times.
+        """
+        with self._translating():
+            if self._connections.identify() is None:
+                return absent
+            if not self._writable():
+                return self._readprotected(query, absent)
+            with self._connections.lease() as connection:
+                return self._query(connection, query, absent)
+
+    def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+        """Apply ``change`` in one transaction, durable when this returns, and
+        return what it returns; nothing is changed if it raises.
+
+        ``change`` calls no foreign code.
+        """
+        with self._translating():
+            self._connections.create()
+            if not self._writable():
+                raise errors.BackendUnavailable(
+                    'bundle index cannot be written: permission denied',
+                    f'look at the permissions of {self._name} and its folder',
+                )
+            with self._connections.lease() as connection:
+                try:
+                    self._begin(connection)
+                    result = change(connection)
+                    connection.execute('COMMIT')
+                except BaseException:
+                    _rollback(connection)
+                    raise
+                return result
+
+    def close(self) -> None:
+        with self._translating():
+            self._connections.close()
+
+    # -- the file
+
+    def _writable(self) -> bool:
+        if self._connections.anyidle:
+            return True
+        # SQLite makes files of its own beside the database.
+        folder = os.path.dirname(self.path)
+        effective = os.access in os.supports_effective_ids
+        return os.access(
+            self.path, os.W_OK, effective_ids=effective
+        ) and os.access(folder, os.W_OK, effective_ids=effective)
+
+    # -- transactions
+
+    def _query(
+        self,
+        connection: sqlite3.Connection,
+        query: Callable[[sqlite3.Connection], T],
+        absent: T,
+    ) -> T:
+        connection.execute('BEGIN')
+        try:
+            return query(connection) if self._isready(connection) else absent
+        finally:
+            _rollback(connection)
+
+    def _begin(self, connection: sqlite3.Connection) -> None:
+        """Begin to write, in a database that has its tables."""
+        connection.execute('BEGIN IMMEDIATE')
+        if self._isready(connection):
+            return
+        connection.execute('ROLLBACK')
+        self._usewal(connection)
+        connection.execute('BEGIN IMMEDIATE')
+        # Another process may have been quicker.
+        if not self._isready(connection):
+            for statement in schema.STATEMENTS:
+                connection.execute(statement)
+
+    def _isready(self, connection: sqlite3.Connection) -> bool:
+        """Whether the tables are there; raises if they are not ours.
+
+        This is asked in each transaction: a newer release may have changed
+        them while this process had the database open.
+        """
+        application = _value(connection, 'PRAGMA application_id')
+        version = _value(connection, 'PRAGMA user_version')
+        if application == schema.APPLICATION_ID:
+            if version <= schema.VERSION:
+                return True
+            raise errors.UnsupportedFormat(
+                f'bundle index has format {version}, but this release of'
+                f' hg-bundlestore knows only {schema.VERSION}',
+                'upgrade hg-bundlestore',
+            )
+        tables = _value(connection, 'SELECT count(*) FROM sqlite_master')
+        if application or version or tables:
+            raise self._notanindex()
+        return False
+
+    def _usewal(self, connection: sqlite3.Connection) -> None:
+        """Have the file keep a write-ahead log from now on."""
+        deadline = time.monotonic() + self._timeout
+        while True:
+            try:
+                connection.execute('PRAGMA journal_mode = WAL')
+                return
+            except sqlite3.OperationalError as exc:
+                # SQLite does not always wait for other processes here.
+                if not _islocked(exc) or time.monotonic() > deadline:
+                    raise
+            time.sleep(_PAUSE)
+
+    # -- reading without the right to write
+
+    def _readprotected(
+        self, query: Callable[[sqlite3.Connection], T], absent: T
+    ) -> T:
+        """As :meth:`read`, in a place where SQLite cannot create its files.
+
+        While a writer has the database open those files are there and can be
+        read. Otherwise SQLite is told that nobody writes, and whether that
+        was true is looked at afterwards.
+        """
+        for attempt in range(_ATTEMPTS):
+            if attempt:
+                time.sleep(_PAUSE)
+            before = self._state()
+            if before is None:
+                return absent
+            if not before.quiet and not before.log:
+                continue
+            parameters = 'mode=ro' if before.log else 'immutable=1'
+            try:
+                with self._connections.lease(parameters) as connection:
+                    result = self._query(connection, query, absent)
+            except sqlite3.DatabaseError:
+                if before == self._state():
+                    raise
+                continue
+            if before.log or before == self._state():
+                return result
+        raise errors.BackendUnavailable(
+            'bundle index changes too often to be read without the right'
+            ' to write',
+            f'look at the permissions of {self._name} and its folder',
+        )
+
+    def _state(self) -> Optional[_State]:
+        try:
+            info = os.stat(self.path)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return _State(
+            info.st_dev,
+            info.st_ino,
+            info.st_size,
+            info.st_mtime_ns,
+            log=os.path.exists(self.path + b'-wal'),
+            quiet=abs(time.time() - info.st_mtime) > _CLOCKTICK,
+        )
+
+    # -- errors
+
+    @contextlib.contextmanager
+    def _translating(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as exc:
+            raise localfiles.unavailable(
+                'bundle index cannot be used', self.path, exc
+            ) from exc
+        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+            # A mistake of the caller, such as a user that is not text.
+            raise
+        except sqlite3.DatabaseError as exc:
+            raise self._unavailable(exc) from exc
+
+    def _unavailable(
+        self, exc: sqlite3.DatabaseError
+    ) -> errors.BundleStoreError:
+        # Python tells SQLite's error codes only since 3.11.
+        text = str(exc)
+        if _islocked(exc):
+            return errors.BackendUnavailable(
+                'bundle index was locked for too long', 'try again later'
+            )
+        if 'not a database' in text:
+            return self._notanindex()
+        if 'malformed' in text:
+            return errors.BackendUnavailable(
+                f'bundle index is damaged: {self._name}',
+                "run 'hg admin::bundlestore-verify --repair'",
+            )
+        return errors.BackendUnavailable(
+            f'bundle index cannot be used: {text}',
+            f'look at the permissions of {self._name} and its folder, and at'
+            ' the room on the disk',
+        )
+
+    def _notanindex(self) -> errors.BackendUnavailable:
+        return errors.BackendUnavailable(
+            f'not a bundle index: {self._name}',
+            'move it away, or let bundlestore.index name another file',
+        )
+
+
+class _State(NamedTuple):
+    """What shows whether somebody wrote to a database."""
+
+    device: int
+    inode: int
+    bytes: int
+    mtime: int
+    #: whether there is a write-ahead log
+    log: bool
+    #: whether the next change is sure to give the file another mtime
+    quiet: bool
+
+
+def _value(connection: sqlite3.Connection, statement: str) -> int:
+    (value,) = connection.execute(statement).fetchone()
+    return int(value)
+
+
+def _rollback(connection: sqlite3.Connection) -> None:
+    # Whatever is left of a transaction after a failure goes with the
+    # connection.
+    with contextlib.suppress(sqlite3.Error):
+        if connection.in_transaction:
+            connection.execute('ROLLBACK')
+
+
+def _islocked(exc: sqlite3.DatabaseError) -> bool:
+    return 'locked' in str(exc)
