@@ -1,0 +1,86 @@
+"""Finds the store or index that a URL names.
+
+The scheme of the URL selects a factory. The one that comes with this package
+is known here, as to look up an entry point costs each process, and each push
+over ssh is one, several times what the whole push does; other schemes are
+looked up.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from . import errors, model
+from .indexes import file as fileindex
+from .stores import file as filestore
+
+if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+Factory = Callable[[str, model.Place], Any]
+
+STORES = 'hg_bundlestore.stores'
+INDEXES = 'hg_bundlestore.indexes'
+
+
+def openstore(url: str, place: model.Place) -> Any:
+    """Return the provider of ``IBundleStore`` that ``url`` names.
+
+    Raises ``UnknownScheme``, or ``BackendUnavailable`` if what provides it
+    cannot be loaded.
+    """
+    if _scheme(url) == 'file':
+        return filestore.open_store(url, place)
+    return _openforeign('bundle store', STORES, url, place)
+
+
+def openindex(url: str, place: model.Place) -> Any:
+    """Return the provider of ``IBundleIndex`` that ``url`` names; raises as
+    :func:`openstore` does."""
+    if _scheme(url) == 'file':
+        return fileindex.open_index(url, place)
+    return _openforeign('bundle index', INDEXES, url, place)
+
+
+def _scheme(url: str) -> str:
+    return url.partition(':')[0]
+
+
+def _openforeign(kind: str, group: str, url: str, place: model.Place) -> Any:
+    scheme = _scheme(url)
+    found = {point.name: point for point in _entrypoints(group)}
+    if scheme not in found:
+        known = ', '.join(sorted({'file', *found}))
+        raise errors.UnknownScheme(
+            f'unknown {kind} scheme: {scheme}', f'known schemes: {known}'
+        )
+    point = found[scheme]
+    try:
+        factory: Factory = point.load()
+    except Exception as exc:  # whatever the import of foreign code raises
+        raise _unloadable(kind, point, exc) from exc
+    try:
+        return factory(url, place)
+    except ImportError as exc:
+        # Mercurial puts imports off until what they import is used.
+        raise _unloadable(kind, point, exc) from exc
+
+
+def _entrypoints(group: str) -> list[EntryPoint]:
+    from importlib import metadata
+
+    found = metadata.entry_points()
+    if hasattr(found, 'select'):
+        return list(found.select(group=group))
+    # Python 3.9
+    return list(found.get(group, ()))
+
+
+def _unloadable(
+    kind: str, point: EntryPoint, exc: Exception
+) -> errors.BackendUnavailable:
+    return errors.BackendUnavailable(
+        f'{kind} scheme {point.name} cannot be loaded: {exc}',
+        f'reinstall the package that provides {point.value}',
+    )
