@@ -1,0 +1,138 @@
+"""An index so simple that it is seen to be right, to compare others with."""
+
+from __future__ import annotations
+
+from typing import Optional
+
+from .. import errors, model
+
+
+def pushof(id: int, push: model.NewPush) -> model.Push:
+    """Return ``push`` as an index that gave it ``id`` returns it."""
+    return model.Push(
+        id,
+        push.time,
+        push.user,
+        push.key,
+        push.size,
+        push.nodes,
+        push.heads,
+        tuple((move.name, move.new) for move in push.moves),
+    )
+
+
+class ReferenceIndex:
+    """The contract of ``IBundleIndex``, in the memory of one thread."""
+
+    def __init__(self) -> None:
+        self._lastid = 0
+        # in ascending order
+        self._pushes: dict[int, model.Push] = {}
+        self._bookmarks: dict[str, model.Bookmark] = {}
+
+    def record(self, push: model.NewPush) -> model.Push:
+        self._move(push.moves, self._lastid + 1)
+        self._lastid += 1
+        recorded = pushof(self._lastid, push)
+        self._pushes[recorded.id] = recorded
+        return recorded
+
+    def movebookmarks(self, moves: tuple[model.BookmarkMove, ...]) -> None:
+        self._move(moves, None)
+
+    def _move(
+        self, moves: tuple[model.BookmarkMove, ...], push: Optional[int]
+    ) -> None:
+        bookmarks = self._bookmarks.copy()
+        for move in moves:
+            found = bookmarks.pop(move.name, None)
+            actual = None if found is None else found.node
+            if not move.force and actual != move.old:
+                raise errors.BookmarkMoved(move.name, actual)
+            if move.new is not None:
+                new = model.Bookmark(move.name, move.new, push)
+                bookmarks[move.name] = new
+        self._bookmarks = bookmarks
+
+    def locate(self, nodes: list[bytes]) -> dict[bytes, model.Location]:
+        found: dict[bytes, model.Location] = {}
+        for push in self._pushes.values():
+            heads = {head.node for head in push.heads}
+            for node in push.nodes:
+                ishead = node in heads
+                better = node not in found or (
+                    ishead and not found[node].ishead
+                )
+                if node in nodes and better:
+                    found[node] = model.Location(
+                        node, push.key, push.size, ishead
+                    )
+        return found
+
+    def nodes(self, prefix: str, limit: int = 10) -> list[bytes]:
+        held = {node for push in self._pushes.values() for node in push.nodes}
+        return sorted(n for n in held if n.hex().startswith(prefix))[:limit]
+
+    def bookmark(self, name: str) -> Optional[bytes]:
+        found = self._bookmarks.get(name)
+        return None if found is None else found.node
+
+    def bookmarks(
+        self, pattern: str = '*', limit: Optional[int] = None
+    ) -> list[model.Bookmark]:
+        return [
+            bookmark
+            for name, bookmark in sorted(self._bookmarks.items())
+            if _matches(pattern, name)
+        ][:limit]
+
+    def lastid(self) -> int:
+        return self._lastid
+
+    def pushes(
+        self,
+        first: int = 1,
+        last: Optional[int] = None,
+        user: Optional[str] = None,
+        node: Optional[bytes] = None,
+        limit: Optional[int] = None,
+        newestfirst: bool = False,
+    ) -> list[model.Push]:
+        return [
+            push
+            for id, push in sorted(self._pushes.items(), reverse=newestfirst)
+            if first <= id
+            and (last is None or id <= last)
+            and (user is None or push.user == user)
+            and (node is None or node in push.nodes)
+        ][:limit]
+
+    def remove(self, id: int) -> list[str]:
+        if id not in self._pushes:
+            raise errors.UnknownPush(f'no push {id}')
+        key = self._pushes.pop(id).key
+        self._bookmarks = {
+            name: bookmark
+            for name, bookmark in self._bookmarks.items()
+            if bookmark.push != id
+        }
+        if any(push.key == key for push in self._pushes.values()):
+            return []
+        return [key]
+
+
+def _matches(pattern: str, name: str) -> bool:
+    # how much of the name the pattern can have used up so far
+    ends = {0}
+    for character in pattern:
+        if not ends:
+            break
+        if character == '*':
+            ends = set(range(min(ends), len(name) + 1))
+        else:
+            ends = {
+                end + 1
+                for end in ends
+                if end < len(name) and character in ('?', name[end])
+            }
+    return len(name) in ends

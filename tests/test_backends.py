@@ -1,0 +1,1049 @@
+"""The store ``file``, the index ``file``, and how a backend is found."""
+
+from __future__ import annotations
+
+import ctypes
+import errno
+import gc
+import io
+import multiprocessing
+import os
+import shutil
+import sqlite3
+import stat
+import subprocess
+import sys
+import tempfile
+import textwrap
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, Optional
+
+import pytest
+
+from hgext3rd.bundlestore import backends, errors, model
+from hgext3rd.bundlestore.indexes import (
+    connections,
+    database,
+    file as indexfile,
+    schema,
+)
+from hgext3rd.bundlestore.stores.file import FileStore
+from hgext3rd.bundlestore.stores.reader import VerifyingReader
+from hgext3rd.bundlestore.testing import processes
+from hgext3rd.bundlestore.testing.index import IndexConformance, newpush
+from hgext3rd.bundlestore.testing.store import (
+    GOOD,
+    Failure,
+    StoreConformance,
+    content,
+    drain,
+    failing,
+    keyof,
+    readwhole,
+)
+
+NOBODY = 65534
+
+pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning')
+
+
+class TestFileStore(StoreConformance):
+    def makestore(self, place: model.Place) -> Any:
+        return backends.openstore('file', place)
+
+
+class TestFileIndex(IndexConformance):
+    def makeindex(self, place: model.Place) -> Any:
+        return backends.openindex('file', place)
+
+
+# -- fixtures and helpers
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that every user of the machine can get to."""
+    path = Path(tempfile.mkdtemp(prefix='bundlestore-test-'))
+    path.chmod(0o755)
+    yield path
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def place(folder: Path) -> model.Place:
+    return model.Place(os.fsencode(folder / 'repo' / 'bundlestore'))
+
+
+@pytest.fixture
+def store(place: model.Place) -> Any:
+    return backends.openstore('file', place)
+
+
+@pytest.fixture
+def index(place: model.Place) -> Iterator[Any]:
+    index = backends.openindex('file', place)
+    yield index
+    index.close()
+
+
+@pytest.fixture
+def smalldisk(tmp_path: Path) -> Iterator[Path]:
+    """A file system with room for 256 kB."""
+    if os.geteuid() != 0:
+        pytest.skip('only root can mount a small disk')
+    path = tmp_path / 'disk'
+    path.mkdir()
+    options = ['-t', 'tmpfs', '-o', 'size=256k']
+    mounted = subprocess.run(
+        ['mount', *options, 'bundlestore-test', path],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    if mounted.returncode:
+        pytest.skip(f'a small disk cannot be mounted: {mounted.stderr}')
+    yield path
+    subprocess.run(['umount', path], check=True)
+
+
+class Refused(Exception):
+    """What went wrong in :func:`asnobody`."""
+
+
+def asnobody(function: Callable[[], Any]) -> Any:
+    """Call ``function`` in a process that may write only what all may.
+
+    Returns what it returns; raises ``Refused`` with its error, as text.
+    """
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def work() -> None:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        try:
+            sender.send((function(), None))
+        except errors.BundleStoreError as exc:
+            text = f'{type(exc).__name__}: {exc} ({exc.hint})'
+            sender.send((None, text))
+
+    started = processes.start('fork', work, [()])
+    assert receiver.poll(processes.PATIENCE)
+    result, error = receiver.recv()
+    assert processes.join(started) == [0]
+    if error:
+        raise Refused(error)
+    return result
+
+
+def protect(folder: Path) -> None:
+    """Leave everybody only the right to read."""
+    for path in [folder, *folder.rglob('*')]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+def unprotect(folder: Path) -> None:
+    for path in [folder, *folder.rglob('*')]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+@pytest.fixture
+def protected(folder: Path) -> Iterator[Callable[[], None]]:
+    """A function that takes the right to write from everybody."""
+    yield lambda: protect(folder)
+    unprotect(folder)
+
+
+def mode(path: Any) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def files(folder: Any) -> list[Path]:
+    return sorted(path for path in Path(os.fsdecode(folder)).rglob('*'))
+
+
+# -- URLs
+
+
+@pytest.mark.parametrize(
+    ('url', 'path'),
+    [
+        ('file:{}/x', b'x'),
+        ('file://{}/x', b'x'),
+        ('file://localhost{}/x', b'x'),
+        ('file:{}/x/', b'x'),
+        ('file:{}/a%20b%2Fc', b'a b/c'),
+        ('file:{}/50%', b'50%'),
+        ('file:{}/\u00e4', b'\xc3\xa4'),
+        ('file:{}/%ff%3f', b'\xff?'),
+        ('file:{}/\udcff#?', b'\xff#?'),
+    ],
+)
+def test_url_with_a_path(folder: Path, url: str, path: bytes) -> None:
+    place = model.Place(b'/nonexistent')
+    expected = os.path.join(os.fsencode(folder), path)
+    url = url.format(folder)
+    store = backends.openstore(url, place)
+    key = store.put([b'some'])
+    assert store.localpath(key).startswith(expected + b'/')
+    shutil.rmtree(expected)
+    index = backends.openindex(url, place)
+    index.record(newpush('one'))
+    index.close()
+    assert os.path.isfile(expected)
+    assert backends.openindex(url, place).lastid() == 1
+
+
+@pytest.mark.parametrize(
+    'url', ['file:', 'file:x', 'file://host/x', 'file://x', 'file:/x%00y']
+)
+def test_url_without_absolute_path(place: model.Place, url: str) -> None:
+    for function in (backends.openstore, backends.openindex):
+        with pytest.raises(errors.UnknownScheme, match='absolute path'):
+            function(url, place)
+
+
+def test_default_places(place: model.Place, store: Any, index: Any) -> None:
+    key = store.put([b'some'])
+    index.record(newpush('one'))
+    index.close()
+    fanout = os.path.join(place.directory, b'bundles', key[:2].encode())
+    assert store.localpath(key) == os.path.join(fanout, key.encode())
+    assert sorted(os.listdir(place.directory)) == [b'bundles', b'index.sqlite3']
+
+
+# -- schemes
+
+
+def test_unknown_scheme(place: model.Place) -> None:
+    with pytest.raises(errors.UnknownScheme) as caught:
+        backends.openstore('s4://bucket', place)
+    assert str(caught.value) == 'unknown bundle store scheme: s4'
+    assert caught.value.hint is not None
+    assert caught.value.hint.startswith('known schemes: ')
+    assert 'file' in caught.value.hint
+    with pytest.raises(errors.UnknownScheme) as caught:
+        backends.openindex('', place)
+    assert str(caught.value) == 'unknown bundle index scheme: '
+
+
+@pytest.fixture
+def thirdparty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A distribution of somebody else, with backends."""
+    info = tmp_path / 'fakestore-1.0.dist-info'
+    info.mkdir()
+    (info / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: fakestore\nVersion: 1.0\n'
+    )
+    (info / 'entry_points.txt').write_text(
+        textwrap.dedent("""\
+        [hg_bundlestore.stores]
+        fake = bundlestore_fake:makestore
+        file = bundlestore_fake:makestore
+        absent = bundlestore_fake_absent:makestore
+        broken = bundlestore_fake_broken:makestore
+        nameless = bundlestore_fake:nothing
+        late = bundlestore_fake:late
+        [hg_bundlestore.indexes]
+        other = bundlestore_fake:makestore
+        """)
+    )
+    (tmp_path / 'bundlestore_fake.py').write_text(
+        textwrap.dedent("""\
+        def makestore(url, place):
+            return url, place
+
+        def late(url, place):
+            import bundlestore_fake_absent
+        """)
+    )
+    (tmp_path / 'bundlestore_fake_broken.py').write_text('1 / 0\n')
+    monkeypatch.syspath_prepend(tmp_path)
+
+
+@pytest.mark.usefixtures('thirdparty')
+def test_scheme_of_somebody_else(place: model.Place) -> None:
+    found = backends.openstore('fake://x', place)
+    assert found == ('fake://x', place)
+    assert backends.openindex('other:x', place) == ('other:x', place)
+    # our own cannot be replaced
+    assert isinstance(backends.openstore('file', place), FileStore)
+    with pytest.raises(errors.UnknownScheme) as caught:
+        backends.openstore('other:x', place)
+    assert caught.value.hint is not None
+    schemes = caught.value.hint.partition(': ')[2].split(', ')
+    assert schemes == sorted(set(schemes))
+    assert {'absent', 'fake', 'file'} < set(schemes)
+
+
+@pytest.mark.usefixtures('thirdparty')
+@pytest.mark.parametrize('scheme', ['absent', 'broken', 'nameless', 'late'])
+def test_scheme_that_does_not_load(place: model.Place, scheme: str) -> None:
+    with pytest.raises(errors.BackendUnavailable) as caught:
+        backends.openstore(f'{scheme}:x', place)
+    assert f'scheme {scheme} cannot be loaded' in str(caught.value)
+    assert caught.value.hint is not None
+    assert 'bundlestore_fake' in caught.value.hint
+
+
+def test_own_scheme_loads_nothing_slow(place: model.Place) -> None:
+    package = str(Path(backends.__file__).parent)
+    code = f"""
+import sys, types
+# The front page of the package imports Mercurial, the backends must not.
+stub = types.ModuleType('hgext3rd.bundlestore')
+stub.__path__ = [{package!r}]
+sys.modules['hgext3rd'] = types.ModuleType('hgext3rd')
+sys.modules['hgext3rd.bundlestore'] = stub
+from hgext3rd.bundlestore import backends, model
+place = model.Place({place.directory!r})
+store = backends.openstore('file', place)
+index = backends.openindex('file', place)
+key = store.put([b'some'])
+node = b'n' * 20
+index.record(model.NewPush(1.0, '', key, 4, (node,), (model.Head(node, ''),)))
+index.close()
+for name in ('importlib.metadata', 'mercurial', 'pytest', 'json'):
+    assert name not in sys.modules, name
+"""
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
+# -- the reader
+
+
+class Dribble(io.BytesIO):
+    """A file that gives what it has in small pieces, as sockets do."""
+
+    def read(self, size: Optional[int] = -1) -> bytes:
+        assert size is not None
+        assert size > 0
+        return super().read(min(size, 999))
+
+
+class Broken(io.BytesIO):
+    def read(self, size: Optional[int] = -1) -> bytes:
+        raise OSError(errno.EIO, 'of the disk')
+
+
+@pytest.mark.parametrize('size', [0, 1, 65536, 65537, 200000])
+@pytest.mark.parametrize('step', [-1, 1000, 70000])
+def test_reader_of_a_slow_file(size: int, step: int) -> None:
+    data = content('slow', size)
+    pieces: list[bytes] = []
+    with VerifyingReader(Dribble(data), keyof(data), size) as reader:
+        drain(reader, step, pieces)
+    assert b''.join(pieces) == data
+    # fewer than asked for only at the end, which callers build on
+    if step > 0:
+        assert {len(piece) for piece in pieces[:-1]} <= {step}
+
+
+@pytest.mark.parametrize('size', [0, 999, 1001])
+def test_reader_of_wrong_size(size: int) -> None:
+    data = content('size', 1000)
+    reader = VerifyingReader(io.BytesIO(data), keyof(data), size)
+    with pytest.raises(errors.CorruptBundle):
+        reader.read()
+
+
+def test_reader_holds_back_a_block() -> None:
+    data = content('held', 65537)
+    pieces: list[bytes] = []
+    reader = VerifyingReader(io.BytesIO(data), keyof(b'other'), 65537)
+    with pytest.raises(errors.CorruptBundle):
+        drain(reader, 1, pieces)
+    assert pieces == []
+
+
+def test_reader_of_a_broken_disk() -> None:
+    reader = VerifyingReader(Broken(), keyof(b'x'), 1)
+    with pytest.raises(errors.BackendUnavailable, match='input/output error'):
+        reader.read(1)
+    reader.close()
+    with pytest.raises(ValueError, match='closed'):
+        reader.read(1)
+
+
+# -- the store on disk
+
+
+def test_order_of_publishing(
+    store: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has the name of a key is durable before it has that name."""
+    events: list[tuple[str, str]] = []
+    fsync, replace = os.fsync, os.replace
+
+    def logged(fd: int) -> None:
+        name = os.readlink(f'/proc/self/fd/{fd}')
+        kind = 'folder' if os.path.isdir(name) else 'file'
+        events.append((kind, os.path.basename(name)))
+        fsync(fd)
+
+    def logreplace(source: bytes, target: bytes) -> None:
+        events.append(('replace', ''))
+        replace(source, target)
+
+    with store.stage([b'some']) as staged:
+        staged.publish()
+    folder = staged.key[:2]
+    monkeypatch.setattr(os, 'fsync', logged)
+    monkeypatch.setattr(os, 'replace', logreplace)
+    with store.stage([b'some']) as staged:
+        assert [kind for kind, _name in events] == ['file']
+        staged.publish()
+    assert events[1:3] == [('replace', ''), ('folder', folder)]
+
+
+@pytest.mark.parametrize(
+    ('umask', 'createmode', 'file', 'directory'),
+    [
+        (0o022, None, 0o644, 0o755),
+        (0o077, None, 0o600, 0o700),
+        (0o022, 0o040775, 0o664, 0o775),
+        (0o077, 0o042775, 0o664, 0o2775),
+        (0o022, 0o040700, 0o600, 0o700),
+    ],
+)
+def test_modes(
+    place: model.Place,
+    umask: int,
+    createmode: Optional[int],
+    file: int,
+    directory: int,
+) -> None:
+    place = place._replace(createmode=createmode)
+    before = os.umask(umask)
+    try:
+        store = backends.openstore('file', place)
+        index = backends.openindex('file', place)
+        path = store.localpath(store.put([b'some']))
+        with store.stage([b'more']) as staged:
+            temporary = staged.localpath(staged.key)
+            assert mode(temporary) == file
+        index.record(newpush('one'))
+    finally:
+        os.umask(before)
+    assert mode(path) == file
+    assert mode(os.path.dirname(path)) == directory
+    assert mode(os.path.dirname(temporary)) == directory
+    assert mode(place.directory) == directory
+    assert mode(os.path.dirname(place.directory)) == directory
+    database = os.path.join(place.directory, b'index.sqlite3')
+    for suffix in (b'', b'-wal', b'-shm'):
+        assert mode(database + suffix) == file
+    index.close()
+
+
+def test_existing_folders_keep_their_mode(place: model.Place) -> None:
+    os.makedirs(place.directory)
+    os.chmod(place.directory, 0o711)
+    store = backends.openstore('file', place._replace(createmode=0o040775))
+    store.put([b'some'])
+    assert mode(place.directory) == 0o711
+
+
+def test_nothing_stays_in_tmp(store: Any, place: model.Place) -> None:
+    tmp = os.path.join(place.directory, b'bundles', b'tmp')
+    for error in (Failure(), KeyboardInterrupt(), OSError()):
+        with pytest.raises(type(error)):
+            store.put(failing(error))
+        assert os.listdir(tmp) == []
+    with pytest.raises(TypeError):
+        store.put([b'bytes', 'text'])
+    with store.stage([b'some']):
+        assert len(os.listdir(tmp)) == 1
+    assert os.listdir(tmp) == []
+
+
+def test_strays_are_not_shown(store: Any, place: model.Place) -> None:
+    key = store.put([b'some'])
+    bundles = Path(os.fsdecode(place.directory)) / 'bundles'
+    for name in (
+        f'tmp/{GOOD}',
+        f'ab/{GOOD}.tmp',
+        f'cd/{GOOD}',
+        'ab/' + 'AB' * 32,
+        'ab/\udcff',
+        GOOD,
+        'zz',
+    ):
+        path = bundles / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_bytes(b'stray')
+    (bundles / 'ef').mkdir()
+    assert list(store.keys()) == [key]
+
+
+def test_store_on_full_disk(smalldisk: Path) -> None:
+    folder = smalldisk / 'bundles'
+    store = FileStore(os.fsencode(folder))
+    key = store.put([content('first', 10000)])
+    with pytest.raises(errors.BackendUnavailable) as caught:
+        store.put(content(n, 1000) for n in range(1000))
+    assert str(caught.value) == (
+        'bundle store cannot be written: no space left on device'
+    )
+    assert caught.value.hint == f'make room for {folder / "tmp"}'
+    assert os.listdir(folder / 'tmp') == []
+    assert list(store.keys()) == [key]
+    # what is only buffered fails as well
+    filler = smalldisk / 'filler'
+    with pytest.raises(OSError, match='No space'):
+        filler.write_bytes(bytes(1 << 20))
+    with pytest.raises(errors.BackendUnavailable):
+        store.put([b'small'])
+    assert os.listdir(folder / 'tmp') == []
+    assert readwhole(store, key) == content('first', 10000)
+    filler.unlink()
+    store.put([b'small'])
+
+
+def test_store_without_the_right_to_write(
+    store: Any, protected: Callable[[], None]
+) -> None:
+    data = content('protected')
+    key = store.put([data])
+    protected()
+    assert asnobody(lambda: readwhole(store, key)) == data
+    assert asnobody(lambda: list(store.keys())) == [key]
+    for change in (lambda: store.put([b'new']), lambda: store.delete(key)):
+        with pytest.raises(Refused, match='be written: permission denied'):
+            asnobody(change)
+
+
+def test_absent_store_without_the_right_to_write(
+    folder: Path, store: Any, index: Any, protected: Callable[[], None]
+) -> None:
+    protected()
+    assert asnobody(lambda: list(store.keys())) == []
+    assert asnobody(index.pushes) == []
+    with pytest.raises(Refused, match=r'permission denied.*permissions of'):
+        asnobody(lambda: store.put([b'new']))
+    with pytest.raises(Refused, match=r'permission denied.*permissions of'):
+        asnobody(lambda: index.record(newpush('one')))
+    assert files(folder) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root can give away rights')
+def test_without_the_right_to_read(
+    folder: Path, store: Any, index: Any
+) -> None:
+    key = store.put([b'some'])
+    index.record(newpush('one'))
+    index.close()
+    calls = [
+        lambda: readwhole(store, key),
+        lambda: list(store.keys()),
+        index.lastid,
+        index.pushes,
+    ]
+    for path in (folder / 'repo', *files(folder / 'repo')):
+        before = mode(path)
+        path.chmod(0)
+        if path == folder / 'repo':
+            for call in calls:
+                with pytest.raises(Refused, match='permission denied'):
+                    asnobody(call)
+        path.chmod(before)
+
+
+def test_where_a_folder_should_be(folder: Path) -> None:
+    (folder / 'file').write_text('text')
+    place = model.Place(os.fsencode(folder / 'file' / 'bundlestore'))
+    store = backends.openstore('file', place)
+    index = backends.openindex('file', place)
+    assert list(store.keys()) == []
+    assert index.pushes() == []
+    with pytest.raises(errors.BackendUnavailable, match='not a directory'):
+        store.put([b'some'])
+    with pytest.raises(errors.BackendUnavailable, match='not a directory'):
+        index.record(newpush('one'))
+
+
+# -- the index on disk
+
+
+def test_index_without_the_right_to_write(
+    place: model.Place, index: Any, protected: Callable[[], None]
+) -> None:
+    recorded = index.record(newpush('one', count=3))
+    index.close()
+    before = files(place.directory)
+    protected()
+    assert asnobody(index.pushes) == [recorded]
+    assert len(asnobody(lambda: index.locate(recorded.nodes))) == 3
+    assert asnobody(index.lastid) == 1
+    for change in (
+        lambda: index.record(newpush('two')),
+        lambda: index.remove(1),
+    ):
+        with pytest.raises(Refused, match='written: permission denied'):
+            asnobody(change)
+    assert files(place.directory) == before
+
+
+def test_protected_index_while_it_is_written(
+    folder: Path, index: Any, protected: Callable[[], None]
+) -> None:
+    first = index.record(newpush('one'))
+    protected()
+    assert asnobody(index.pushes) == [first]
+    if os.geteuid() != 0:
+        return
+    second = index.record(newpush('two'))
+    assert asnobody(index.pushes) == [first, second]
+
+
+def test_protected_index_of_a_killed_writer(
+    place: model.Place, index: Any, protected: Callable[[], None]
+) -> None:
+    def die() -> None:
+        index.record(newpush('one'))
+        processes.killself()
+
+    processes.join(processes.start('fork', die, [()]))
+    assert b'index.sqlite3-wal' in os.listdir(place.directory)
+    protected()
+    assert [push.id for push in asnobody(index.pushes)] == [1]
+
+
+def test_protected_index_that_changes(
+    place: model.Place, index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a log it is read unlocked, and again if it was written to."""
+    index.record(newpush('one'))
+    index.close()
+    reader = backends.openindex('file', place)
+    monkeypatch.setattr(reader._database, '_writable', lambda: False)
+    looks = 0
+
+    def query(connection: sqlite3.Connection) -> Any:
+        nonlocal looks
+        looks += 1
+        found = connection.execute('SELECT max(id) FROM push').fetchone()[0]
+        if looks < 3:
+            index.record(newpush(looks))
+            index.close()
+        return found
+
+    assert reader._database.read(query, None) == 3
+    assert looks == 3
+
+
+def test_protected_index_that_never_rests(
+    place: model.Place, index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    index.record(newpush('one'))
+    index.close()
+    monkeypatch.setattr(index._database, '_writable', lambda: False)
+    monkeypatch.setattr(database, '_ATTEMPTS', 3)
+    monkeypatch.setattr(database, '_CLOCKTICK', 1000)
+    with pytest.raises(errors.BackendUnavailable, match='too often'):
+        index.pushes()
+
+
+def sql(place: model.Place, *statements: str) -> None:
+    path = os.path.join(place.directory, b'index.sqlite3')
+    connection = sqlite3.connect(path, isolation_level=None)
+    for statement in statements:
+        connection.execute(statement)
+    connection.close()
+
+
+def everything(place: model.Place) -> dict[bytes, bytes]:
+    return {
+        name: Path(
+            os.fsdecode(os.path.join(place.directory, name))
+        ).read_bytes()
+        for name in os.listdir(place.directory)
+    }
+
+
+def assertrefused(
+    place: model.Place, index: Any, error: type[Exception], match: str
+) -> None:
+    """Neither reading nor writing is possible, nor does it change anything."""
+    before = everything(place)
+    for call in (
+        index.lastid,
+        index.pushes,
+        lambda: index.locate([b'n' * 20]),
+        lambda: index.record(newpush('new')),
+        lambda: index.movebookmarks([model.BookmarkMove('x', b'n' * 20)]),
+        lambda: index.remove(1),
+    ):
+        with pytest.raises(error, match=match):
+            call()
+    index.close()
+    assert everything(place) == before
+
+
+@pytest.mark.parametrize('version', [schema.VERSION + 1, 2**31 - 1])
+def test_newer_format(place: model.Place, index: Any, version: int) -> None:
+    index.record(newpush('one'))
+    index.close()
+    sql(place, f'PRAGMA user_version = {version}')
+    assertrefused(place, index, errors.UnsupportedFormat, f'format {version},')
+    with pytest.raises(errors.UnsupportedFormat) as caught:
+        index.pushes()
+    assert caught.value.hint == 'upgrade hg-bundlestore'
+
+
+def test_format_changes_while_index_is_open(
+    place: model.Place, index: Any
+) -> None:
+    index.record(newpush('one'))
+    sql(place, f'PRAGMA user_version = {schema.VERSION + 1}')
+    with pytest.raises(errors.UnsupportedFormat):
+        index.lastid()
+    with pytest.raises(errors.UnsupportedFormat):
+        index.record(newpush('two'))
+
+
+@pytest.mark.parametrize(
+    'data',
+    [
+        b'xy',
+        b'some text\n' * 1000,
+        bytes(100),
+        bytes(8192),
+        b'SQLite format 3\0',
+    ],
+    ids=len,
+)
+def test_garbage_for_an_index(
+    place: model.Place, index: Any, data: bytes
+) -> None:
+    os.makedirs(place.directory)
+    path = Path(os.fsdecode(place.directory)) / 'index.sqlite3'
+    path.write_bytes(data)
+    assertrefused(
+        place, index, errors.BackendUnavailable, f'not a bundle index: {path}'
+    )
+
+
+@pytest.mark.parametrize(
+    'statement',
+    [
+        'CREATE TABLE push (id)',
+        'PRAGMA application_id = 77',
+        'PRAGMA user_version = 1',
+    ],
+)
+def test_database_of_somebody_else(
+    place: model.Place, index: Any, statement: str
+) -> None:
+    os.makedirs(place.directory)
+    sql(place, statement)
+    assertrefused(place, index, errors.BackendUnavailable, 'not a bundle index')
+
+
+def test_damaged_index(place: model.Place, index: Any) -> None:
+    for number in range(20):
+        index.record(newpush(number, count=200))
+    index.close()
+    path = os.path.join(place.directory, b'index.sqlite3')
+    with open(path, 'r+b') as fp:
+        fp.seek(4096)
+        fp.write(b'\xff' * (os.path.getsize(path) - 4096))
+    with pytest.raises(errors.BackendUnavailable, match='damaged') as caught:
+        index.pushes()
+    assert caught.value.hint is not None
+    assert '--repair' in caught.value.hint
+
+
+def test_folder_in_place_of_index(place: model.Place, index: Any) -> None:
+    os.makedirs(os.path.join(place.directory, b'index.sqlite3'))
+    for call in (index.pushes, lambda: index.record(newpush('one'))):
+        with pytest.raises(errors.BackendUnavailable, match='cannot be'):
+            call()
+
+
+def test_empty_file_is_an_empty_index(place: model.Place, index: Any) -> None:
+    """A process that was killed early leaves one, or an administrator."""
+    os.makedirs(place.directory)
+    path = os.path.join(place.directory, b'index.sqlite3')
+    os.close(os.open(path, os.O_CREAT, 0o640))
+    assert index.pushes() == []
+    with pytest.raises(errors.UnknownPush):
+        index.remove(1)
+    assert os.path.getsize(path) == 0
+    assert index.record(newpush('one')).id == 1
+    assert mode(path) == 0o640
+
+
+def test_settings_of_the_database(place: model.Place, index: Any) -> None:
+    index.record(newpush('one'))
+    (connection,) = index._database._connections._idle
+    for pragma, value in [
+        ('journal_mode', 'wal'),
+        ('synchronous', 2),
+        ('application_id', schema.APPLICATION_ID),
+        ('user_version', schema.VERSION),
+        ('integrity_check', 'ok'),
+    ]:
+        row = connection.execute(f'PRAGMA {pragma}').fetchone()
+        assert row[0] == value, pragma
+    index.close()
+    assert b'hgBS' in everything(place)[b'index.sqlite3'][:100]
+
+
+def test_locked_index(place: model.Place, index: Any) -> None:
+    index.record(newpush('one'))
+    path = os.path.join(place.directory, b'index.sqlite3')
+    impatient = indexfile.FileIndex(path, timeout=0.2)
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute('BEGIN IMMEDIATE')
+    began = time.monotonic()
+    with pytest.raises(errors.BackendUnavailable, match='for too long'):
+        impatient.record(newpush('two'))
+    assert 0.1 < time.monotonic() - began < 10
+    assert impatient.lastid() == 1
+    other.execute('ROLLBACK')
+    assert impatient.record(newpush('two')).id == 2
+    impatient.close()
+    other.close()
+
+
+def test_index_on_full_disk(smalldisk: Path) -> None:
+    place = model.Place(os.fsencode(smalldisk / 'bundlestore'))
+    index = backends.openindex('file', place)
+    filler = smalldisk / 'filler'
+    filler.write_bytes(bytes(100000))
+    recorded: list[model.Push] = []
+
+    def fill() -> None:
+        for number in range(1000):
+            recorded.append(index.record(newpush(number, count=20)))
+
+    with pytest.raises(errors.BackendUnavailable, match='full'):
+        fill()
+    assert recorded
+    assert index.pushes() == recorded
+    filler.unlink()
+    recorded.append(index.record(newpush('after')))
+    assert index.pushes() == recorded
+    index.close()
+
+
+def test_writer_is_killed_while_it_records(index: Any) -> None:
+    moves = [model.BookmarkMove('x', b'x' * 20)]
+    first = index.record(newpush('one', moves=moves))
+
+    def die(*arguments: Any) -> None:
+        # by now the changesets are in the database, not committed
+        processes.killself()
+
+    def work() -> None:
+        indexfile._move = die  # type: ignore[assignment]
+        index.record(newpush('two', count=1000))
+
+    (code,) = processes.join(processes.start('fork', work, [()]))
+    assert code < 0
+    assert index.pushes() == [first]
+    assert index.locate(newpush('two', count=1000).nodes) == {}
+    assert index.record(newpush('two', count=1000)).id == 2
+
+
+def test_writer_is_killed_while_it_creates(
+    place: model.Place, index: Any
+) -> None:
+    def die(*arguments: Any) -> None:
+        processes.killself()
+
+    def attheoutset() -> None:
+        database.Database._begin = die  # type: ignore
+        index.record(newpush('one'))
+
+    def halfway() -> None:
+        schema.STATEMENTS = (*schema.STATEMENTS[:3], 'not SQL')  # type: ignore
+        database._rollback = die  # type: ignore
+        index.record(newpush('one'))
+
+    for work in (attheoutset, halfway):
+        (code,) = processes.join(processes.start('fork', work, [()]))
+        assert code < 0
+        assert os.listdir(place.directory)
+        assert index.pushes() == []
+    assert index.record(newpush('one')).id == 1
+
+
+def test_many_processes_create_the_index(
+    place: model.Place, index: Any
+) -> None:
+    context = multiprocessing.get_context('fork')
+    for number in range(5):
+        shutil.rmtree(place.directory, ignore_errors=True)
+        barrier = context.Barrier(4)
+        processes.run('fork', _create, [(place, barrier, n) for n in range(4)])
+        assert len(backends.openindex('file', place).pushes()) == 4, number
+
+
+def _create(place: model.Place, barrier: Any, number: int) -> None:
+    index = backends.openindex('file', place)
+    barrier.wait()
+    index.record(newpush(number))
+    index.close()
+
+
+def test_index_is_replaced_while_open(place: model.Place, index: Any) -> None:
+    """As an administrator may do who restores a backup."""
+    index.record(newpush('one'))
+    os.rename(place.directory, place.directory + b'.old')
+    assert index.pushes() == []
+    recorded = index.record(newpush('new'))
+    assert index.pushes() == [recorded]
+    assert recorded.id == 1
+    index.close()
+    assert backends.openindex('file', place).pushes() == [recorded]
+
+
+def test_index_is_replaced_while_it_is_read(
+    place: model.Place, index: Any
+) -> None:
+    index.record(newpush('one'))
+
+    def query(connection: sqlite3.Connection) -> None:
+        os.rename(place.directory, place.directory + b'.old')
+        index.record(newpush('new'))
+
+    index._database.read(query, None)
+    # and not into what was moved away
+    for number in range(3):
+        index.record(newpush(number))
+    assert len(backends.openindex('file', place).pushes()) == 4
+
+
+def test_threads_leave_no_connections(index: Any) -> None:
+    index.record(newpush('one'))
+
+    def work() -> None:
+        assert index.lastid() == 1
+
+    for _time in range(30):
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+    assert len(index._database._connections._idle) == 1
+
+
+def test_fork_behind_the_back_of_python(index: Any) -> None:
+    """SQLite in such a child would lose what it writes: better none."""
+    index.record(newpush('one'))
+
+    def work() -> None:
+        with pytest.raises(errors.BackendUnavailable, match='forked'):
+            index.record(newpush('two'))
+        with pytest.raises(errors.BackendUnavailable, match='forked'):
+            backends.openindex(
+                'file:' + index._database.path.decode(), model.Place(b'/')
+            ).pushes()
+
+    pid = ctypes.PyDLL(None).fork()
+    if pid == 0:
+        code = 1
+        try:
+            work()
+            gc.collect()
+            code = 0
+        finally:
+            os._exit(code)
+    assert os.waitpid(pid, 0)[1] == 0
+    index.record(newpush('two'))
+    assert index.lastid() == 2
+
+
+def test_ordinary_fork_leaves_nothing_open(index: Any) -> None:
+    index.record(newpush('one'))
+    assert len(index._database._connections._idle) == 1
+    pid = os.fork()
+    if pid == 0:
+        os._exit(
+            bool(index._database._connections._idle or connections._unsafe)
+        )
+    assert os.waitpid(pid, 0)[1] == 0
+    assert index._database._connections._idle == []
+    assert index.lastid() == 1
+
+
+def test_lists_are_not_searched_from_end_to_end(
+    index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Every statement finds what it wants by a key."""
+    moves = [model.BookmarkMove('a/x', b'x' * 20)]
+    push = index.record(newpush('one', moves=moves))
+    statements: list[str] = []
+    (connection,) = index._database._connections._idle
+    connection.set_trace_callback(statements.append)
+    for newestfirst in (False, True):
+        for user in (None, 'alice'):
+            for node in (None, push.nodes[0]):
+                index.pushes(
+                    user=user, node=node, newestfirst=newestfirst, limit=1
+                )
+    index.locate(push.nodes)
+    index.nodes('ab')
+    index.bookmarks('a/*', limit=10)
+    index.bookmark('a/x')
+    index.record(newpush('two', moves=[moves[0]._replace(force=True)]))
+    index.remove(push.id)
+    connection.set_trace_callback(None)
+    assert len(statements) > 30
+    harmless = ('sqlite_sequence', 'wanted', 'found', 'sqlite_master')
+    for statement in statements:
+        if statement.split()[0] in ('SELECT', 'WITH', 'DELETE', 'INSERT'):
+            plan = connection.execute(f'EXPLAIN QUERY PLAN {statement}')
+            for step in [row[3] for row in plan]:
+                scans = step.startswith('SCAN') and 'CONSTANT' not in step
+                harmful = scans and not any(h in step for h in harmless)
+                assert not harmful, (statement, step)
+                assert 'TEMP B-TREE' not in step, (statement, step)
+
+
+def test_removal_leaves_nothing_behind(index: Any) -> None:
+    moves = [model.BookmarkMove('x', b'x' * 20)]
+    for _time in range(2):
+        push = newpush('one', count=5, moves=[moves[0]._replace(force=True)])
+        index.record(push)
+    for id in (1, 2):
+        index.remove(id)
+    (connection,) = index._database._connections._idle
+    rows = connection.execute(
+        "SELECT name FROM sqlite_master WHERE type = 'table'"
+    )
+    tables = {name for (name,) in rows} - {'sqlite_sequence'}
+    assert tables == {'bookmark', 'bundle', 'head', 'move', 'node', 'push'}
+    for table in tables:
+        rows = connection.execute(f'SELECT count(*) FROM {table}')
+        assert rows.fetchone() == (0,), table
+
+
+def test_limits(index: Any) -> None:
+    moves = [model.BookmarkMove('x', b'x' * 20)]
+    push = index.record(newpush('one', moves=moves))
+    prefix = push.nodes[0].hex()
+    for limit, count in ((1 << 70, 1), (0, 0), (-1, 0), (-(1 << 70), 0)):
+        assert len(index.pushes(limit=limit)) == count
+        assert len(index.bookmarks(limit=limit)) == count
+        assert len(index.nodes(prefix, limit=limit)) == count
+    # the least that an SQLite may be built for
+    assert indexfile.BATCH <= 999
+
+
+def test_node_of_another_length(index: Any) -> None:
+    with pytest.raises(ValueError, match='20 bytes'):
+        index.record(newpush('one', nodes=[b'n' * 20, b'n' * 32]))
+    assert index.pushes() == []
+
+
+def test_keys_are_those_of_the_bytes() -> None:
+    # the suites would not notice if both sides were wrong
+    assert keyof(b'') == (
+        'e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855'
+    )
