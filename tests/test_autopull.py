@@ -145,6 +145,7 @@ def test_what_is_known_costs_none(
     connections = Connections(client, transport)
     client.run('log', '-r', hashes.start)
     client.run('log', '-r', f'{hashes.left[:6]}::tip')
+    client.run('log', '-r', 'f' * 40)
     assert connections.count() == 0
 
 

@@ -329,12 +329,19 @@ def test_unknown_scheme(
 
 @pytest.mark.parametrize(
     ('item', 'value'),
-    [('route', 'everywhere'), ('verify', 'never'), ('max-bundle-size', 'big')],
+    [
+        ('route', 'everywhere'),
+        ('verify', 'never'),
+        ('max-bundle-size', 'big'),
+        ('changeset-url', 'https://example.org/{node'),
+        ('bookmark-pattern', 're:('),
+    ],
 )
 @matrix.over('ssh')
 def test_bad_configuration(
     transport: Transport, base: Repo, client: Repo, item: str, value: str
 ) -> None:
+    client.commit({'a': 'a\n'}, 'not stored')
     base.configure('bundlestore', {item: value})
     result = client.run('push', '--bundle-store', ok=None)
     assert result.code

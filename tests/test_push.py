@@ -117,6 +117,15 @@ def test_plain_push_still_lands(
     assert not bundles(base)
 
 
+def test_plain_push_of_a_bundle1_client_still_lands(
+    transport: Transport, base: Repo, vanilla: Repo
+) -> None:
+    node = vanilla.commit({'a': 'a\n'}, 'lands')
+    vanilla.run('push', config=['devel.legacy.exchange=bundle1'])
+    assert base.node('tip') == node
+    assert vanilla.phase(node) == 'public'
+
+
 @matrix.over('path', 'ssh')
 def test_pushvars(transport: Transport, base: Repo, vanilla: Repo) -> None:
     base.configure('push', {'pushvars.server': 'yes'})

@@ -5,8 +5,8 @@ Nothing is imported here, so that they can read it without Mercurial.
 
 __version__ = '0.1.0'
 
-# The releases that the test matrix runs (tests/matrix.py reads this list), so
-# the claim cannot outlive the tests.
+# The releases that the test matrix runs: tests/harness/matrix.py reads this
+# list, so the claim cannot outlive the tests.
 testedwith = b'6.3.2 6.9.5 7.0.3 7.2.4'
 minimumhgversion = b'6.3'
 buglink = b'https://pypi.org/project/hg-bundlestore/'

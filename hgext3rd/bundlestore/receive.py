@@ -132,6 +132,7 @@ class Receiver:
         self.requested = decision.requested
         self._cg = decision.cg
         self.user = access.username(url)
+        self.link = reply.linker(repo.ui, server.settings.changeseturl)
         self.checker = verify.ChangesetChecker(
             _Base(repo),
             server.settings.maxchangesets,

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mercurial import bundle2, formatter
+from mercurial import bundle2, error, formatter
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
+from .model import Head, Push
 from .server import tolocal
 
 #: advisory reply part for clients with this extension
@@ -42,7 +43,7 @@ def make(receiver):
     push = receiver.push
     text = b''.join(receiver.notes)
     if push is not None:
-        text += describe(receiver.ui, receiver.server, push)
+        text += describe(push, receiver.link)
     text += b''.join(map(_bookmarkline, receiver.moved))
     if receiver.replycaps is None and not receiver.parts:
         receiver.ui.status(text)
@@ -63,13 +64,13 @@ def make(receiver):
     return bundler
 
 
-def describe(ui, server, push) -> bytes:
-    """Return the lines that tell a user what was stored."""
+def describe(push, link) -> bytes:
+    """Return the lines that tell a user what was stored. ``link`` makes a
+    link to a head, see :func:`linker`."""
     count = len(push.nodes)
     what = _(b'1 changeset') if count == 1 else _(b'%d changesets') % count
     lines = [_(b'stored %s as push %d\n') % (what, push.id)]
     shown = push.heads[:MAX_HEADS]
-    link = _linker(ui, server.settings.changeseturl)
     for head in shown:
         lines.append(b'  %s\n' % b' '.join(_headline(head, link(push, head))))
     if len(push.heads) > len(shown):
@@ -89,16 +90,42 @@ def _headline(head, url: bytes) -> list[bytes]:
     return [x for x in (short(head.node), tolocal(head.title), url) if x]
 
 
-def _linker(ui, template: bytes | None):
-    """Return a function that makes the link to a head of a push."""
+def linker(ui, template: bytes | None):
+    """Return a function that makes the link to a head of a push.
+
+    Raises ``error.ConfigError`` if the template is none.
+    """
     if not template:
         return lambda push, head: b''
     renderer = formatter.maketemplater(ui, template)
-    return lambda push, head: renderer.renderdefault(
-        {
-            b'node': hex(head.node),
-            b'desc': tolocal(head.title),
-            b'user': tolocal(push.user),
-            b'push': b'%d' % push.id,
-        }
-    )
+
+    def link(push, head) -> bytes:
+        return renderer.renderdefault(
+            {
+                b'node': hex(head.node),
+                b'desc': tolocal(head.title),
+                b'user': tolocal(push.user),
+                b'push': b'%d' % push.id,
+            }
+        )
+
+    try:
+        # a template is parsed when it is used
+        link(_EXAMPLE, _EXAMPLE.heads[0])
+    except error.ParseError as exc:
+        raise error.ConfigError(
+            _(b'bundlestore.changeset-url: %s') % exc.message
+        )
+    return link
+
+
+_EXAMPLE = Push(
+    id=1,
+    time=0.0,
+    user='',
+    key='0' * 64,
+    size=0,
+    nodes=(b'\0' * 20,),
+    heads=(Head(b'\0' * 20, ''),),
+    bookmarks=(),
+)

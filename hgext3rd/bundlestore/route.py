@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import shutil
 import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -133,15 +134,13 @@ def _sibling(cg, fp):
 
 def _spooled(cg, fh):
     """Copy all of the push into ``fh`` and return an unbundler of that."""
-    source = cg._fp if isinstance(cg, bundle2.unbundle20) else cg
-    while True:
-        data = source.read(bundlefile.BLOCK)
-        if not data:
-            break
-        fh.write(data)
-    fh.seek(0)
     if isinstance(cg, bundle2.unbundle20):
+        shutil.copyfileobj(cg._fp, fh, bundlefile.BLOCK)
+        fh.seek(0)
         return _sibling(cg, fh)
+    for chunk in cg.getchunks():
+        fh.write(chunk)
+    fh.seek(0)
     return changegroup.cg1unpacker(fh, b'UN')
 
 

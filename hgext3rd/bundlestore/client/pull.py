@@ -103,11 +103,11 @@ def _symbols(spec: bytes, isscratch) -> Iterator[bytes]:
 
 
 def _isknown(repo, name: bytes) -> bool:
-    """Whether the repository can make sense of a name without help; hidden
-    and ambiguous are known."""
+    """Whether the repository can make sense of a name without help. Hidden
+    and ambiguous ones are known, and so is the working copy's hash."""
     try:
         return scmutil.isrevsymbol(repo.unfiltered(), name)
-    except error.LookupError:
+    except (error.LookupError, error.WdirUnsupported):
         return True
 
 
