@@ -77,6 +77,17 @@ def test_vanilla_push_to_try_url(
     assert not leftovers(base, tempfolder)
 
 
+def test_capabilities(
+    transport: Transport, base: Repo, plainbase: Repo, client: Repo
+) -> None:
+    url = transport.url(base)
+    lines = client.run('debugcapabilities', url).out.splitlines()
+    assert '  bundlestore' in lines
+    if transport.name != 'path':  # there Mercurial lists those of a client
+        _main, _title, bundle2 = '\n'.join(lines).partition('Bundle2')
+        assert 'bundlestore' in bundle2.split()
+
+
 def test_path_option(
     transport: Transport, base: Repo, client: Repo, vanilla: Repo
 ) -> None:

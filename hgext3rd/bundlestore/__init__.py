@@ -71,7 +71,6 @@ from . import metadata
 
 testedwith = metadata.testedwith
 minimumhgversion = metadata.minimumhgversion
-buglink = metadata.buglink
 
 eh = exthelper.exthelper()
 

@@ -1,11 +1,11 @@
 """Loads modules at once where threads will use them.
 
-Mercurial imports lazily: a module is executed when it is first touched. Up to
-Python 3.12.2 that is not safe when two threads touch it at the same moment:
-one of them sees a module without its names, and its client a server error.
+Mercurial imports lazily: a module is executed when it is first touched. Before
+Python 3.13 that is not safe when two threads touch it at the same moment: one
+of them sees a module without its names, and its client a server error.
 Servers with threads (hgweb) therefore load all modules that wait, when they
-open a repository with a bundle store. A process that serves one client over
-ssh stays lazy.
+open a repository with a bundle store; it takes them half a second, once. A
+process that serves one client, over ssh or as a CGI script, stays lazy.
 """
 
 from __future__ import annotations
@@ -15,12 +15,13 @@ import sys
 import threading
 import types
 
+_SAFE = sys.version_info >= (3, 13)
 _lock = threading.Lock()
 
 
 def prepare() -> None:
     """Load everything if this process has threads or soon will have."""
-    if not _threaded():
+    if _SAFE or not _threaded():
         return
     with _lock:
         waiting = _waiting()
@@ -51,7 +52,12 @@ def _load(module: types.ModuleType) -> None:
 def _threaded() -> bool:
     if threading.current_thread() is not threading.main_thread():
         return True
-    # hg serve and the WSGI applications have it loaded; where it is missing
-    # or waits to be loaded, nothing of hgweb runs
-    module = sys.modules.get('mercurial.hgweb.common')
-    return type(module) is types.ModuleType
+    # any server of hgweb has the one, a CGI script the other, too
+    return _loaded('mercurial.hgweb.common') and not _loaded(
+        'mercurial.hgweb.wsgicgi'
+    )
+
+
+def _loaded(name: str) -> bool:
+    """Whether the module is here and does not wait to be loaded."""
+    return type(sys.modules.get(name)) is types.ModuleType

@@ -9,4 +9,3 @@ __version__ = '0.1.0'
 # list, so the claim cannot outlive the tests.
 testedwith = b'6.3.2 6.9.5 7.0.3 7.2.4'
 minimumhgversion = b'6.3'
-buglink = b'https://pypi.org/project/hg-bundlestore/'

@@ -55,7 +55,7 @@ eh = exthelper.exthelper()
 def unbundle(orig, repo, cg, heads, source, url):
     """Take scratch pushes aside; let the others through to ``orig``."""
     server = servermod.of(repo)
-    with _duringunbundle2(cg):
+    with _telling(cg):
         if server is None:
             if route.requested(cg):
                 raise error.Abort(
@@ -67,17 +67,22 @@ def unbundle(orig, repo, cg, heads, source, url):
                 )
             return orig(repo, cg, heads, source, url)
         remote = source == b'serve'
-        with route.decide(repo, server, cg, remote) as decision:
+        with contextlib.ExitStack() as stack:
+            with _hinting():
+                decision = stack.enter_context(
+                    route.decide(repo, server, cg, remote)
+                )
             if not decision.scratch:
                 return orig(repo, decision.cg, heads, source, url)
-            receiver = Receiver(repo, server, decision, url)
-            with _capturedoutput(receiver):
-                receiver.run()
+            with _hinting():
+                receiver = Receiver(repo, server, decision, url)
+                with _capturedoutput(receiver):
+                    receiver.run()
             return reply.make(receiver)
 
 
 @contextlib.contextmanager
-def _duringunbundle2(cg) -> Iterator[None]:
+def _telling(cg) -> Iterator[None]:
     """Mark exceptions so that the client is told of them in a bundle2 reply;
     without the mark it would see a stream that ends too early."""
     try:
@@ -85,6 +90,17 @@ def _duringunbundle2(cg) -> Iterator[None]:
     except BaseException as exc:
         if isinstance(cg, bundle2.unbundle20):
             exc.duringunbundle2 = True  # type: ignore[attr-defined]
+        raise
+
+
+@contextlib.contextmanager
+def _hinting() -> Iterator[None]:
+    """Give each abort a hint. Nothing raises one after a push is recorded."""
+    try:
+        yield
+    except error.Abort as exc:
+        if exc.hint is None:
+            exc.hint = _(b'nothing was stored')
         raise
 
 

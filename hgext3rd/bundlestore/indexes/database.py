@@ -236,7 +236,7 @@ class Database:
         if 'malformed' in text:
             return errors.BackendUnavailable(
                 f'bundle index is damaged: {self._name}',
-                "run 'hg admin::bundlestore-verify --repair'",
+                'restore it from a backup',
             )
         return errors.BackendUnavailable(
             f'bundle index cannot be used: {text}',

@@ -475,6 +475,4 @@ def _beyond(prefix: str) -> Optional[str]:
 
 
 def _unknown(id: int) -> errors.UnknownPush:
-    return errors.UnknownPush(
-        f'no push {id} in the index', "'hg pushes' lists those that it holds"
-    )
+    return errors.UnknownPush(f'no push {id} in the index')
