@@ -17,7 +17,7 @@ from harness.hg import Repo, finish
 from harness.history import History
 from harness.servers import Transport, patiently
 from harness.snapshot import untouched
-from harness.store import bundles, folder, leftovers
+from harness.store import bundles, folder, leftovers, tryurl
 
 #: sends pushes and returns why they were refused
 Refused = Callable[[Sequence[bytes]], list[str]]
@@ -214,6 +214,21 @@ def test_too_many_changesets(
     assert not bundles(base)
     assert not leftovers(base, tempfolder)
     client.run('push', '--bundle-store', '-r', stack[0])
+
+
+@pytest.mark.parametrize('storeconfig', [{'max-changesets': '1'}])
+def test_bundle1_client_is_told(
+    transport: Transport, base: Repo, vanilla: Repo, stack: list[str]
+) -> None:
+    url = transport.url(tryurl(transport, base))
+    vanilla.commit({'a': 'a\n'}, 'one')
+    vanilla.commit({'a': 'b\n'}, 'two')
+    result = vanilla.run(
+        'push', url, config=['devel.legacy.exchange=bundle1'], ok=None
+    )
+    assert result.code
+    assert str(result).count('abort: push has more changesets than') == 1
+    assert not bundles(base)
 
 
 @pytest.mark.parametrize('storeconfig', [{'max-bundle-size': '64 kB'}])

@@ -48,6 +48,8 @@ _V1 = struct.Struct('>20s20s20s20s')
 _V2 = struct.Struct('>20s20s20s20s20s')
 _V3 = struct.Struct('>20s20s20s20s20sH')
 _END = _LENGTH.pack(0)
+#: a chunk gets longer when it is transcoded, and its length must still fit
+_MAX_LENGTH = 2**31 - 1 - (_V3.size - _V1.size)
 
 Read = Callable[[int], bytes]
 
@@ -118,7 +120,7 @@ def _chunklength(read: Read) -> int:
     length: int = _LENGTH.unpack(readexactly(read, 4))[0]
     if length == 0:
         return 0
-    if length <= 4:
+    if length <= 4 or length > _MAX_LENGTH:
         raise MalformedChangegroup(f'chunk length {length}')
     return length - 4
 
@@ -322,5 +324,6 @@ def concatenate(sources: list[tuple[BinaryIO, Layout]]) -> Iterator[bytes]:
 
 
 def jointversion(layouts: list[Layout]) -> bytes:
-    """Return the version that can hold the changegroups of all ``layouts``."""
-    return max(lay.version for lay in layouts)
+    """Return the version, 02 or 03, that can hold the changegroups of all
+    ``layouts``."""
+    return max(b'02', *(lay.version for lay in layouts))

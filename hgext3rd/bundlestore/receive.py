@@ -55,7 +55,7 @@ eh = exthelper.exthelper()
 def unbundle(orig, repo, cg, heads, source, url):
     """Take scratch pushes aside; let the others through to ``orig``."""
     server = servermod.of(repo)
-    with _telling(cg):
+    with _telling(repo.ui, cg, url):
         if server is None:
             if route.requested(cg):
                 raise error.Abort(
@@ -82,14 +82,20 @@ def unbundle(orig, repo, cg, heads, source, url):
 
 
 @contextlib.contextmanager
-def _telling(cg) -> Iterator[None]:
-    """Mark exceptions so that the client is told of them in a bundle2 reply;
-    without the mark it would see a stream that ends too early."""
+def _telling(ui, cg, url: bytes) -> Iterator[None]:
+    """See to it that the client is told of exceptions.
+
+    With the mark it is, in a bundle2 reply; without, it would see a stream
+    that ends too early. An old client over http gets nothing but what was
+    printed.
+    """
     try:
         yield
     except BaseException as exc:
         if isinstance(cg, bundle2.unbundle20):
             exc.duringunbundle2 = True  # type: ignore[attr-defined]
+        elif access.ishttp(url) and isinstance(exc, error.Abort):
+            ui.warn(exc.format())
         raise
 
 

@@ -208,9 +208,9 @@ def _phases(repo, server, keys: dict[bytes, bytes]) -> dict[bytes, bytes]:
     all is public.
     """
     if server.settings.routeall:
-        # the first changeset: then all are drafts, to a client that pushes
-        first = repo.unfiltered().changelog.node(0) if len(repo) else None
-        return {hex(first or repo.nullid): b'1'}
+        # All changesets descend from it, also those of a client that pushes
+        # a root of its own, or to an empty repository.
+        return {hex(repo.nullid): b'1'}
     if not server.scratchroots:
         return keys
     if keys.pop(b'publishing', None):

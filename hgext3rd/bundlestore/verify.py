@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from typing import Protocol
 
-from mercurial import mdiff
+from mercurial import changelog, mdiff
 from mercurial.utils import storageutil
 
 from .cgstream import MAX_CHANGESET, Entry, MalformedChangegroup, Visitor
@@ -26,7 +26,7 @@ TITLE_LENGTH = 200
 #: the head of a changelog entry, see ``changelog.add`` in Mercurial: manifest,
 #: user, date with time zone and extras
 _CHANGESET = re.compile(
-    rb'[0-9a-f]{40}\n[^\n]+\n-?[0-9]+(\.[0-9]+)? -?[0-9]+( [^\n]*)?\n'
+    rb'[0-9a-f]{40}\n[^\n]+\n-?[0-9]+(?:\.[0-9]+)? [^ \n]+(?: ([^\n]*))?\n'
 )
 
 
@@ -163,7 +163,7 @@ class ChangesetChecker(Visitor):
             raise MalformedChangegroup(
                 f'changeset {node.hex()[:12]} does not match its hash'
             )
-        if not _CHANGESET.match(text):
+        if not _readable(text):
             raise MalformedChangegroup(
                 f'changeset {node.hex()[:12]} cannot be read'
             )
@@ -229,6 +229,19 @@ class ChangesetChecker(Visitor):
                 f'changeset {link.hex()[:12]}'
             )
         self._knownlinks.add(link)
+
+
+def _readable(text: bytes) -> bool:
+    """Whether Mercurial can make sense of a changelog entry: what it cannot
+    read would stop whoever comes across the changeset."""
+    match = _CHANGESET.match(text)
+    if match is None or text.find(b'\n\n', match.end() - 1) < 0:
+        return False
+    try:
+        changelog.decodeextra(match.group(1) or b'')
+    except ValueError:
+        return False
+    return True
 
 
 def title(text: bytes) -> str:
