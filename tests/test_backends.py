@@ -755,7 +755,7 @@ def test_damaged_index(place: model.Place, index: Any) -> None:
     with pytest.raises(errors.BackendUnavailable, match='damaged') as caught:
         index.pushes()
     assert caught.value.hint is not None
-    assert '--repair' in caught.value.hint
+    assert 'backup' in caught.value.hint
 
 
 def test_folder_in_place_of_index(place: model.Place, index: Any) -> None:

@@ -313,6 +313,7 @@ def test_pullbundle_server(
     assert vanilla.knows(pushed[2])
 
 
+@pytest.mark.slow
 def test_many_operations_leave_the_base_alone(
     transport: Transport,
     base: Repo,

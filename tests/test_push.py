@@ -81,7 +81,9 @@ def test_capabilities(
     transport: Transport, base: Repo, plainbase: Repo, client: Repo
 ) -> None:
     url = transport.url(base)
-    lines = client.run('debugcapabilities', url).out.splitlines()
+    config = transport.commandline()
+    out = client.run('debugcapabilities', url, config=config).out
+    lines = out.splitlines()
     assert '  bundlestore' in lines
     if transport.name != 'path':  # there Mercurial lists those of a client
         _main, _title, bundle2 = '\n'.join(lines).partition('Bundle2')
@@ -193,8 +195,7 @@ def test_several_heads_and_new_branch(
     lines = [x for x in result.out.splitlines() if x.startswith('remote:   ')]
     assert len(lines) == 11, result.out
     assert lines[-1] == 'remote:   and 2 more heads'
-    for node in heads:
-        vanilla.run('pull', '-r', node)
+    vanilla.run('pull', *(word for node in heads for word in ('-r', node)))
     assert vanilla.knows(heads[-1])
     vanilla.verify()
 
