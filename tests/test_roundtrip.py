@@ -322,7 +322,7 @@ def examples(count: int) -> settings:
 @given(plan=PLANS)
 @example(plan=SAME)
 @example(plan=SAME._replace(parts=[], vanilla='01'))
-@examples(3)
+@examples(2)
 def test_comes_back_as_it_was(scene: Scene, plan: Plan) -> None:
     scene.play(plan)
 
@@ -330,6 +330,6 @@ def test_comes_back_as_it_was(scene: Scene, plan: Plan) -> None:
 @pytest.mark.slow
 @matrix.over('path', 'ssh', 'http')
 @given(plan=PLANS)
-@examples(25)
+@examples(12)
 def test_comes_back_as_it_was_again_and_again(scene: Scene, plan: Plan) -> None:
     scene.play(plan)
