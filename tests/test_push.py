@@ -105,6 +105,30 @@ def test_path_option(
     assert vanilla.phase(node) == client.phase(node) == 'draft'
 
 
+@matrix.over('ssh')
+def test_path_option_with_a_typo(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    client.configure('paths', {'default:bundle-store': 'ture'})
+    client.commit({'a': 'a\n'}, 'must not land')
+    with untouched(base.path):
+        result = client.run('push', ok=(30, 255))
+    assert "paths.default:bundle-store is not a boolean ('ture')" in result.err
+
+
+@matrix.over('ssh')
+def test_commands_in_the_base_see_no_scratch_changesets(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    node = client.commit({'a': 'a\n'}, 'stored')
+    client.run('push', '--bundle-store')
+    before = base.nodes()
+    base.run('bookmark', '-r', node, 'mark', ok=(255,))
+    base.run('tag', '-r', node, 'mark', ok=(255,))
+    assert base.nodes() == before
+    assert not (base.path / '.hg' / 'bookmarks').exists()
+
+
 def test_path_option_says_no(
     transport: Transport, base: Repo, client: Repo
 ) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from mercurial import encoding, error, util
 from mercurial.i18n import _
 from mercurial.utils import procutil
@@ -26,8 +28,16 @@ def username(url: bytes) -> str:
         fields = url.split(b':')
         name = util.urlreq.unquote(fields[3]) if len(fields) > 3 else b''
     else:
-        name = encoding.environ.get(b'REMOTE_USER') or procutil.getuser()
+        name = encoding.environ.get(b'REMOTE_USER') or _login()
     return name.decode('utf-8', 'replace')
+
+
+def _login() -> bytes:
+    try:
+        return procutil.getuser()
+    except (KeyError, OSError, ImportError):
+        # a user id without a name, as in some containers
+        return b'%d' % os.getuid()
 
 
 def _listed(users: list[bytes], user: bytes) -> bool:

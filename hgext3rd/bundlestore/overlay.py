@@ -62,7 +62,7 @@ class _Overlay(_Repository):
 
     def lock(self, wait=True, *args, **kwargs):
         raise error.LockUnavailable(
-            errno.EROFS, _(b'read-only'), b'store', _(b'bundle store overlay')
+            errno.EROFS, 'read-only', b'store', _(b'bundle store overlay')
         )
 
     wlock = lock

@@ -29,11 +29,13 @@ from . import (
     bookmarks,
     compat,
     config,
-    loading,
     model,
     overlay,
     server as servermod,
 )
+
+# by name, so that this module at least is loaded before there are threads
+from .loading import prepare as prepareloading
 from .server import aborting, servedview
 
 eh = exthelper.exthelper()
@@ -54,7 +56,7 @@ def reposetup(ui, repo):
         return
     if isinstance(repo, bundlerepo.bundlerepository):
         return
-    loading.prepare()
+    prepareloading()
     # Core puts every upload into a temporary file before it hands it on; the
     # limits on a push would come too late. ``route`` does it for pushes to
     # the base, unless the administrator wants those to stream, too.
@@ -121,6 +123,7 @@ class _Serving(_Repository):
 
     def peer(self, *args, **kwargs):
         peer = super().peer(*args, **kwargs)
+        self.bundlestore.haspeer = True
         if self.bundlestore.settings.openheads:
             peer.heads = lambda: [self.nullid]
         return peer
@@ -188,7 +191,11 @@ def _revsingle(orig, repo, revspec, *args, **kwargs):
         return orig(repo, revspec, *args, **kwargs)
     except error.RepoLookupError:
         server = servermod.of(repo)
-        if server is None or not isinstance(revspec, bytes):
+        # without a peer it is a command in the repository itself, which must
+        # not get hold of a changeset that is not there
+        if server is None or not server.haspeer:
+            raise
+        if not isinstance(revspec, bytes):
             raise
         node = repo.lookup(revspec)
         view = overlay.opennodes(repo, server, [node])

@@ -60,6 +60,8 @@ class Server:
         #: whether pushes that go to the base are put into a temporary file
         #: first, as Mercurial does (see ``route``)
         self.spools = True
+        #: whether this repository was opened as another's peer, by path
+        self.haspeer = False
         #: who the wire protocol serves now, as in the url of a push
         self.client = b''
         #: the first of the scratch changesets that this very connection

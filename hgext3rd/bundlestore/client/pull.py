@@ -22,6 +22,7 @@ from mercurial import (
     scmutil,
 )
 from mercurial.i18n import _
+from mercurial.node import hex
 from mercurial.utils import urlutil
 
 from .. import compat, config, serve, server as servermod
@@ -185,7 +186,10 @@ def _lookup(peer, names: list[bytes]) -> dict[bytes, bytes]:
         ]
     for name, future in futures:
         try:
-            nodes[name] = future.result()
+            node = future.result()
+            # a number of digits may be a revision number over there
+            if not _HASH.match(name) or hex(node).startswith(name):
+                nodes[name] = node
         except (error.RepoError, error.LookupError) as exc:
             message = pycompat.bytestr(exc)
             if b'ambiguous' in message:

@@ -86,7 +86,9 @@ def _checksubrepos(repo) -> None:
 
 @compat.boolpathoption(b'bundle-store', 'bundle_store')
 def _pathoption(ui, path, value):
-    return stringutil.parsebool(value)
+    parsed = stringutil.parsebool(value)
+    # what cannot be read is kept: only a push must fail of it
+    return value if parsed is None else parsed
 
 
 @eh.wrapfunction(urlutil, 'get_push_paths')
@@ -107,7 +109,14 @@ def _getpushpaths(orig, repo, ui, dests):
 
 
 def _isscratchpath(path) -> bool:
-    return bool(getattr(path, 'bundle_store', None))
+    value = getattr(path, 'bundle_store', None)
+    if isinstance(value, bytes):
+        # taken for "no", a typo would let the push land
+        raise error.ConfigError(
+            _(b"paths.%s:bundle-store is not a boolean ('%s')")
+            % (path.name, value)
+        )
+    return bool(value)
 
 
 @eh.wrapfunction(exchange, 'push')
