@@ -208,8 +208,7 @@ class Receiver:
         )
         self.push = push
         self.moved = list(push.bookmarks)
-        with aborting():
-            hooks.posthook(self, push, self.server.store)
+        hooks.posthook(self, push, self.server.store)
 
     # -- before anything is read
 
