@@ -8,9 +8,9 @@ import gc
 import io
 import multiprocessing
 import os
+import re
 import shutil
 import sqlite3
-import stat
 import subprocess
 import sys
 import tempfile
@@ -23,11 +23,20 @@ from typing import Any, Optional
 
 import pytest
 
+from harness.rights import (
+    Refused,
+    asnobody,
+    files,
+    mode,
+    protect,
+    unprotect,
+)
 from hgext3rd.bundlestore import backends, errors, model
 from hgext3rd.bundlestore.indexes import (
     connections,
     database,
     file as indexfile,
+    pushlog,
     schema,
 )
 from hgext3rd.bundlestore.stores.file import FileStore
@@ -45,9 +54,7 @@ from hgext3rd.bundlestore.testing.store import (
     readwhole,
 )
 
-NOBODY = 65534
-
-pytestmark = pytest.mark.filterwarnings('ignore:.*fork:DeprecationWarning')
+pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
 
 
 class TestFileStore(StoreConformance):
@@ -109,61 +116,11 @@ def smalldisk(tmp_path: Path) -> Iterator[Path]:
     subprocess.run(['umount', path], check=True)
 
 
-class Refused(Exception):
-    """What went wrong in :func:`asnobody`."""
-
-
-def asnobody(function: Callable[[], Any]) -> Any:
-    """Call ``function`` in a process that may write only what all may.
-
-    Returns what it returns; raises ``Refused`` with its error, as text.
-    """
-    receiver, sender = multiprocessing.Pipe(duplex=False)
-
-    def work() -> None:
-        if os.geteuid() == 0:
-            os.setgroups([])
-            os.setgid(NOBODY)
-            os.setuid(NOBODY)
-        try:
-            sender.send((function(), None))
-        except errors.BundleStoreError as exc:
-            text = f'{type(exc).__name__}: {exc} ({exc.hint})'
-            sender.send((None, text))
-
-    started = processes.start('fork', work, [()])
-    assert receiver.poll(processes.PATIENCE)
-    result, error = receiver.recv()
-    assert processes.join(started) == [0]
-    if error:
-        raise Refused(error)
-    return result
-
-
-def protect(folder: Path) -> None:
-    """Leave everybody only the right to read."""
-    for path in [folder, *folder.rglob('*')]:
-        path.chmod(0o555 if path.is_dir() else 0o444)
-
-
-def unprotect(folder: Path) -> None:
-    for path in [folder, *folder.rglob('*')]:
-        path.chmod(0o755 if path.is_dir() else 0o644)
-
-
 @pytest.fixture
 def protected(folder: Path) -> Iterator[Callable[[], None]]:
     """A function that takes the right to write from everybody."""
     yield lambda: protect(folder)
     unprotect(folder)
-
-
-def mode(path: Any) -> int:
-    return stat.S_IMODE(os.stat(path).st_mode)
-
-
-def files(folder: Any) -> list[Path]:
-    return sorted(path for path in Path(os.fsdecode(folder)).rglob('*'))
 
 
 # -- URLs
@@ -981,12 +938,25 @@ def test_lists_are_not_searched_from_end_to_end(
     statements: list[str] = []
     (connection,) = index._database._connections._idle
     connection.set_trace_callback(statements.append)
-    for newestfirst in (False, True):
-        for user in (None, 'alice'):
-            for node in (None, push.nodes[0]):
-                index.pushes(
-                    user=user, node=node, newestfirst=newestfirst, limit=1
+    filters: list[dict[str, Any]] = [
+        {},
+        {'user': 'alice'},
+        {'node': push.nodes[0]},
+        {'node': push.nodes[0], 'user': 'alice'},
+        {'text': 'title'},
+        {'text': 'title', 'user': 'alice'},
+        {'text': 'title', 'node': push.nodes[0]},
+        {'since': 1.0},
+        {'until': 2e9},
+        {'since': 1.0, 'until': 2e9, 'user': 'alice'},
+    ]
+    for some in filters:
+        for newestfirst in (False, True):
+            for bounds in ({}, {'first': 1, 'last': 9}):
+                found = index.pushes(
+                    newestfirst=newestfirst, limit=1, **some, **bounds
                 )
+                assert found == [push]
     index.locate(push.nodes)
     index.nodes('ab')
     index.bookmarks('a/*', limit=10)
@@ -994,14 +964,18 @@ def test_lists_are_not_searched_from_end_to_end(
     index.record(newpush('two', moves=[moves[0]._replace(force=True)]))
     index.remove(push.id)
     connection.set_trace_callback(None)
-    assert len(statements) > 30
-    harmless = ('sqlite_sequence', 'wanted', 'found', 'sqlite_master')
+    assert len(statements) > 100
+    harmless = re.compile(
+        'sqlite_sequence|wanted|found|sqlite_master'
+        # by words or id
+        '|search VIRTUAL TABLE INDEX [0-9]+:[M=]'
+    )
     for statement in statements:
         if statement.split()[0] in ('SELECT', 'WITH', 'DELETE', 'INSERT'):
             plan = connection.execute(f'EXPLAIN QUERY PLAN {statement}')
             for step in [row[3] for row in plan]:
                 scans = step.startswith('SCAN') and 'CONSTANT' not in step
-                harmful = scans and not any(h in step for h in harmless)
+                harmful = scans and not harmless.search(step)
                 assert not harmful, (statement, step)
                 assert 'TEMP B-TREE' not in step, (statement, step)
 
@@ -1017,11 +991,21 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     rows = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table'"
     )
-    tables = {name for (name,) in rows} - {'sqlite_sequence'}
-    assert tables == {'bookmark', 'bundle', 'head', 'move', 'node', 'push'}
+    tables = {name for (name,) in rows} - {'sqlite_sequence', 'setting'}
+    # FTS5 has some for itself
+    tables -= {'search', 'search_data', 'search_idx', 'search_config'}
+    assert tables == {
+        *('bookmark', 'bundle', 'head', 'move', 'node', 'push'),
+        *('description', 'search_content'),
+    }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')
         assert rows.fetchone() == (0,), table
+    connection.execute(
+        'CREATE VIRTUAL TABLE temp.held USING fts5vocab(main, search, row)'
+    )
+    assert connection.execute('SELECT * FROM held').fetchall() == []
+    index.close()
 
 
 def test_limits(index: Any) -> None:
@@ -1033,7 +1017,7 @@ def test_limits(index: Any) -> None:
         assert len(index.bookmarks(limit=limit)) == count
         assert len(index.nodes(prefix, limit=limit)) == count
     # the least that an SQLite may be built for
-    assert indexfile.BATCH <= 999
+    assert pushlog.BATCH <= 999
 
 
 def test_node_of_another_length(index: Any) -> None:

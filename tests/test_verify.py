@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import io
 import struct
+import tracemalloc
 from collections.abc import Sequence
 from typing import Any, Optional
 
@@ -28,6 +29,7 @@ from hgext3rd.bundlestore.cgstream import (
     MalformedChangegroup,
 )
 from hgext3rd.bundlestore.errors import BundleStoreError
+from hgext3rd.bundlestore.model import TEXT_LENGTH
 from hgext3rd.bundlestore.verify import ChangesetChecker, Refused
 
 # the checks of changesets
@@ -401,6 +403,85 @@ def test_title(description: bytes, title: str) -> None:
         checker.changeset(entry(words), full(words))
         (head,) = checker.heads()
         assert tuple(head) == (hashed(words), title)
+
+
+def described(*descriptions: bytes) -> str:
+    """Return the text of a push with a head for each description."""
+    checker = ChangesetChecker(Base())
+    for number, description in enumerate(descriptions):
+        words = text(description, user=b'user %d' % number)
+        checker.changeset(entry(words), full(words))
+    checker.endchangesets()
+    checker.close()
+    return checker.text()
+
+
+@pytest.mark.parametrize(
+    ('descriptions', 'expected'),
+    [
+        ([b''], ''),
+        ([b'one'], 'one'),
+        ([b'one\n\ntwo\nthree'], 'one\n\ntwo\nthree'),
+        ([b'\n one\r\n\r\n two \n\n'], 'one\r\n\r\n two'),
+        ([b'one', b'two\n2', b'three'], 'one\ntwo\n2\nthree'),
+        ([b'', b'two', b''], '\ntwo\n'),
+        (['z\u00fcrich'.encode(), b'z\xfcrich'], 'z\u00fcrich\nz\ufffdrich'),
+        ([b'x' * 5000], 'x' * 4000),
+        ([b'x' * 4000, b'y'], 'x' * 4000),
+        ([b'x' * 3999, b'y'], 'x' * 3999 + '\n'),
+        ([b'x' * 3998, b'yz', b'z'], 'x' * 3998 + '\ny'),
+        ([b'', b'x' * 4000], '\n' + 'x' * 3999),
+        ([b'x' * 100] * 100, ('x' * 100 + '\n') * 39 + 'x' * 61),
+        (['\u00fc'.encode() * 5000], '\u00fc' * 4000),
+        (['\U0001f600'.encode() * 5000], '\U0001f600' * 4000),
+        # a character that is cut is not shown
+        (['x\U0001f600'.encode() + '\U0001f600'.encode() * 5000], None),
+        ([b'\xff' * 20000], '\ufffd' * 4000),
+    ],
+)
+def test_text(descriptions: Sequence[bytes], expected: Optional[str]) -> None:
+    if expected is None:
+        expected = 'x' + '\U0001f600' * 3999
+    assert TEXT_LENGTH == 4000
+    assert described(*descriptions) == expected
+
+
+def test_text_of_heads_only() -> None:
+    checker = ChangesetChecker(Base(text(b'base')))
+    one, two, three = (text(b'%d' % n) for n in range(1, 4))
+    first, second = entry(one, hashed(text(b'base'))), entry(two)
+    for header, words in [
+        (first, one),
+        (second, two),
+        (entry(three, first.node), three),
+    ]:
+        checker.changeset(header, full(words))
+    assert checker.text() == ''
+    checker.endchangesets()
+    assert [head.title for head in checker.heads()] == ['2', '3']
+    assert checker.text() == '2\n3'
+
+
+def test_text_takes_no_memory() -> None:
+    """As long as heads may become none, theirs are not collected."""
+    checker = ChangesetChecker(Base())
+    sizes = []
+    for number in range(2000):
+        words = text(b'%d ' % number + b'x' * 20000)
+        checker.changeset(entry(words), full(words))
+        if number == 500:
+            # by now what came is in a file
+            tracemalloc.start()
+    try:
+        sizes.append(tracemalloc.get_traced_memory()[0])
+        checker.endchangesets()
+        sizes.append(tracemalloc.get_traced_memory()[1])
+    finally:
+        tracemalloc.stop()
+    assert len(checker.heads()) == 2000
+    # 30 MB of them came by, 6 of which are no longer than a text
+    assert max(sizes) < 3 * 2**20
+    assert checker.text() == '0 ' + 'x' * 3998
 
 
 def test_limited() -> None:

@@ -203,14 +203,34 @@ class IBundleIndex(Interface):
         last=None,
         user=None,
         node=None,
+        text=None,
+        since=None,
+        until=None,
         limit=None,
         newestfirst: bool = False,
     ) -> list:
         """Return the pushes with ``first <= id <= last`` (None: no end), in
-        ascending order of id, or descending with ``newestfirst``; only those
-        of ``user`` (str, exact), only those whose bundle holds the changeset
-        ``node``, only the first ``limit`` of them, where given. The cost
-        depends on what is returned, not on what is skipped."""
+        ascending order of id, or descending with ``newestfirst``; only the
+        first ``limit`` of them, where given.
+
+        What else is given selects further; all of it must hold:
+
+        * ``user`` (str): who pushed, exactly;
+        * ``node``: a changeset that the push's bundle holds;
+        * ``text`` (str): for each word of it, a word that begins with it
+          must be in the push's text. A word is a run of letters and digits;
+          case does not matter, nor do accents if the backend can see to
+          that. A text without a word selects everything; none is an error.
+        * ``since``, ``until`` (float, seconds): ``since < time < until``,
+          for those that are not None. Time does not follow id where a clock
+          was set back, so with either of them the order, of which ``limit``
+          takes the first, is that of ``(time, id)``.
+
+        The cost depends on what is returned, not on what is skipped, for a
+        range of ids, alone or with a user, a changeset, a text, or a user and
+        a text; and for a range of times, alone or with a user. A backend may
+        do worse with other combinations, and where it cannot search texts.
+        """
 
     def remove(id: int) -> list:
         """Remove a push; raises ``UnknownPush``.

@@ -15,6 +15,9 @@ from typing import NamedTuple, Optional
 
 from . import errors
 
+#: the longest text of a push, in characters
+TEXT_LENGTH = 4000
+
 _HEXDIGITS = frozenset('0123456789abcdef')
 
 
@@ -74,6 +77,9 @@ class NewPush(NamedTuple):
     #: the changesets of the bundle without a child in it
     heads: tuple[Head, ...]
     moves: tuple[BookmarkMove, ...] = ()
+    #: what a search finds the push by: the descriptions of its heads, joined
+    #: by a newline and cut at TEXT_LENGTH; the same for the same bundle
+    text: str = ''
 
 
 class Push(NamedTuple):
@@ -89,6 +95,8 @@ class Push(NamedTuple):
     heads: tuple[Head, ...]
     #: what the push did to scratch bookmarks: (name, node or None if deleted)
     bookmarks: tuple[tuple[str, Optional[bytes]], ...]
+    #: what a search finds it by
+    text: str = ''
 
 
 class Location(NamedTuple):

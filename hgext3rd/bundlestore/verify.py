@@ -18,7 +18,7 @@ from mercurial.utils import storageutil
 
 from .cgstream import MAX_CHANGESET, Entry, MalformedChangegroup, Visitor
 from .errors import BundleStoreError
-from .model import Head
+from .model import TEXT_LENGTH, Head
 
 NULLID = b'\0' * 20
 TITLE_LENGTH = 200
@@ -123,6 +123,7 @@ class ChangesetChecker(Visitor):
         self._knownlinks: set[bytes] = set()
         self.parents: dict[bytes, tuple[bytes, bytes]] = {}
         self._titles: dict[bytes, str] = {}
+        self._text = ''
 
     @property
     def nodes(self) -> tuple[bytes, ...]:
@@ -131,6 +132,11 @@ class ChangesetChecker(Visitor):
     def heads(self) -> tuple[Head, ...]:
         """Return the changesets without a child in the push."""
         return tuple(Head(n, title) for n, title in self._titles.items())
+
+    def text(self) -> str:
+        """Return what a search finds the push by, see ``model.NewPush``; to
+        be asked for after the changelog group."""
+        return self._text
 
     def close(self) -> None:
         self._texts.close()
@@ -215,7 +221,18 @@ class ChangesetChecker(Visitor):
     def endchangesets(self) -> None:
         if not self.parents:
             raise Refused('push has no changesets', 'there is nothing to store')
+        self._text = self._descriptions()
         self._texts.close()
+
+    def _descriptions(self) -> str:
+        """Join the descriptions of the heads, none of which is kept before:
+        there may be thousands of long ones."""
+        text = ''
+        for node in self._titles:
+            if len(text) > TEXT_LENGTH:
+                break
+            text += '\n' + _decoded(_description(self._texts.get(node)))
+        return text[1 : TEXT_LENGTH + 1]
 
     # -- manifests and files
 
@@ -246,6 +263,17 @@ def _readable(text: bytes) -> bool:
 
 def title(text: bytes) -> str:
     """Return the first line of the description in a changelog entry."""
-    description = text.partition(b'\n\n')[2].strip()
+    description = _description(text)
     line = description.splitlines()[0] if description else b''
     return line.decode('utf-8', 'replace')[:TITLE_LENGTH]
+
+
+def _description(text: bytes) -> bytes:
+    return text.partition(b'\n\n')[2].strip()
+
+
+def _decoded(description: bytes) -> str:
+    """Return as much of a description as a text may have."""
+    # No character has more than four bytes.
+    description = description[: 4 * TEXT_LENGTH]
+    return description.decode('utf-8', 'replace')[:TEXT_LENGTH]

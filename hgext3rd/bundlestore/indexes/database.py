@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional, TypeVar
 
 from .. import errors, localfiles
-from . import schema
+from . import migrate, schema
 from .connections import TIMEOUT, Connections
 
 #: how often and after what pause, in seconds, to try what another process
@@ -55,6 +55,8 @@ class Database:
             if not self._writable():
                 return self._readprotected(query, absent)
             with self._connections.lease() as connection:
+                if 0 < schema.version(connection) < schema.VERSION:
+                    self._tryupgrade(connection)
                 return self._query(connection, query, absent)
 
     def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
@@ -106,34 +108,51 @@ class Database:
     ) -> T:
         connection.execute('BEGIN')
         try:
-            return query(connection) if self._isready(connection) else absent
+            return query(connection) if self._version(connection) else absent
         finally:
             _rollback(connection)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin to write, in a database that has its tables."""
         connection.execute('BEGIN IMMEDIATE')
-        if self._isready(connection):
-            return
-        connection.execute('ROLLBACK')
-        self._usewal(connection)
-        connection.execute('BEGIN IMMEDIATE')
-        # Another process may have been quicker.
-        if not self._isready(connection):
-            for statement in schema.STATEMENTS:
-                connection.execute(statement)
+        version = self._version(connection)
+        if not version:
+            connection.execute('ROLLBACK')
+            self._usewal(connection)
+            connection.execute('BEGIN IMMEDIATE')
+            # Another process may have been quicker.
+            version = self._version(connection)
+        if not version:
+            migrate.create(connection)
+        elif version < schema.VERSION:
+            migrate.upgrade(connection)
 
-    def _isready(self, connection: sqlite3.Connection) -> bool:
-        """Whether the tables are there; raises if they are not ours.
+    def _tryupgrade(self, connection: sqlite3.Connection) -> None:
+        """Bring old tables up to date, unless something is in the way.
+
+        The caller wants to read, which it can do without.
+        """
+        # Who holds the lock may be upgrading a large index just now.
+        connection.execute('PRAGMA busy_timeout = 0')
+        with contextlib.suppress(sqlite3.OperationalError):
+            self._begin(connection)
+            connection.execute('COMMIT')
+        _rollback(connection)
+        milliseconds = int(self._timeout * 1000)
+        connection.execute(f'PRAGMA busy_timeout = {milliseconds}')
+
+    def _version(self, connection: sqlite3.Connection) -> int:
+        """Return the version of the tables, 0 if there are none yet; raises
+        if they are not ours.
 
         This is asked in each transaction: a newer release may have changed
         them while this process had the database open.
         """
         application = _value(connection, 'PRAGMA application_id')
-        version = _value(connection, 'PRAGMA user_version')
-        if application == schema.APPLICATION_ID:
+        version = schema.version(connection)
+        if application == schema.APPLICATION_ID and version > 0:
             if version <= schema.VERSION:
-                return True
+                return version
             raise errors.UnsupportedFormat(
                 f'bundle index has format {version}, but this release of'
                 f' hg-bundlestore knows only {schema.VERSION}',
@@ -142,7 +161,7 @@ class Database:
         tables = _value(connection, 'SELECT count(*) FROM sqlite_master')
         if application or version or tables:
             raise self._notanindex()
-        return False
+        return 0
 
     def _usewal(self, connection: sqlite3.Connection) -> None:
         """Have the file keep a write-ahead log from now on."""

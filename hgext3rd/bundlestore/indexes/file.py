@@ -7,18 +7,16 @@ brought it, so that the pushes which hold it can be listed page by page.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
 from zope.interface import implementer
 
 from .. import errors, localfiles, model
 from ..interfaces import IBundleIndex
+from . import pushlog, search
 from .connections import TIMEOUT
 from .database import Database
-
-#: how many values go into one statement; SQLite's least limit is 999
-BATCH = 500
 
 _LAST = (1 << 63) - 1
 _NODE = 20
@@ -53,34 +51,6 @@ WITH RECURSIVE found (node) AS (
     LIMIT :limit
 )
 SELECT node FROM found WHERE node IS NOT NULL
-"""
-
-_PUSHES = 'SELECT id, time, user, bundle, moves FROM push'
-_PUSHES_BY_ID = f"""
-{_PUSHES} WHERE id BETWEEN :first AND :last
-ORDER BY id {{order}} LIMIT :limit
-"""
-# The index is named, so that no SQLite thinks of going through the ids.
-_PUSHES_BY_USER = f"""
-{_PUSHES} INDEXED BY push_user
-WHERE user = :user AND id BETWEEN :first AND :last
-ORDER BY id {{order}} LIMIT :limit
-"""
-# Both halves come in the order of the primary key, so SQLite merges them and
-# stops at the limit, whatever number of pushes has the node.
-_PUSHES_BY_NODE = """
-SELECT node.push, push.time, push.user, push.bundle, push.moves
-FROM node CROSS JOIN push ON push.id = node.push
-WHERE node.node = :node AND node.inner = 0
-AND node.push BETWEEN :first AND :last
-AND (:user IS NULL OR push.user = :user)
-UNION ALL
-SELECT node.push, push.time, push.user, push.bundle, push.moves
-FROM node CROSS JOIN push ON push.id = node.push
-WHERE node.node = :node AND node.inner = 1
-AND node.push BETWEEN :first AND :last
-AND (:user IS NULL OR push.user = :user)
-ORDER BY 1 {order} LIMIT :limit
 """
 
 
@@ -121,6 +91,7 @@ class FileIndex:
             tuple(push.nodes),
             tuple(push.heads),
             tuple((move.name, move.new) for move in push.moves),
+            push.text,
         )
 
     def movebookmarks(self, moves: Iterable[model.BookmarkMove]) -> None:
@@ -206,31 +177,26 @@ class FileIndex:
         last: Optional[int] = None,
         user: Optional[str] = None,
         node: Optional[bytes] = None,
+        text: Optional[str] = None,
+        since: Optional[float] = None,
+        until: Optional[float] = None,
         limit: Optional[int] = None,
         newestfirst: bool = False,
     ) -> list[model.Push]:
         if first > _LAST or (user is not None and not _istext(user)):
             return []
-        highest = _LAST if last is None else min(last, _LAST)
-        if highest < 1:
-            return []
-        if node is not None:
-            statement = _PUSHES_BY_NODE
-        elif user is not None:
-            statement = _PUSHES_BY_USER
-        else:
-            statement = _PUSHES_BY_ID
-        statement = statement.format(order='DESC' if newestfirst else 'ASC')
-        values = {
-            'first': max(first, 1),
-            'last': highest,
-            'user': user,
-            'node': node,
-            'limit': _sqllimit(limit),
-        }
-        return self._database.read(
-            lambda sql: _complete(sql, sql.execute(statement, values)), []
+        wanted = pushlog.Filter(
+            max(first, 1),
+            _LAST if last is None else max(min(last, _LAST), 0),
+            user,
+            node,
+            search.wanted(text or ''),
+            None if since is None else float(since),
+            None if until is None else float(until),
+            _sqllimit(limit),
+            newestfirst,
         )
+        return self._database.read(lambda sql: pushlog.find(sql, wanted), [])
 
     def close(self) -> None:
         self._database.close()
@@ -245,7 +211,10 @@ class FileIndex:
 
 
 def _record(sql: sqlite3.Connection, push: model.NewPush) -> int:
-    bundle, nodes = _findbundle(sql, push.key) or _addbundle(sql, push)
+    found = _findbundle(sql, push.key)
+    bundle, nodes = found or _addbundle(sql, push)
+    # What an older release recorded is found by its titles.
+    text = pushlog.texts(sql, [bundle])[bundle] if found else push.text
     id = sql.execute(
         'INSERT INTO push (time, user, bundle, moves) VALUES (?, ?, ?, ?)',
         (float(push.time), push.user, bundle, len(push.moves)),
@@ -255,8 +224,12 @@ def _record(sql: sqlite3.Connection, push: model.NewPush) -> int:
     # In the order of the table, as large ones are filled faster that way.
     sql.executemany(
         'INSERT INTO node VALUES (?, ?, ?)',
-        [(node, node not in heads, id) for node in sorted(set(_split(nodes)))],
+        [
+            (node, node not in heads, id)
+            for node in sorted(set(pushlog.split(nodes)))
+        ],
     )
+    search.add(sql, id, push.user, text)
     _move(sql, push.moves, id)
     sql.executemany(
         'INSERT INTO move VALUES (?, ?, ?, ?)',
@@ -294,6 +267,10 @@ def _addbundle(
             for position, head in enumerate(push.heads)
         ],
     )
+    if push.text != pushlog.titles(push.heads):
+        sql.execute(
+            'INSERT INTO description VALUES (?, ?)', (bundle, push.text)
+        )
     return bundle, nodes
 
 
@@ -337,13 +314,14 @@ def _remove(sql: sqlite3.Connection, id: int) -> list[str]:
     # With the whole primary key, as other pushes may have the node too.
     sql.executemany(
         'DELETE FROM node WHERE node = ? AND inner IN (0, 1) AND push = ?',
-        [(node, id) for node in _split(nodes)],
+        [(node, id) for node in pushlog.split(nodes)],
     )
     sql.execute(
         """DELETE FROM bookmark WHERE push = :id
         AND name IN (SELECT name FROM move WHERE push = :id)""",
         {'id': id},
     )
+    search.remove(sql, id)
     sql.execute('DELETE FROM move WHERE push = ?', (id,))
     sql.execute('DELETE FROM push WHERE id = ?', (id,))
     other = sql.execute(
@@ -351,6 +329,7 @@ def _remove(sql: sqlite3.Connection, id: int) -> list[str]:
     ).fetchone()
     if other is not None:
         return []
+    sql.execute('DELETE FROM description WHERE bundle = ?', (bundle,))
     sql.execute('DELETE FROM head WHERE bundle = ?', (bundle,))
     sql.execute('DELETE FROM bundle WHERE id = ?', (bundle,))
     return [key.hex()]
@@ -360,7 +339,7 @@ def _locate(
     sql: sqlite3.Connection, nodes: list[bytes]
 ) -> dict[bytes, model.Location]:
     found = {}
-    for batch in _batches(nodes):
+    for batch in pushlog.batches(nodes, pushlog.BATCH):
         marks = ', '.join(['(?)'] * len(batch))
         for node, key, size, inner in sql.execute(
             _LOCATE.format(marks=marks), batch
@@ -369,70 +348,7 @@ def _locate(
     return found
 
 
-def _complete(
-    sql: sqlite3.Connection, rows: Iterable[tuple[Any, ...]]
-) -> list[model.Push]:
-    """Make pushes of rows of the table ``push``."""
-    rows = list(rows)
-    bundleids = sorted({row[3] for row in rows})
-    pushids = [row[0] for row in rows if row[4]]
-    bundles = {
-        id: (key.hex(), size, tuple(_split(nodes)))
-        for id, key, size, nodes in _select(
-            sql,
-            'SELECT id, key, size, nodes FROM bundle WHERE id IN ({marks})',
-            bundleids,
-        )
-    }
-    heads: dict[int, list[model.Head]] = {id: [] for id in bundleids}
-    for bundle, node, title in _select(
-        sql,
-        """SELECT bundle, node, title FROM head WHERE bundle IN ({marks})
-        ORDER BY bundle, position""",
-        bundleids,
-    ):
-        heads[bundle].append(model.Head(node, title))
-    moves: dict[int, list[tuple[str, Optional[bytes]]]] = {}
-    for push, name, node in _select(
-        sql,
-        """SELECT push, name, node FROM move WHERE push IN ({marks})
-        ORDER BY push, position""",
-        pushids,
-    ):
-        moves.setdefault(push, []).append((name, node))
-    return [
-        model.Push(
-            id,
-            time,
-            user,
-            *bundles[bundle],
-            tuple(heads[bundle]),
-            tuple(moves.get(id, ())),
-        )
-        for id, time, user, bundle, _moves in rows
-    ]
-
-
-def _select(
-    sql: sqlite3.Connection, statement: str, values: list[int]
-) -> Iterator[tuple[Any, ...]]:
-    """Run ``statement`` with ``values`` in place of ``{marks}``."""
-    for batch in _batches(values):
-        marks = ', '.join('?' * len(batch))
-        yield from sql.execute(statement.format(marks=marks), batch)
-
-
 # -- values
-
-
-def _batches(values: list[Any]) -> Iterator[list[Any]]:
-    for begin in range(0, len(values), BATCH):
-        yield values[begin : begin + BATCH]
-
-
-def _split(nodes: bytes) -> Iterator[bytes]:
-    for begin in range(0, len(nodes), _NODE):
-        yield nodes[begin : begin + _NODE]
 
 
 def _sqllimit(limit: Optional[int]) -> int:

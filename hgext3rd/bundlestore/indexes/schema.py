@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import sqlite3
+
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
-VERSION = 1
+VERSION = 2
+
+#: Every beginning of a word, up to this length, has a list of the pushes with
+#: such a word; SQLite reads it in both directions, from any place on. (Without
+#: a list for that very length it would have to make one for each search.)
+LONGEST_WORD = 16
 
 # The primary key of ``node`` is the order in which a changeset is looked for:
 # first in what has it as a head (``inner`` is 0), then in the earliest push.
-STATEMENTS = (
+_FIRST = (
     """CREATE TABLE bundle (
         id INTEGER PRIMARY KEY,
         key BLOB NOT NULL UNIQUE,
@@ -51,5 +58,40 @@ STATEMENTS = (
         push INTEGER
     ) WITHOUT ROWID""",
     f'PRAGMA application_id = {APPLICATION_ID}',
-    f'PRAGMA user_version = {VERSION}',
 )
+
+#: What version 2 added. The text of a bundle that has no row in
+#: ``description`` is made of the titles of its heads.
+SECOND = (
+    """CREATE TABLE description (
+        bundle INTEGER PRIMARY KEY,
+        text TEXT NOT NULL
+    )""",
+    """CREATE TABLE setting (
+        name TEXT NOT NULL PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    'CREATE INDEX push_time ON push (time)',
+    'CREATE INDEX push_user_time ON push (user, time)',
+    'PRAGMA user_version = 2',
+)
+
+STATEMENTS = (*_FIRST, *SECOND)
+
+#: What finds texts, where SQLite can make it. ``words`` is what ``search.py``
+#: makes of a text: this has the same words with every release of SQLite, so
+#: the tokenizer only splits them. The table keeps them, as they must be known
+#: again when a push is removed, maybe by a Python whose Unicode is another.
+WORDS = f"""CREATE VIRTUAL TABLE search USING fts5 (
+    words,
+    detail = none,
+    columnsize = 0,
+    prefix = '{' '.join(map(str, range(1, LONGEST_WORD)))}',
+    tokenize = "ascii tokenchars '='"
+)"""
+
+
+def version(sql: sqlite3.Connection) -> int:
+    """Return the version of the tables, 0 where there are none."""
+    (found,) = sql.execute('PRAGMA user_version').fetchone()
+    return int(found)

@@ -1,17 +1,22 @@
-"""Lets several processes at once use one backend."""
+"""Lets several processes or threads at once use one backend."""
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
 import signal
+import threading
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from multiprocessing.process import BaseProcess
 from typing import Any
 
 #: how the processes come into being
 METHODS = ('fork', 'spawn')
+
+#: a warning to filter: Python 3.12 sees threads of the test runner
+IGNOREFORKS = 'ignore:.*fork:DeprecationWarning'
 
 #: seconds after which a process is taken to hang
 PATIENCE = 60
@@ -59,3 +64,29 @@ def killself() -> None:
     """End this process as ``kill -9`` does."""
     os.kill(os.getpid(), signal.SIGKILL)
     time.sleep(PATIENCE)
+
+
+# -- threads
+
+
+@contextlib.contextmanager
+def threads(count: int, work: Callable[[int], None]) -> Iterator[None]:
+    """Call ``work`` in ``count`` threads, with the number of each, while the
+    context is open; wait for them, and fail unless all of them end well."""
+    failures: list[BaseException] = []
+
+    def run(number: int) -> None:
+        try:
+            work(number)
+        except BaseException as exc:
+            failures.append(exc)
+
+    started = [threading.Thread(target=run, args=(n,)) for n in range(count)]
+    for thread in started:
+        thread.start()
+    try:
+        yield
+    finally:
+        for thread in started:
+            thread.join()
+    assert failures == []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import unicodedata
 from typing import Optional
 
 from .. import errors, model
@@ -18,13 +19,15 @@ def pushof(id: int, push: model.NewPush) -> model.Push:
         push.nodes,
         push.heads,
         tuple((move.name, move.new) for move in push.moves),
+        push.text,
     )
 
 
 class ReferenceIndex:
     """The contract of ``IBundleIndex``, in the memory of one thread."""
 
-    def __init__(self) -> None:
+    def __init__(self, ignoresaccents: bool = True) -> None:
+        self._ignoresaccents = ignoresaccents
         self._lastid = 0
         # in ascending order
         self._pushes: dict[int, model.Push] = {}
@@ -95,17 +98,47 @@ class ReferenceIndex:
         last: Optional[int] = None,
         user: Optional[str] = None,
         node: Optional[bytes] = None,
+        text: Optional[str] = None,
+        since: Optional[float] = None,
+        until: Optional[float] = None,
         limit: Optional[int] = None,
         newestfirst: bool = False,
     ) -> list[model.Push]:
-        return [
+        found = [
             push
-            for id, push in sorted(self._pushes.items(), reverse=newestfirst)
+            for id, push in self._pushes.items()
             if first <= id
             and (last is None or id <= last)
             and (user is None or push.user == user)
             and (node is None or node in push.nodes)
-        ][:limit]
+            and (text is None or self._holds(push.text, text))
+            and (since is None or since < push.time)
+            and (until is None or push.time < until)
+        ]
+        if since is not None or until is not None:
+            found.sort(key=lambda push: (push.time, push.id))
+        if newestfirst:
+            found.reverse()
+        return found[:limit]
+
+    def _holds(self, text: str, wanted: str) -> bool:
+        words = self._words(text)
+        return all(
+            any(word.startswith(beginning) for word in words)
+            for beginning in self._words(wanted)
+        )
+
+    def _words(self, text: str) -> list[str]:
+        if self._ignoresaccents:
+            text = ''.join(
+                character
+                for character in unicodedata.normalize('NFKD', text)
+                if unicodedata.category(character)[0] != 'M'
+            )
+        return ''.join(
+            character if character.isalnum() else ' '
+            for character in text.casefold()
+        ).split()
 
     def remove(self, id: int) -> list[str]:
         if id not in self._pushes:

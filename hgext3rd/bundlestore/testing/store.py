@@ -9,7 +9,6 @@ import abc
 import hashlib
 import os
 import random
-import threading
 import tracemalloc
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
@@ -144,10 +143,7 @@ def failing(error: BaseException, after: int = 3) -> Iterator[bytes]:
 class StoreConformance(abc.ABC):
     """Every store passes these tests."""
 
-    pytestmark = pytest.mark.filterwarnings(
-        # Python 3.12 sees threads of the test runner
-        'ignore:.*fork:DeprecationWarning'
-    )
+    pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
 
     @abc.abstractmethod
     def makestore(self, place: model.Place) -> Any:
@@ -525,25 +521,16 @@ class StoreConformance(abc.ABC):
     # -- several at once
 
     def test_threads(self, store: Any) -> None:
-        failures: list[BaseException] = []
-
         def work(thread: int) -> None:
-            try:
-                for number in range(10):
-                    shared = content(number, 100000)
-                    own = content((thread, number), 1000)
-                    for data in (shared, own):
-                        key = store.put(chunks(data, 30000))
-                        assert readwhole(store, key) == data
-            except BaseException as exc:
-                failures.append(exc)
+            for number in range(10):
+                shared = content(number, 100000)
+                own = content((thread, number), 1000)
+                for data in (shared, own):
+                    key = store.put(chunks(data, 30000))
+                    assert readwhole(store, key) == data
 
-        threads = [threading.Thread(target=work, args=(n,)) for n in range(8)]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
-        assert failures == []
+        with processes.threads(8, work):
+            pass
         assert len(list(store.keys())) == 90
 
     @pytest.mark.parametrize('method', processes.METHODS)

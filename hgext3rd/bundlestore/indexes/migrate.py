@@ -1,0 +1,36 @@
+"""Makes the tables of the index ``file``, new or from those of old releases.
+
+All of it happens in the transaction of the caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+
+from . import pushlog, schema, search
+
+
+def create(sql: sqlite3.Connection) -> None:
+    """Make the tables in an empty database."""
+    for statement in schema.STATEMENTS:
+        sql.execute(statement)
+    search.create(sql)
+
+
+def upgrade(sql: sqlite3.Connection) -> None:
+    """Bring the tables of an older version up to date; nothing is lost.
+
+    Half a minute for a million pushes.
+    """
+    # So far there is only one such version.
+    for statement in schema.SECOND:
+        sql.execute(statement)
+    search.create(sql)
+    pushes = sql.execute('SELECT id, user, bundle FROM push ORDER BY id')
+    while True:
+        rows = pushes.fetchmany(pushlog.BATCH)
+        if not rows:
+            break
+        found = pushlog.texts(sql, {bundle for _id, _user, bundle in rows})
+        for id, user, bundle in rows:
+            search.add(sql, id, user, found[bundle])

@@ -1,0 +1,140 @@
+"""Tests of an index: everything together."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from ... import errors, model
+from ..reference import ReferenceIndex
+from .base import IndexTests
+from .data import newpush, nodeof
+
+
+class RandomTests(IndexTests):
+    """Random calls, compared with the reference."""
+
+    # -- everything together
+
+    @pytest.mark.parametrize('seed', range(4))
+    def test_against_the_reference(
+        self, index: Any, reference: ReferenceIndex, seed: int
+    ) -> None:
+        chance = random.Random(seed)
+        for _step in range(60):
+            name, arguments = _randomcall(chance, reference)
+            outcomes = []
+            for some in (index, reference):
+                try:
+                    outcomes.append(getattr(some, name)(*arguments))
+                except errors.BundleStoreError as exc:
+                    outcomes.append(type(exc))
+            assert outcomes[0] == outcomes[1]
+            for look, argument in _LOOKS:
+                found = getattr(index, look)(*argument)
+                assert found == getattr(reference, look)(*argument)
+            for _look in range(10):
+                filters = randomfilters(chance)
+                found = index.pushes(**filters)
+                assert found == reference.pushes(**filters), filters
+
+
+# -- random use
+
+_NAMES = ['a', 'b', 'c/1', 'c/2']
+_TIMES = [-1.5, 0, 1.25, 1e9, 1.5e9, 1.5e9 + 0.001, 2e9]
+_WORDS = [
+    *('fix', 'Fixes', 'FIXED,', '(fix)', 'fix-bug', 'fix_bug'),
+    *('bug', 'bug1', 'bug12345', '12345', '1'),
+    *('\u65e5\u672c\u8a9e', '\u041f\u0440\u0438\u0432\u0435\u0442'),
+    *('a' * 15, 'a' * 16, 'a' * 17, 'a' * 40, 'a' * 16 + 'b'),
+    *('--', '"', 'AND', '\n\n', '\U0001f600'),
+]
+_LOOKS: list[tuple[str, tuple[Any, ...]]] = [
+    ('lastid', ()),
+    ('pushes', ()),
+    ('bookmarks', ()),
+    ('bookmarks', ('c/*',)),
+    ('locate', ([nodeof(n) for n in range(30)],)),
+    ('nodes', ('a',)),
+]
+
+
+def _randomcall(
+    chance: random.Random, reference: ReferenceIndex
+) -> tuple[str, tuple[Any, ...]]:
+    """Return the name of a method that writes, and arguments."""
+    calls: list[Callable[[], tuple[str, tuple[Any, ...]]]] = [
+        lambda: ('record', (randompush(chance, reference),)),
+        lambda: ('record', (randompush(chance, reference),)),
+        lambda: ('movebookmarks', (_randommoves(chance, reference),)),
+        lambda: ('remove', (chance.randrange(reference.lastid() + 2),)),
+    ]
+    return chance.choice(calls)()
+
+
+def randompush(
+    chance: random.Random, reference: ReferenceIndex
+) -> model.NewPush:
+    # A bundle that comes again is the same one.
+    name = chance.randrange(15)
+    own = random.Random(name)
+    nodes = [nodeof(n) for n in own.sample(range(30), own.randrange(1, 6))]
+    return newpush(
+        name,
+        user=chance.choice('xyz'),
+        time=chance.choice(_TIMES),
+        text=' '.join(own.choices(_WORDS, k=own.randrange(6))),
+        nodes=nodes,
+        heads=own.sample(nodes, own.randrange(1, len(nodes) + 1)),
+        moves=_randommoves(chance, reference),
+    )
+
+
+def randomfilters(chance: random.Random) -> dict[str, Any]:
+    """Return arguments for ``pushes``."""
+    low, high = sorted(chance.sample(range(45), 2))
+    since, until = sorted(chance.sample(_TIMES, 2))
+    choices: dict[str, list[Any]] = {
+        'first': [low],
+        'last': [high],
+        'user': ['x', 'y', 'z', 'X'],
+        'node': [nodeof(chance.randrange(30))],
+        'text': [randomquery(chance) for _number in range(3)],
+        'since': [since, since - 0.5],
+        'until': [until, until + 0.5],
+        'limit': [0, 1, 3, 100],
+    }
+    filters = {
+        name: chance.choice(values)
+        for name, values in choices.items()
+        if chance.random() < 0.3
+    }
+    filters['newestfirst'] = chance.random() < 0.5
+    return filters
+
+
+def randomquery(chance: random.Random) -> str:
+    query = ''
+    for word in chance.choices(_WORDS, k=chance.randrange(1, 4)):
+        query += word[: chance.randrange(1, len(word) + 1)]
+        query += chance.choice([' ', ' ', '"', '*', '\0', '\udc80', ') '])
+    return chance.choice([query, query.upper(), query.lower()])
+
+
+def _randommoves(
+    chance: random.Random, reference: ReferenceIndex
+) -> list[model.BookmarkMove]:
+    """Return moves of which most will do."""
+    moves = []
+    for name in chance.sample(_NAMES, chance.randrange(3)):
+        old = reference.bookmark(name)
+        if chance.random() < 0.1:
+            old = nodeof('wrong')
+        new = None if chance.random() < 0.2 else nodeof(chance.random())
+        force = chance.random() < 0.2
+        moves.append(model.BookmarkMove(name, new, old, force))
+    return moves

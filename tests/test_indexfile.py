@@ -1,0 +1,664 @@
+"""The index ``file``: its search, and files that older releases made."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import random
+import shutil
+import sqlite3
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness import matrix
+from harness.hg import Repo
+from harness.rights import asnobody, files, protect, unprotect
+from harness.servers import Transport
+from harness.store import folder as folderof
+from hgext3rd.bundlestore import backends, errors, model
+from hgext3rd.bundlestore.indexes import (
+    database,
+    migrate,
+    schema,
+    search,
+)
+from hgext3rd.bundlestore.testing import processes
+from hgext3rd.bundlestore.testing.index import ids, keyof, newpush, nodeof
+from hgext3rd.bundlestore.testing.index.lists import ListTests
+from hgext3rd.bundlestore.testing.index.randomuse import (
+    RandomTests,
+    randomfilters,
+    randompush,
+)
+from hgext3rd.bundlestore.testing.index.records import RecordTests
+from hgext3rd.bundlestore.testing.reference import ReferenceIndex, pushof
+
+pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    """A folder that every user of the machine can get to."""
+    path = Path(tempfile.mkdtemp(prefix='bundlestore-test-'))
+    path.chmod(0o755)
+    yield path
+    unprotect(path)
+    shutil.rmtree(path)
+
+
+@pytest.fixture
+def place(folder: Path) -> model.Place:
+    return model.Place(os.fsencode(folder / 'bundlestore'))
+
+
+@pytest.fixture
+def index(place: model.Place) -> Iterator[Any]:
+    index = backends.openindex('file', place)
+    yield index
+    index.close()
+
+
+def connect(place: model.Place) -> sqlite3.Connection:
+    path = os.path.join(place.directory, b'index.sqlite3')
+    return sqlite3.connect(os.fsdecode(path), isolation_level=None)
+
+
+def look(place: model.Place, statement: str) -> list[Any]:
+    """Ask the database itself."""
+    connection = connect(place)
+    try:
+        return connection.execute(statement).fetchall()
+    finally:
+        connection.close()
+
+
+def version(place: model.Place) -> int:
+    ((found,),) = look(place, 'PRAGMA user_version')
+    return int(found)
+
+
+def engine(place: model.Place) -> str:
+    ((found,),) = look(place, "SELECT value FROM setting WHERE name = 'search'")
+    return str(found)
+
+
+def checkdatabase(place: model.Place) -> None:
+    """The database is sound, and the search holds what it should."""
+    assert look(place, 'PRAGMA integrity_check') == [('ok',)]
+    look(place, "INSERT INTO search (search) VALUES ('integrity-check')")
+    rows = look(place, 'SELECT rowid FROM search ORDER BY rowid')
+    assert rows == look(place, 'SELECT id FROM push ORDER BY id')
+
+
+# -- words
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('', ''),
+        ('One two, TWO', 'one two two'),
+        ('\u00c5ngstr\u00f6m \u212bngstrom', 'angstrom angstrom'),
+        ('Stra\u00dfe STRASSE', 'strasse strasse'),
+        ('\u0130stanbul', 'istanbul'),
+        ('\ufb01x \uff46\uff49\uff58', 'fix fix'),
+        ('e\u0301\u0323a', 'ea'),
+        ('\u03a3\u03c3\u03c2', '\u03c3\u03c3\u03c3'),
+        ('\u00bd x\u00b2', '1 2 x2'),
+        ('a\u00adb c\u200dd', 'a b c d'),
+        ('\u2764\ufe0f', ''),
+        ('=a =b', 'a b'),
+        ('a\udc80b\0c', 'a b c'),
+    ],
+)
+def test_words(text: str, words: str) -> None:
+    plain = search.plain(text)
+    assert plain.split() == words.split()
+    # what was made of it before is not changed again
+    assert search.plain(plain) == plain
+
+
+def test_marks_in_any_number() -> None:
+    """To put them in order would take hours."""
+    assert search.plain('a' + '\u0301\u0323' * 500000) == ' a'
+
+
+@pytest.mark.parametrize(
+    ('text', 'words'),
+    [
+        ('', []),
+        ('b a b', ['a', 'b']),
+        ('a ab abc b', ['abc', 'b']),
+        ('AB a_a', ['a', 'ab']),
+        ('aa ab a', ['aa', 'ab']),
+    ],
+)
+def test_wanted(text: str, words: list[str]) -> None:
+    found = search.wanted(text)
+    if text == 'AB a_a':
+        words = ['ab']
+    assert found == words
+
+
+# -- what a push is found by
+
+
+@matrix.over('path')
+def test_descriptions_are_found(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    client.commit({'a': 'a\n'}, 'below')
+    client.commit({'a': 'aa\n'}, 'one\n\nWith Z\u00fcrich')
+    client.commit({'b': 'b\n'}, 'other', parent='0')
+    client.run('push', '--bundle-store', '-r', 'all()')
+    index = backends.openindex('file', model.Place(os.fsencode(folderof(base))))
+    (push,) = index.pushes(text='zurich other')
+    assert push.text == 'one\n\nWith Z\u00fcrich\nother'
+    assert index.pushes(text='below') == []
+    index.close()
+
+
+# -- with FTS5 and without
+
+
+class TestWithoutFTS5(RecordTests, ListTests, RandomTests):
+    """Searches go from push to push, with the same result."""
+
+    @pytest.fixture(autouse=True)
+    def _without(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        absent = schema.WORDS.replace('fts5', 'fts5_is_absent')
+        monkeypatch.setattr(schema, 'WORDS', absent)
+
+    def makeindex(self, place: model.Place) -> Any:
+        return backends.openindex('file', place)
+
+    def test_it_is_noted(self, place: model.Place, index: Any) -> None:
+        index.record(newpush('one'))
+        assert engine(place) == 'none'
+        assert (
+            look(
+                place,
+                "SELECT name FROM sqlite_master WHERE name LIKE 'search%'",
+            )
+            == []
+        )
+
+
+def rename(place: model.Place, old: str, new: str) -> None:
+    """Make the search table one of another module."""
+    connection = connect(place)
+    connection.execute('PRAGMA writable_schema = ON')
+    connection.execute(
+        'UPDATE sqlite_master SET sql = replace(sql, ?, ?)'
+        " WHERE name = 'search'",
+        (f'USING {old} ', f'USING {new} '),
+    )
+    # or other connections would not notice
+    (cookie,) = connection.execute('PRAGMA schema_version').fetchone()
+    connection.execute(f'PRAGMA schema_version = {cookie + 1}')
+    connection.close()
+
+
+def test_index_with_fts5_is_read_without(
+    place: model.Place, index: Any
+) -> None:
+    recorded = [index.record(newpush(n)) for n in range(3)]
+    rename(place, 'fts5', 'absent')
+    assert index.pushes(text='title') == recorded
+    assert index.pushes(text='TITL 1', user='alice') == recorded[1:2]
+    rename(place, 'absent', 'fts5')
+    assert index.pushes(text='title') == recorded
+    assert engine(place) == 'fts5'
+    checkdatabase(place)
+
+
+@pytest.mark.parametrize('removing', [False, True])
+def test_index_with_fts5_is_written_without(
+    place: model.Place, index: Any, removing: bool
+) -> None:
+    """Who has FTS5 does not use it any more then, as it lacks something."""
+    recorded = [index.record(newpush(n)) for n in range(3)]
+    rename(place, 'fts5', 'absent')
+    if removing:
+        index.remove(2)
+        del recorded[1]
+    else:
+        recorded.append(index.record(newpush(3)))
+    assert index.pushes(text='title') == recorded
+    rename(place, 'absent', 'fts5')
+    assert engine(place) == 'none'
+    assert index.pushes(text='title') == recorded
+    recorded.append(index.record(newpush(4)))
+    index.remove(recorded.pop(0).id)
+    assert index.pushes(text='title') == recorded
+    assert look(place, 'PRAGMA integrity_check') == [('ok',)]
+
+
+def test_search_agrees_with_the_pushes(place: model.Place, index: Any) -> None:
+    """Also where FTS5 has merged what it holds, and texts change places."""
+    chance = random.Random(7)
+    reference = ReferenceIndex()
+    for _number in range(300):
+        if chance.random() < 0.3 and reference.lastid():
+            id = chance.randrange(1, reference.lastid() + 1)
+            for some in (index, reference):
+                try:
+                    some.remove(id)
+                except errors.UnknownPush:
+                    continue
+        push = randompush(chance, reference)._replace(moves=())
+        for some in (index, reference):
+            some.record(push)
+    for _number in range(300):
+        filters = randomfilters(chance)
+        assert index.pushes(**filters) == reference.pushes(**filters), filters
+    checkdatabase(place)
+    look(place, "INSERT INTO search (search) VALUES ('optimize')")
+    assert index.pushes(text='fix') == reference.pushes(text='fix')
+
+
+def test_users_that_share_a_word(
+    index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What stands for a user may stand for another."""
+    monkeypatch.setattr(search, '_userword', lambda user: '=00000000')
+    for user in ('alice', 'bob', 'alice'):
+        index.record(newpush(user, user=user, text='fix'))
+    assert ids(index.pushes(user='alice', text='fix')) == [1, 3]
+    assert ids(index.pushes(user='bob', text='fix', limit=1)) == [2]
+    assert index.pushes(user='carol', text='fix') == []
+
+
+def test_users_are_no_words(index: Any) -> None:
+    index.record(newpush('one', user='alice', text='fix'))
+    word = search._userword('alice')
+    assert word.startswith('=')
+    for text in (word, word[1:], word[:5], '=', 'alice'):
+        assert index.pushes(text=f'{text} fix') == (
+            [] if search.plain(text) else index.pushes()
+        )
+
+
+def test_text_of_a_known_bundle(place: model.Place, index: Any) -> None:
+    """A text that is only the titles is not kept twice."""
+    for number, text in enumerate(['a title', '', 'a title\nmore']):
+        index.record(newpush(number, text=text))
+    assert [push.text for push in index.pushes()] == [
+        *('a title', '', 'a title\nmore')
+    ]
+    assert look(place, 'SELECT text FROM description ORDER BY bundle') == [
+        ('',),
+        ('a title\nmore',),
+    ]
+    assert ids(index.pushes(text='title')) == [1, 3]
+
+
+# -- version 1
+
+# The tables as they were. None of this may be changed.
+OLD = [
+    """CREATE TABLE bundle (
+        id INTEGER PRIMARY KEY,
+        key BLOB NOT NULL UNIQUE,
+        size INTEGER NOT NULL,
+        nodes BLOB NOT NULL
+    )""",
+    """CREATE TABLE node (
+        node BLOB NOT NULL,
+        inner INTEGER NOT NULL,
+        push INTEGER NOT NULL,
+        PRIMARY KEY (node, inner, push)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE head (
+        bundle INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        node BLOB NOT NULL,
+        title TEXT NOT NULL,
+        PRIMARY KEY (bundle, position)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE push (
+        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        time REAL NOT NULL,
+        user TEXT NOT NULL,
+        bundle INTEGER NOT NULL,
+        moves INTEGER NOT NULL
+    )""",
+    'CREATE INDEX push_user ON push (user)',
+    'CREATE INDEX push_bundle ON push (bundle)',
+    """CREATE TABLE move (
+        push INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        node BLOB,
+        PRIMARY KEY (push, position)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE bookmark (
+        name TEXT NOT NULL PRIMARY KEY,
+        node BLOB NOT NULL,
+        push INTEGER
+    ) WITHOUT ROWID""",
+    'PRAGMA application_id = 1751597651',
+    'PRAGMA user_version = 1',
+]
+
+
+def makeold(place: model.Place) -> ReferenceIndex:
+    """Make a file as the release before did; return what it holds."""
+    os.makedirs(place.directory)
+    connection = connect(place)
+    connection.execute('PRAGMA journal_mode = WAL')
+    connection.execute('BEGIN IMMEDIATE')
+    for statement in OLD:
+        connection.execute(statement)
+    chance = random.Random(3)
+    reference = ReferenceIndex()
+    for _number in range(40):
+        push = randompush(chance, reference)
+        own = random.Random(push.key)
+        # its titles are all that such a file knows of a text
+        heads = tuple(
+            head._replace(title=' '.join(own.choices(TITLES, k=3)))
+            for head in push.heads
+        )
+        text = '\n'.join(head.title for head in heads)
+        moves = tuple(move._replace(force=True) for move in push.moves)
+        push = push._replace(heads=heads, moves=moves, text=text)
+        insertold(connection, reference.record(push))
+    for id in (5, 40):
+        reference.remove(id)
+        connection.execute('DELETE FROM push WHERE id = ?', (id,))
+        for table in ('node', 'move'):
+            connection.execute(f'DELETE FROM {table} WHERE push = ?', (id,))
+    connection.execute(
+        'DELETE FROM bundle WHERE id NOT IN (SELECT bundle FROM push)'
+    )
+    connection.execute(
+        'DELETE FROM head WHERE bundle NOT IN (SELECT id FROM bundle)'
+    )
+    connection.executemany(
+        'INSERT INTO bookmark VALUES (?, ?, ?)', reference.bookmarks()
+    )
+    connection.execute('COMMIT')
+    connection.close()
+    return reference
+
+
+TITLES = ['Fix', 'fixes', 'bug1', 'BUG12345', 'b\u00fcg', 'a' * 40, '-', '12']
+
+
+def insertold(connection: sqlite3.Connection, push: model.Push) -> None:
+    key = bytes.fromhex(push.key)
+    row = connection.execute(
+        'SELECT id FROM bundle WHERE key = ?', (key,)
+    ).fetchone()
+    if row is None:
+        bundle = connection.execute(
+            'INSERT INTO bundle (key, size, nodes) VALUES (?, ?, ?)',
+            (key, push.size, b''.join(push.nodes)),
+        ).lastrowid
+        for position, head in enumerate(push.heads):
+            connection.execute(
+                'INSERT INTO head VALUES (?, ?, ?, ?)',
+                (bundle, position, head.node, head.title),
+            )
+    else:
+        (bundle,) = row
+    connection.execute(
+        'INSERT INTO push VALUES (?, ?, ?, ?, ?)',
+        (push.id, push.time, push.user, bundle, len(push.bookmarks)),
+    )
+    heads = {head.node for head in push.heads}
+    for node in push.nodes:
+        connection.execute(
+            'INSERT INTO node VALUES (?, ?, ?)',
+            (node, node not in heads, push.id),
+        )
+    for position, (name, moved) in enumerate(push.bookmarks):
+        connection.execute(
+            'INSERT INTO move VALUES (?, ?, ?, ?)',
+            (push.id, position, name, moved),
+        )
+
+
+def checksame(index: Any, reference: ReferenceIndex, lists: int = 300) -> None:
+    """Whatever is asked for, both say the same."""
+    assert index.pushes() == reference.pushes()
+    assert index.bookmarks() == reference.bookmarks()
+    assert index.lastid() == reference.lastid()
+    nodes = [nodeof(n) for n in range(30)]
+    assert index.locate(nodes) == reference.locate(nodes)
+    chance = random.Random(11)
+    for _number in range(lists):
+        filters = randomfilters(chance)
+        assert index.pushes(**filters) == reference.pushes(**filters), filters
+    for text in [*TITLES, 'BUG', 'fix bug', 'a' * 17, 'aab']:
+        found = index.pushes(text=text)
+        assert found == reference.pushes(text=text), text
+    assert index.pushes(text='fix')
+
+
+@pytest.fixture
+def old(place: model.Place) -> ReferenceIndex:
+    """What an index of the release before holds."""
+    return makeold(place)
+
+
+def test_old_index_is_upgraded_when_read(
+    place: model.Place, index: Any, old: ReferenceIndex
+) -> None:
+    assert version(place) == 1
+    assert index.lastid() == 40
+    assert version(place) == 2
+    assert engine(place) == 'fts5'
+    checksame(index, old)
+    checkdatabase(place)
+
+
+@pytest.mark.parametrize('write', ['record', 'remove', 'movebookmarks'])
+def test_old_index_is_upgraded_when_written(
+    place: model.Place,
+    index: Any,
+    old: ReferenceIndex,
+    monkeypatch: pytest.MonkeyPatch,
+    write: str,
+) -> None:
+    monkeypatch.setattr(
+        database.Database, '_tryupgrade', lambda *_arguments: None
+    )
+    push = newpush('new', text='a long fix')
+    moves = [model.BookmarkMove('a', nodeof(1), force=True)]
+    argument: Any = {'record': push, 'remove': 2, 'movebookmarks': moves}[write]
+    for some in (index, old):
+        getattr(some, write)(argument)
+    assert version(place) == 2
+    checksame(index, old)
+    checkdatabase(place)
+
+
+def test_use_of_an_upgraded_index(
+    place: model.Place, index: Any, old: ReferenceIndex
+) -> None:
+    for some in (index, old):
+        some.record(newpush('new', text='fix\n\na bug'))
+        for id in (1, 7, 39, 41):
+            some.remove(id)
+        some.record(newpush('newer'))
+    assert index.lastid() == 42
+    checksame(index, old)
+    checkdatabase(place)
+
+
+def test_old_bundle_is_pushed_again(
+    place: model.Place, index: Any, old: ReferenceIndex
+) -> None:
+    """The index keeps to the titles, for each push of it."""
+    push = index.push(1)
+    again = newpush(1)._replace(
+        user=push.user,
+        key=push.key,
+        size=push.size,
+        nodes=push.nodes,
+        heads=push.heads,
+        text=f'{push.text}\n\nand something more',
+    )
+    old.record(again._replace(text=push.text))
+    assert index.record(again) == pushof(41, again)
+    checksame(index, old)
+    assert index.pushes(text='something') == []
+    for id in ids([p for p in index.pushes() if p.key == push.key]):
+        index.remove(id)
+        old.remove(id)
+    checksame(index, old)
+    checkdatabase(place)
+
+
+@pytest.mark.parametrize('upgraded', [False, True])
+def test_old_index_without_the_right_to_write(
+    folder: Path,
+    place: model.Place,
+    index: Any,
+    old: ReferenceIndex,
+    upgraded: bool,
+) -> None:
+    if upgraded:
+        index.lastid()
+        index.close()
+    protect(folder)
+    before = files(folder)
+    content = (folder / 'bundlestore' / 'index.sqlite3').read_bytes()
+    asnobody(lambda: checksame(index, old))
+    assert files(folder) == before
+    assert (folder / 'bundlestore' / 'index.sqlite3').read_bytes() == content
+
+
+def test_old_index_while_somebody_writes(
+    place: model.Place, index: Any, old: ReferenceIndex
+) -> None:
+    """Readers do not wait, nor do they forget to wait later."""
+    writer = connect(place)
+    writer.execute('BEGIN IMMEDIATE')
+    checksame(index, old)
+    (connection,) = index._database._connections._idle
+    row = connection.execute('PRAGMA busy_timeout').fetchone()
+    assert row == (30000,)
+    writer.execute('ROLLBACK')
+    writer.close()
+    assert version(place) == 1
+    index.lastid()
+    assert version(place) == 2
+
+
+def test_old_index_that_cannot_be_upgraded(
+    place: model.Place,
+    index: Any,
+    old: ReferenceIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    upgrade = migrate.upgrade
+
+    def fail(sql: sqlite3.Connection) -> None:
+        upgrade(sql)
+        raise sqlite3.OperationalError('database or disk is full')
+
+    monkeypatch.setattr(migrate, 'upgrade', fail)
+    # each of them tries it
+    checksame(index, old, lists=10)
+    with pytest.raises(errors.BackendUnavailable, match='disk is full'):
+        index.record(newpush('new'))
+    assert version(place) == 1
+    monkeypatch.undo()
+    checksame(index, old)
+    assert version(place) == 2
+    checkdatabase(place)
+
+
+def test_upgrade_is_killed(
+    place: model.Place, index: Any, old: ReferenceIndex
+) -> None:
+    def work() -> None:
+        calls = []
+        add = search.add
+
+        def addsome(*arguments: Any) -> None:
+            add(*arguments)
+            calls.append(arguments)
+            if len(calls) == 20:
+                processes.killself()
+
+        search.add = addsome  # type: ignore[assignment]
+        index.record(newpush('new'))
+
+    (code,) = processes.join(processes.start('fork', work, [()]))
+    assert code < 0
+    assert version(place) == 1
+    checksame(index, old)
+    assert version(place) == 2
+    checkdatabase(place)
+
+
+def test_upgrade_without_fts5(
+    place: model.Place,
+    index: Any,
+    old: ReferenceIndex,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    absent = schema.WORDS.replace('fts5', 'fts5_is_absent')
+    monkeypatch.setattr(schema, 'WORDS', absent)
+    for some in (index, old):
+        some.record(newpush('new'))
+    assert (version(place), engine(place)) == (2, 'none')
+    checksame(index, old)
+
+
+@pytest.mark.parametrize('method', processes.METHODS)
+def test_many_processes_upgrade_at_once(
+    place: model.Place, index: Any, method: str
+) -> None:
+    context: Any = multiprocessing.get_context(method)
+    for _time in range(3 if method == 'fork' else 1):
+        shutil.rmtree(place.directory, ignore_errors=True)
+        old = makeold(place)
+        barrier = context.Barrier(4)
+        processes.run(
+            method, _upgrade, [(place, barrier, number) for number in range(4)]
+        )
+        found = backends.openindex('file', place)
+        assert found.pushes(last=40) == old.pushes()
+        new = found.pushes(first=41)
+        assert {p.key for p in new} == {keyof('new 2'), keyof('new 3')}
+        assert found.pushes(text='title') == new
+        found.close()
+        checkdatabase(place)
+
+
+def _upgrade(place: model.Place, barrier: Any, number: int) -> None:
+    index = backends.openindex('file', place)
+    barrier.wait()
+    if number < 2:
+        assert len(index.pushes(last=40, text='fix')) > 3
+    else:
+        index.record(newpush(f'new {number}'))
+    index.close()
+
+
+@pytest.mark.parametrize('count', [0, 1, 1500])
+def test_upgrade_of_any_length(
+    place: model.Place, index: Any, count: int
+) -> None:
+    os.makedirs(place.directory)
+    connection = connect(place)
+    connection.execute('BEGIN')
+    for statement in OLD:
+        connection.execute(statement)
+    for number in range(1, count + 1):
+        push = newpush(number, title=f'title {number}', text=f'title {number}')
+        insertold(connection, pushof(number, push))
+    connection.execute('COMMIT')
+    connection.close()
+    assert len(index.pushes()) == count
+    assert ids(index.pushes(text='title 1500')) == [1500][: count // 1500]
+    checkdatabase(place)
