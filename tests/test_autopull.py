@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import struct
+import subprocess
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -125,6 +128,91 @@ def test_typo_costs_one_connection(
     result = client.run('diff', '-r', 'abcdefabcdef', '-r', 'tip', ok=(255,))
     assert "abort: unknown revision 'abcdefabcdef'" in result.err
     assert connections.count() == 2
+
+
+class CommandServer:
+    """``hg serve --cmdserver pipe``: one process and one repository object for
+    many commands, as editors use it."""
+
+    def __init__(self, repo: Repo) -> None:
+        self._process = subprocess.Popen(
+            [repo.hg.executable, 'serve', '--cmdserver', 'pipe'],
+            cwd=repo.path,
+            env=repo.hg.cleanenviron(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        assert self._receive()[0] == b'o', 'no hello'
+
+    def _receive(self) -> tuple[bytes, bytes]:
+        """Return a channel and what came by it."""
+        assert self._process.stdout
+        header = self._process.stdout.read(5)
+        assert len(header) == 5, 'the server died'
+        channel, size = struct.unpack('>cI', header)
+        return channel, self._process.stdout.read(size)
+
+    def run(self, *args: str) -> tuple[int, str]:
+        """Run a command; return its exit code and its output."""
+        data = b'\0'.join(arg.encode() for arg in args)
+        assert self._process.stdin
+        self._process.stdin.write(b'runcommand\n')
+        self._process.stdin.write(struct.pack('>I', len(data)) + data)
+        self._process.stdin.flush()
+        text = b''
+        while True:
+            channel, data = self._receive()
+            if channel == b'r':
+                return struct.unpack('>i', data)[0], text.decode()
+            assert channel in (b'o', b'e'), 'asked for input'
+            text += data
+
+    def close(self) -> None:
+        assert self._process.stdin
+        assert self._process.stdout
+        self._process.stdin.close()
+        self._process.stdout.close()
+        self._process.wait()
+
+
+@pytest.fixture
+def commandserver(
+    client: Repo,
+) -> Iterator[Callable[[], CommandServer]]:
+    """``commandserver()``: one in ``client``, as it is configured then."""
+    with contextlib.ExitStack() as stack:
+
+        def start() -> CommandServer:
+            server = CommandServer(client)
+            stack.callback(server.close)
+            return server
+
+        yield start
+
+
+@matrix.over('ssh')
+@pytest.mark.parametrize('client_version', matrix.VERSIONS)
+def test_command_server_asks_again(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    commandserver: Callable[[], CommandServer],
+) -> None:
+    """What was not there for one command may be for the next."""
+    author = newclient('author')
+    node = author.commit({'a': 'a\n'}, 'pushed late')
+    connections = Connections(client, transport)
+    server = commandserver()
+    for count in (1, 2):
+        code, text = server.run('diff', '-r', node, '-r', 'tip')
+        assert code == 255, text
+        assert f"unknown revision '{node}'" in text
+        assert connections.count() == count, 'once each time'
+    author.run('push', '--bundle-store')
+    code, text = server.run('update', node)
+    assert code == 0, text
+    assert client.node('.') == node
 
 
 @pytest.mark.parametrize('word', ['nonsense', 'abcde', 'ABCDEF12', 'v1.x'])

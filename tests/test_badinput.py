@@ -270,10 +270,10 @@ def test_store_that_cannot_be_written(
 
 @pytest.fixture
 def smalldisk(tmp_path: Path) -> Iterator[Path]:
-    """A file system of 128 kB."""
+    """A file system of 512 kB."""
     path = tmp_path / 'disk'
     path.mkdir()
-    command = ['mount', '-t', 'tmpfs', '-o', 'size=128k', 'tmpfs', str(path)]
+    command = ['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(path)]
     if subprocess.run(command, capture_output=True).returncode:
         pytest.skip('only root may mount a file system')
     yield path
@@ -298,7 +298,7 @@ def test_full_disk(
     transport.restart()
     small = client.commit({'small': 'x\n'}, 'small')
     client.run('push', '--bundle-store')
-    client.commit({'large': os.urandom(300_000)}, 'large')
+    client.commit({'large': os.urandom(1_000_000)}, 'large')
     with untouched(base.path, exclude=()):
         result = client.run('push', '--bundle-store', ok=(100, 255))
     assert 'no space left on device' in result.err.lower()
@@ -374,6 +374,20 @@ def test_denied(
 ) -> None:
     result = client.run('push', '--bundle-store', ok=(100, 255))
     assert "user 'alice' may not push to the bundle store" in result.err
+    assert not bundles(base)
+
+
+@pytest.mark.parametrize(
+    'storeconfig', [{'deny-push': '*'}, {'allow-push': 'bob'}]
+)
+@matrix.over('http')
+def test_anonymous_users(
+    transport: Transport, base: Repo, client: Repo, stack: list[str]
+) -> None:
+    """Nobody has an empty name."""
+    result = client.run('push', '--bundle-store', ok=(100, 255))
+    assert 'a user who is not logged in may not push to the' in result.err
+    assert "''" not in result.err
     assert not bundles(base)
 
 

@@ -223,6 +223,17 @@ def test_owner(
     assert "'scratch/somebody/x' does not belong to" in result.err
 
 
+@pytest.mark.parametrize('storeconfig', [{'bookmark-owner': 'yes'}])
+@matrix.over('http')
+def test_owner_who_is_nobody(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    client.commit({'a': 'a\n'}, 'marked')
+    result = client.run('push', '-r', '.', '-B', NAME, ok=(100, 255))
+    text = f"bookmark '{NAME}' does not belong to a user who is not logged in"
+    assert text in result.err
+
+
 @pytest.mark.parametrize('storeconfig', [{'bookmark-pattern': 're:^try-'}])
 def test_another_pattern(
     transport: Transport, base: Repo, client: Repo, vanilla: Repo

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import shutil
+import textwrap
 from collections.abc import Callable
 from pathlib import Path
+from urllib.parse import quote
 
 import pytest
 
@@ -93,6 +96,160 @@ def test_failure_afterwards_changes_nothing(
     result = client.run('push', '--bundle-store')
     assert 'bundlestore hook exited with status 1' in result.out + result.err
     vanilla.run('pull', '-r', node)
+
+
+def test_that_cannot_be_loaded_is_too_late_to_refuse(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """The push is recorded: the client must not hear anything else."""
+    base.configure('hooks', {'bundlestore': 'python:/no/such/hook.py:look'})
+    transport.restart()
+    node = client.commit({'a': 'a\n'}, 'kept')
+    result = client.run('push', '--bundle-store')
+    text = result.out + result.err
+    assert 'stored 1 changeset as push 1\n' in text
+    assert 'warning: push 1 is stored, but the bundlestore hook failed:' in text
+    assert 'nothing was stored' not in text
+    vanilla.run('pull', '-r', node)
+
+
+@pytest.mark.parametrize('odd', ['base', 'store'])
+@matrix.over('ssh')
+def test_paths_that_bundle_urls_cannot_name(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    tempfolder: Path,
+    say: Callable[[], list[str]],
+    odd: str,
+) -> None:
+    """``bundle:BASE+FILE`` ends at a ``#``, and BASE at the first ``+``."""
+    folder = transport.root / 'a+b #c'
+    if odd == 'store':
+        store = {'store': f'file:{quote(str(folder))}'}
+        base.configure('bundlestore', store)
+        url = transport.url(base)
+    else:
+        shutil.copytree(base.path, folder)
+        url = transport.url(folder).replace(folder.name, quote(folder.name))
+    client.commit({'a': 'a\n'}, 'seen by the hook')
+    client.run('push', '--bundle-store', url)
+    assert [line.split('|')[-1] for line in say()] == ['seen by the hook'] * 2
+    assert not list(tempfolder.glob('*'))
+
+
+@pytest.fixture
+def remotestore(tmp_path: Path) -> dict[str, str]:
+    """The environment of a server that knows a store without local files, for
+    URLs ``remote:/path``. It cannot be read while the file /path.off exists.
+    """
+    folder = tmp_path / 'thirdparty'
+    info = folder / 'remotestore-1.0.dist-info'
+    info.mkdir(parents=True)
+    (info / 'METADATA').write_text(
+        'Metadata-Version: 2.1\nName: remotestore\nVersion: 1.0\n'
+    )
+    (info / 'entry_points.txt').write_text(
+        '[hg_bundlestore.stores]\nremote = remotestore:Store\n'
+    )
+    (folder / 'remotestore.py').write_text(
+        textwrap.dedent("""\
+        import os
+        from zope.interface import implementer
+        from hgext3rd.bundlestore import errors, interfaces
+        from hgext3rd.bundlestore.stores import file
+
+        class Wrapper:
+            def __getattr__(self, name):
+                return getattr(self.inner, name)
+
+        @implementer(interfaces.IBundleStore)
+        class Store(Wrapper):
+            def __init__(self, url, place):
+                self.url = url.replace('remote:', 'file:')
+                self.inner = file.open_store(self.url, place)
+
+            def stage(self, chunks):
+                return Staged(self.inner.stage(chunks))
+
+            def open(self, key):
+                if os.path.exists(self.url[5:] + '.off'):
+                    raise errors.BackendUnavailable('the line is dead')
+                return self.inner.open(key)
+
+        @implementer(interfaces.IStagedBundle)
+        class Staged(Wrapper):
+            def __init__(self, inner):
+                self.inner = inner
+
+            def __enter__(self):
+                return self
+
+            def __exit__(self, *exc):
+                self.discard()
+        """)
+    )
+    return {'PYTHONPATH': str(folder)}
+
+
+@pytest.mark.parametrize('storeconfig', [{'verify': 'full'}])
+@matrix.over('path')
+def test_store_without_local_files(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    tmp_path: Path,
+    tempfolder: Path,
+    say: Callable[[], list[str]],
+    remotestore: dict[str, str],
+) -> None:
+    base.configure('bundlestore', {'store': f'remote:{tmp_path}/store'})
+    copy = tmp_path / 'copy.hg'
+    cut = 'file=${HG_BUNDLEREPO#*+}; test -f "$file" && cp "$file" ' + str(copy)
+    base.configure('hooks', {'bundlestore.copy': cut})
+    node = client.commit({'a': 'a\n'}, 'seen by the hook')
+    with untouched(base.path):
+        client.run('push', '--bundle-store', env=remotestore)
+    assert [line.split('|')[-1] for line in say()] == ['seen by the hook'] * 2
+    assert not list(tempfolder.glob('*'))
+    other, third = newclient('other'), newclient('third')
+    other.run('pull', '-r', node, env=remotestore)
+    assert other.knows(node)
+    assert not list(tempfolder.glob('*'))
+    third.inspect('unbundle', '-q', str(copy))
+    assert third.knows(node), 'the hook had a complete bundle'
+    third.verify()
+
+
+@matrix.over('path')
+def test_store_that_goes_away_before_the_last_hook(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    tmp_path: Path,
+    tempfolder: Path,
+    say: Callable[[], list[str]],
+    remotestore: dict[str, str],
+) -> None:
+    base.configure('bundlestore', {'store': f'remote:{tmp_path}/store'})
+    base.configure(
+        'hooks', {'prebundlestore.cut': f'touch {tmp_path}/store.off'}
+    )
+    node = client.commit({'a': 'a\n'}, 'kept')
+    result = client.run('push', '--bundle-store', env=remotestore)
+    text = result.out + result.err
+    assert 'stored 1 changeset as push 1\n' in text
+    assert 'warning: push 1 is stored, but the bundlestore' in text
+    assert 'the line is dead' in text
+    assert 'nothing was stored' not in text
+    assert len(say()) == 1
+    assert not list(tempfolder.glob('*'))
+    (tmp_path / 'store.off').unlink()
+    other = newclient('other')
+    other.run('pull', '-r', node, env=remotestore)
+    assert other.knows(node)
 
 
 @matrix.over('ssh')

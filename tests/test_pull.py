@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import NamedTuple
 
 import pytest
 
@@ -298,6 +299,153 @@ def test_drafts_of_a_publishing_base_are_public(
     vanilla.run('pull', '-r', scratch)
     assert vanilla.phase(landed) == 'public'
     assert vanilla.phase(scratch) == 'draft'
+
+
+class Veiled(NamedTuple):
+    """Changesets that the base holds and does not show."""
+
+    first: str
+    second: str
+    third: str
+    aside: str
+
+
+@pytest.fixture
+def veiled(
+    transport: Transport, base: Repo, hashes: History
+) -> tuple[Veiled, Veiled]:
+    """Two stacks of three, each with a fourth beside it: one is hidden, the
+    other secret."""
+    base.configure('experimental', {'evolution': 'all'})
+    transport.restart()
+
+    def make(kind: str, secret: bool) -> Veiled:
+        nodes = [
+            base.commit(
+                {f'{kind}{name}': 'x\n'},
+                f'{kind} {name}',
+                parent=None if name in ('second', 'third') else hashes.start,
+                secret=secret,
+            )
+            for name in Veiled._fields
+        ]
+        base.inspect('update', '-q', 'null')
+        return Veiled(*nodes)
+
+    hidden, secret = make('hidden', False), make('secret', True)
+    for node in hidden:
+        base.inspect('debugobsolete', node)
+    return hidden, secret
+
+
+def give(source: Repo, target: Repo, rev: str) -> None:
+    """Bring a changeset to ``target`` as a draft, past all servers."""
+    bundle = target.path.parent / 'given.hg'
+    source.inspect(
+        *('bundle', '-q', '--hidden', '-r', rev, '--base', 'public()'),
+        str(bundle),
+    )
+    target.inspect('unbundle', '-q', str(bundle))
+
+
+LOOK = """\
+def look(ui, repo, hooktype, **kwargs):
+    view = repo.filtered(b'served')
+    with open({log!r}, 'w') as file:
+        for rev in view:
+            words = (view[rev].hex(), view[rev].phasestr())
+            print(b' '.join(words).decode(), file=file)
+"""
+
+
+@pytest.fixture
+def shown(transport: Transport, base: Repo) -> Callable[[], dict[str, str]]:
+    """What clients can see, with its phase, in the overlay of a push."""
+    code, log = transport.root / 'look.py', transport.root / 'look.log'
+    code.write_text(LOOK.format(log=str(log)))
+    base.configure('hooks', {'bundlestore': f'python:{code}:look'})
+    return lambda: dict(line.split() for line in log.read_text().splitlines())
+
+
+@matrix.every_combination
+def test_what_the_base_does_not_show(
+    transport: Transport,
+    base: Repo,
+    newclient: Callable[..., Repo],
+    veiled: tuple[Veiled, Veiled],
+    shown: Callable[[], dict[str, str]],
+) -> None:
+    """What was pushed is pulled, though the base holds it hidden or secret;
+    nothing else of that kind comes along."""
+    client, vanilla = newclient('client'), newclient('vanilla', ext=False)
+    public = dict.fromkeys(base.nodes('public()'), 'public')
+    drafts: dict[str, str] = {}
+    for stack in veiled:
+        give(base, client, stack.second)
+    with untouched(base.path):
+        for stack in veiled:
+            child = client.commit({'c': 'c\n'}, 'child', parent=stack.first)
+            client.run('push', '--bundle-store', '-r', stack.second, '-r', '.')
+            pushed = dict.fromkeys([stack.first, stack.second, child], 'draft')
+            assert shown() == {**public, **pushed}
+            vanilla.run('pull', '-r', stack.second)
+            assert not vanilla.knows(child)
+            vanilla.run('pull', '-r', child[:12])
+            drafts.update(pushed)
+            assert vanilla.phases('draft()') == drafts
+            for node in (stack.third, stack.aside):
+                vanilla.run('pull', '-r', node, ok=(255,))
+        vanilla.run('pull')
+    assert vanilla.phases('draft()') == drafts
+    assert vanilla.phases('public()') == public
+    vanilla.verify()
+
+
+@matrix.over('path', 'ssh')
+def test_bundle1_client_and_what_the_base_does_not_show(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    vanilla: Repo,
+    veiled: tuple[Veiled, Veiled],
+) -> None:
+    """It asks for phases in a request of its own."""
+    for stack in veiled:
+        give(base, client, stack.second)
+        client.run('push', '--bundle-store', '-r', stack.second)
+        vanilla.run(
+            *('pull', '-r', stack.second),
+            config=['devel.legacy.exchange=bundle1'],
+        )
+        pushed = dict.fromkeys([stack.first, stack.second], 'draft')
+        assert vanilla.phases(f'{stack.first}::') == pushed
+
+
+@pytest.mark.parametrize('publish', ['yes', 'no'])
+def test_what_a_push_rests_on_becomes_secret(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    vanilla: Repo,
+    newclient: Callable[..., Repo],
+    publish: str,
+) -> None:
+    base.configure('phases', {'publish': 'no'})
+    transport.restart()
+    landed = client.commit({'a': 'a\n'}, 'landed')
+    client.run('push')
+    base.configure('phases', {'publish': publish})
+    node = client.commit({'b': 'b\n'}, 'scratch')
+    client.run('push', '--bundle-store', '-r', node)
+    base.inspect('phase', '--force', '--secret', landed)
+    transport.restart()
+    result = vanilla.run('pull', '-r', node, ok=(100, 255))
+    assert f'{node[:12]} rests on one that the repository does' in str(result)
+    assert not vanilla.knows(landed)
+    # pushed again, the push has what it rests on
+    client.run('push', '--bundle-store', '-r', node)
+    vanilla.run('pull', '-r', node)
+    assert vanilla.phases('draft()') == {landed: 'draft', node: 'draft'}
 
 
 @matrix.over('ssh', 'http')

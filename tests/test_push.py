@@ -184,6 +184,42 @@ def test_pushvars_that_do_not_ask(
     assert base.node('tip') == node
 
 
+@pytest.mark.parametrize(
+    'pushvar', ['BUNDLESTORE=1', 'bundlestore=yes', 'BUNDLESTORE=pleas']
+)
+def test_pushvars_that_cannot_be_heard(
+    transport: Transport, base: Repo, vanilla: Repo, pushvar: str
+) -> None:
+    """Who asks for the store must not land."""
+    node = vanilla.commit({'a': 'a\n'}, 'must not land')
+    for args in ([], ['--force']):
+        with untouched(base.path):
+            result = vanilla.run(
+                'push', '--pushvars', pushvar, *args, ok=(100, 255)
+            )
+        text = result.out + result.err
+        assert text.count('abort: ') == 1, text
+        if pushvar.endswith('pleas'):
+            assert "BUNDLESTORE is not a boolean ('pleas')" in text
+        else:
+            assert 'this server takes no pushvars' in text
+            assert 'push.pushvars.server = yes' in text
+    assert vanilla.phase(node) == 'draft'
+    assert not bundles(base)
+
+
+@pytest.mark.parametrize(
+    'pushvar', ['BUNDLESTORE=0', 'BUNDLESTORE=', 'OTHER=1']
+)
+@matrix.over('ssh')
+def test_pushvars_that_are_not_taken_and_do_not_ask(
+    transport: Transport, base: Repo, vanilla: Repo, pushvar: str
+) -> None:
+    node = vanilla.commit({'a': 'a\n'}, 'lands')
+    vanilla.run('push', '--pushvars', pushvar)
+    assert base.node('tip') == node
+
+
 @matrix.over('http')
 def test_pushvars_over_http_are_refused(
     transport: Transport, base: Repo, vanilla: Repo
@@ -325,6 +361,9 @@ def test_bundle1_client(
     with untouched(base.path):
         result = vanilla.run('push', url, config=bundle1)
         assert 'stored 1 changeset as push 1' in result.out + result.err
+        # what it wants to have public is so
+        assert 'phases' not in result.out + result.err
+        assert 'failed' not in result.out + result.err
         assert vanilla.phase(node) == 'draft'
         if transport.name == 'http':
             # what is public is asked for in a request of its own
@@ -336,6 +375,34 @@ def test_bundle1_client(
     assert ci.cat('a', node) == 'a\n'
     assert ci.phase(node) == 'draft'
     ci.verify()
+
+
+@matrix.over('ssh', 'http')
+def test_bundle1_client_with_a_scratch_bookmark(
+    transport: Transport, base: Repo, vanilla: Repo
+) -> None:
+    """Its bookmark comes too late to tell, so the administrator's help says
+    how to keep such clients out."""
+    base.configure('server', {'bundle1.push': 'no'})
+    transport.restart()
+    vanilla.commit({'a': 'a\n'}, 'must not land')
+    vanilla.inspect('bookmark', 'scratch/alice/x')
+    with untouched(base.path):
+        result = vanilla.run(
+            *('push', '-B', 'scratch/alice/x'),
+            config=['devel.legacy.exchange=bundle1'],
+            ok=None,
+        )
+    assert result.code
+    assert 'incompatible Mercurial client; bundle2 required' in str(result)
+    made = tryurl(transport, base)
+    made.configure('server', {'bundle1.push': 'yes'})
+    with untouched(base.path):
+        result = vanilla.run(
+            *('push', '-B', 'scratch/alice/x', transport.url(made)),
+            config=['devel.legacy.exchange=bundle1'],
+        )
+    assert 'stored 1 changeset as push 1' in result.out + result.err
 
 
 def test_obsolescence_markers(
@@ -381,6 +448,77 @@ def test_server_with_the_extension_off(
     with untouched(plainbase.path):
         result = client.run('push', '--bundle-store', ok=(255,))
     assert 'abort: the server has no bundle store\n' in result.err
+
+
+@pytest.mark.parametrize(
+    ('extension', 'blobs', 'args'),
+    [
+        ('lfs', 'store/lfs', []),
+        ('largefiles', 'largefiles', ['--large']),
+    ],
+)
+@pytest.mark.slow
+@matrix.over('http')
+def test_blobs_go_to_the_repository(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    tmp_path: Path,
+    extension: str,
+    blobs: str,
+    args: list[str],
+) -> None:
+    """As the administrator's help says; and the client does."""
+    other = newclient('other')
+    for repo in (base, client, other):
+        repo.configure('extensions', {extension: ''})
+        cache = str(tmp_path / f'{repo.path.name}-cache')
+        repo.configure(extension, {'usercache': cache})
+    client.configure('lfs', {'track': 'all()'})
+    transport.restart()
+    client.write({'large': 'large\n'})
+    client.run('add', *args, 'large')
+    client.run('commit', '-m', 'with a blob')
+    store = base.path / '.hg' / blobs
+    with untouched(base.path, exclude=('.hg/bundlestore', f'.hg/{blobs}')):
+        result = client.run('push', '--bundle-store')
+        text = f'contents that the {extension} extension tracks go to the repos'
+        assert text in result.out
+        assert any(path.is_file() for path in store.rglob('*'))
+        other.run('pull', '-r', client.node('.'))
+        other.run('update', client.node('.'))
+    assert (other.path / 'large').read_text() == 'large\n'
+
+
+@matrix.over('ssh')
+def test_path_option_with_outgoing_among_the_revisions(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    """The revset looks at paths in the middle of the push."""
+    client.configure(
+        'paths', {'try': transport.url(base), 'try:bundle-store': 'yes'}
+    )
+    client.commit({'a': 'a\n'}, 'must not land')
+    with untouched(base.path):
+        result = client.run('push', 'try', '-r', 'outgoing(default)')
+    assert 'stored 1 changeset as push 1\n' in result.out
+
+
+@matrix.over('ssh')
+def test_other_commands_take_a_path_with_the_option(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    """Only a push minds a typo and subrepositories."""
+    sub = client.hg.init(client.path / 'sub')
+    sub.commit({'x': 'x\n'}, 'in the sub')
+    node = client.commit({'.hgsub': 'sub = sub\n'}, 'has a sub')
+    for value in ('yes', 'ture'):
+        client.configure('paths', {'default:bundle-store': value})
+        assert node[:12] in client.run('outgoing').out
+        client.run('bundle', '../made.hg')
+        result = client.run('push', ok=(30, 255))
+        assert 'subrepositories' in str(result) or 'ture' in str(result)
 
 
 def test_subrepositories_are_refused(

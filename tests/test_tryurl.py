@@ -106,6 +106,28 @@ def test_half_an_extension_is_none(
     assert 'loading of this extension was required' in result.err
 
 
+@matrix.over('path')
+@pytest.mark.parametrize('client_version', matrix.VERSIONS)
+def test_missing_package(
+    transport: Transport, base: Repo, client: Repo, tmp_path: Path
+) -> None:
+    """A broken installation is told of at once, not when a push comes."""
+    made = tryurl(transport, base)
+    fake = tmp_path / 'fake'
+    (fake / 'zope').mkdir(parents=True)
+    # hides what else is called so, zope.interface among it
+    (fake / 'zope' / '__init__.py').touch()
+    environ = {'PYTHONPATH': str(fake)}
+    result = made.run('root', env=environ, ok=(255,))
+    assert 'needs the Python package zope.interface' in result.err
+    assert 'loading of this extension was required' in result.err
+    client.commit({'a': 'a\n'}, 'must not land')
+    with untouched(base.path):
+        result = client.run('push', '--bundle-store', env=environ, ok=(10, 255))
+    assert 'failed to import extension' in result.err
+    assert 'needs the Python package zope.interface' in result.err
+
+
 @matrix.over('ssh', 'http')
 def test_pull_and_clone_see_nothing(
     transport: Transport, base: Repo, vanilla: Repo, hashes: History
@@ -140,7 +162,17 @@ def test_only_what_is_missing_is_sent(
     assert 'stored 1 changeset as' in result.out
 
 
-@pytest.mark.parametrize('what', ['phases', 'bookmarks', 'obsolete'])
+@pytest.mark.parametrize(
+    'what',
+    [
+        'phases',
+        'working folder',
+        'no hash',
+        'bookmarks',
+        'scratch bookmark',
+        'obsolete',
+    ],
+)
 def test_pushkey_is_refused(
     transport: Transport,
     base: Repo,
@@ -150,14 +182,18 @@ def test_pushkey_is_refused(
 ) -> None:
     base.inspect('phase', '--force', '--draft', hashes.tagged)
     made = tryurl(transport, base)
-    key, old, new = {
-        'phases': (hashes.tagged, '1', '0'),
-        'bookmarks': ('main', '', hashes.tagged),
-        'obsolete': ('dump0', '', 'x'),
+    namespace, key, old, new = {
+        'phases': ('phases', hashes.tagged, '1', '0'),
+        # Mercurial's name for it
+        'working folder': ('phases', 'f' * 40, '1', '0'),
+        'no hash': ('phases', 'x', '1', 'x'),
+        'bookmarks': ('bookmarks', 'main', '', hashes.tagged),
+        'scratch bookmark': ('bookmarks', 'scratch/x', '', 'x'),
+        'obsolete': ('obsolete', 'dump0', '', 'x'),
     }[what]
     with untouched(base.path):
         result = vanilla.run(
-            *('debugpushkey', transport.url(made), what, key, old, new),
+            *('debugpushkey', transport.url(made), namespace, key, old, new),
             config=transport.commandline(),
             ok=(1,),
         )

@@ -9,6 +9,7 @@ from mercurial.i18n import _
 from mercurial.utils import procutil
 
 from . import config
+from .server import tolocal
 
 
 def ishttp(url: bytes) -> bool:
@@ -57,6 +58,17 @@ def checkpush(ui, user: str) -> None:
         allow and not _listed(allow, name)
     ):
         raise error.Abort(
-            _(b"user '%s' may not push to the bundle store") % name,
-            hint=_(b'ask the administrator about bundlestore.allow-push'),
+            _(b'%s may not push to the bundle store') % described(user),
+            hint=(
+                _(b'ask the administrator about bundlestore.allow-push')
+                if user
+                else _(b'log in, or ask the administrator')
+            ),
         )
+
+
+def described(user: str) -> bytes:
+    """Return what a message calls a user, who may be nobody."""
+    if not user:
+        return _(b'a user who is not logged in')
+    return _(b"user '%s'") % tolocal(user)

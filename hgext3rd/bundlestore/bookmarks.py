@@ -11,8 +11,9 @@ from mercurial import error
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
+from . import access
 from .model import BookmarkMove
-from .server import servedview, tolocal
+from .server import hasnode, servedview, tolocal
 
 
 def checkname(server, name: bytes, user: str) -> str:
@@ -28,8 +29,8 @@ def checkname(server, name: bytes, user: str) -> str:
         parts = text.split('/')
         if len(parts) < 3 or not user or parts[1] != user:
             raise error.Abort(
-                _(b"bookmark '%s' does not belong to '%s'")
-                % (name, tolocal(user)),
+                _(b"bookmark '%s' does not belong to %s")
+                % (name, access.described(user)),
                 hint=_(b'only names of the form scratch/USER/... may be moved'),
             )
     return text
@@ -70,7 +71,7 @@ def checkmoves(
 
 
 def _inbase(repo, node: bytes) -> bool:
-    return servedview(repo).changelog.hasnode(node)
+    return hasnode(repo, node)
 
 
 def _isforward(

@@ -8,14 +8,15 @@ part. ``hg unbundle`` takes it, ``bundle:BASE+FILE`` opens it.
 
 from __future__ import annotations
 
+import contextlib
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Callable
 
 from mercurial import bundle2, exchange, obsolete
 
-from . import cgstream, compat
+from . import cgstream, compat, interfaces
 
 _EMPTY = struct.pack('>i', 0)
 
@@ -121,6 +122,27 @@ def join(ui, paths: list[bytes], directory: bytes | None = None) -> bytes:
 
 def _uniquemarkers(files: list[BundleFile]) -> list[bytes]:
     return list(dict.fromkeys(m for f in files for m in f.markers))
+
+
+@contextlib.contextmanager
+def plainfile(
+    source: Any, key: str, reader: Callable[[], Any]
+) -> Iterator[bytes]:
+    """Give the path of a plain file with the bytes of the bundle ``key``: its
+    own where ``source``, a store or a staged bundle, has one
+    (``ILocalPath``), else a temporary copy of what ``reader()`` opens.
+
+    The bytes of the first are not checked, those of the copy are.
+    """
+    if interfaces.ILocalPath.providedBy(source):
+        yield source.localpath(key)
+        return
+    with reader() as stream:
+        path = copytemp(stream)
+    try:
+        yield path
+    finally:
+        compat.tryunlink(path)
 
 
 def writetemp(chunks: Iterable[bytes], directory: bytes | None = None) -> bytes:

@@ -105,11 +105,12 @@ def bookmarkmatcher(ui):
     if not pattern:
         return lambda name: False
     try:
-        return stringutil.stringmatcher(pattern)[2]
+        match = stringutil.stringmatcher(pattern)[2]
     except error.ParseError as exc:
         raise error.ConfigError(
             _(b'bundlestore.bookmark-pattern: %s') % exc.message
         )
+    return lambda name: bool(match(name))
 
 
 def formatsize(size: int) -> str:

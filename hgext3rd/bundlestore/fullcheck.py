@@ -15,28 +15,20 @@ from typing import Any
 from mercurial import error
 from mercurial.node import short
 
-from . import bundlefile, compat, interfaces, overlay
+from . import bundlefile, overlay
 from .cgstream import MalformedChangegroup
 
 
 def check(repo, staged: Any, nodes: Iterable[bytes]) -> None:
     """Check a staged bundle (``IStagedBundle``) that brings ``nodes``; raises
     ``MalformedChangegroup``."""
-    key = staged.key
-    with contextlib.ExitStack() as stack:
-        if interfaces.ILocalPath.providedBy(staged):
-            path = staged.localpath(key)
-        else:
-            with staged.open() as reader:
-                path = bundlefile.copytemp(reader)
-            stack.callback(compat.tryunlink, path)
+    with bundlefile.plainfile(staged, staged.key, staged.open) as path:
         try:
-            view = overlay.openfile(repo, path)
-            stack.callback(view.close)
-            _checkmanifests(view)
-            _checkfiles(view)
-            for node in nodes:
-                _checkchangeset(view, node)
+            with contextlib.closing(overlay.openfile(repo, path)) as view:
+                _checkmanifests(view)
+                _checkfiles(view)
+                for node in nodes:
+                    _checkchangeset(view, node)
         except MalformedChangegroup:
             raise
         except Exception as exc:

@@ -7,35 +7,61 @@ nothing where none is configured.
 
 from __future__ import annotations
 
-from mercurial import hook, pycompat
-from mercurial.node import hex
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
 
-from . import interfaces, overlay
+from mercurial import error, hook, pycompat
+from mercurial.i18n import _
+from mercurial.node import hex
+from mercurial.utils import stringutil
+
+from . import bundlefile, overlay
 from .server import aborting, tolocal
 
 
 def prehook(receiver, staged) -> None:
     """Run ``prebundlestore`` on a staged bundle; raises if it fails."""
-    nodes, heads = receiver.checker.nodes, receiver.checker.heads()
-    _run(receiver, b'prebundlestore', staged, staged.key, nodes, heads, True)
-
-
-def posthook(receiver, push, store) -> None:
-    """Run ``bundlestore`` on a recorded push; its failure changes nothing."""
     _run(
         receiver,
-        b'bundlestore',
-        store,
-        push.key,
-        push.nodes,
-        push.heads,
-        False,
-        pushid=b'%d' % push.id,
-        bookmark=b' '.join(tolocal(name) for name, _node in push.bookmarks),
+        b'prebundlestore',
+        bundlefile.plainfile(staged, staged.key, staged.open),
+        staged.key,
+        receiver.checker.nodes,
+        receiver.checker.heads(),
+        True,
     )
 
 
-def _run(receiver, name, files, key, nodes, heads, throw, **extra) -> None:
+def posthook(receiver, push, store) -> None:
+    """Run ``bundlestore`` on a recorded push; its failure changes nothing,
+    and never raises: the client must be told that the push is stored."""
+    try:
+        _run(
+            receiver,
+            b'bundlestore',
+            bundlefile.plainfile(store, push.key, lambda: store.open(push.key)),
+            push.key,
+            push.nodes,
+            push.heads,
+            False,
+            pushid=b'%d' % push.id,
+            bookmark=b' '.join(tolocal(name) for name, _node in push.bookmarks),
+        )
+    except Exception as exc:
+        if isinstance(exc, error.Abort):
+            reason = exc.message
+        else:
+            reason = stringutil.forcebytestr(exc)
+        text = _(b'warning: push %d is stored, but the bundlestore hook failed')
+        receiver.ui.warn(b'%s: %s\n' % (text % push.id, reason))
+        receiver.ui.traceback()
+
+
+def _run(receiver, name, file, key, nodes, heads, throw, **extra) -> None:
+    """Run a hook; ``file`` gives the path of the bundle when it is entered."""
     if not hook.hashook(receiver.ui, name):
         return
     repo = receiver.repo
@@ -51,14 +77,32 @@ def _run(receiver, name, files, key, nodes, heads, throw, **extra) -> None:
     }
     variables.update(pycompat.strkwargs(receiver.pushvars))
     variables.update(extra)
-    with aborting():
-        if interfaces.ILocalPath.providedBy(files):
-            path = files.localpath(key)
-            variables['bundlerepo'] = b'bundle:%s+%s' % (repo.root, path)
+    with contextlib.ExitStack() as stack:
+        with aborting():
+            path = stack.enter_context(file)
             view = overlay.openfile(repo, path)
-        else:
-            view = overlay.openbundles(repo, receiver.server, [key])
-    try:
+        stack.callback(view.close)
+        variables['bundlerepo'] = stack.enter_context(
+            _bundlerepo(repo.root, path)
+        )
         hook.hook(receiver.ui, view, name, throw, **variables)
+
+
+@contextlib.contextmanager
+def _bundlerepo(base: bytes, path: bytes) -> Iterator[bytes]:
+    """Give the location by which ``hg -R`` opens the bundle over the base.
+
+    Mercurial splits it at the first ``+`` and cuts it at a ``#``, and knows
+    no way to escape them. Where the paths hold them, links stand in for them.
+    """
+    if b'+' not in base and b'#' not in base + path:
+        yield b'bundle:%s+%s' % (base, path)
+        return
+    folder = tempfile.mkdtemp(prefix=b'hg-bundlestore-')
+    try:
+        links = [os.path.join(folder, name) for name in (b'base', b'bundle')]
+        for target, link in zip((base, path), links):
+            os.symlink(target, link)
+        yield b'bundle:%s+%s' % tuple(links)
     finally:
-        view.close()
+        shutil.rmtree(folder, ignore_errors=True)

@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mercurial import (
@@ -53,12 +53,16 @@ class _ReadonlyVfs(vfsmod.readonlyvfs):
     mkdir = makedir = makedirs = mkstemp = utime = chmod = _refuse
 
 
-# what it is mixed into: any class of repository
-_Repository: Any = object
+# what it is mixed into: classes that are known only at run time
+_Unknown: Any = object
 
 
-class _Overlay(_Repository):
+class _Overlay(_Unknown):
     """What sets an overlay apart from the ``bundlerepository`` it is."""
+
+    #: the revisions of the bundle that the base does not show, see
+    #: ``Server.locate``; the base may hold them hidden or secret
+    scratchrevs: frozenset[int] = frozenset()
 
     def lock(self, wait=True, *args, **kwargs):
         raise error.LockUnavailable(
@@ -69,6 +73,27 @@ class _Overlay(_Repository):
 
     def transaction(self, *args, **kwargs):
         raise error.Abort(_(b'a stored push is read-only'))
+
+    def close(self):
+        if not self.__dict__:
+            return  # again
+        super().close()
+        # A repository refers to itself in many ways, and would keep its
+        # memory and the files of its caches until Python looks for such
+        # cycles. A server has closed hundreds of overlays by then.
+        self.__dict__.clear()
+
+
+class _OverlayChangelog(_Unknown):
+    """What sets its changelog apart from the ``bundlechangelog`` it is."""
+
+    def deltaparent(self, rev):
+        # A changelog takes the revision before for the base of each delta,
+        # and Mercurial 7.2 asks for its hash. That of the first scratch
+        # changeset may be hidden.
+        if rev > self.repotiprev:
+            return self.index[rev][3]
+        return super().deltaparent(rev)
 
 
 def readonly(repo):
@@ -93,19 +118,26 @@ def openfile(repo, path: bytes):
     """
     base = repo.unfiltered()
     overlay = bundlerepo.makebundlerepository(base.baseui, base.root, path)
-    overlay.__class__ = type(
-        'overlayrepository', (_Overlay, overlay.__class__), {}
-    )
+    _mixin(_Overlay, overlay)
+    _mixin(_OverlayChangelog, overlay.changelog)
     _protect(overlay)
     try:
         _setupextensions(overlay)
         _addmarkers(overlay, path)
+        isshown = servedview(repo).changelog.hasnode
+        overlay.scratchrevs = _scratchrevs(overlay, isshown)
         if base.publishing():
-            _publishbase(overlay)
+            _publishbase(overlay, isshown)
+        _unveil(overlay)
     except BaseException:
         overlay.close()
         raise
     return overlay
+
+
+def _mixin(first: type, target) -> None:
+    """Have ``target`` ask the class ``first`` before its own."""
+    target.__class__ = type(first.__name__, (first, target.__class__), {})
 
 
 def _setupextensions(overlay) -> None:
@@ -132,56 +164,92 @@ def _addmarkers(overlay, path: bytes) -> None:
         overlay.invalidatevolatilesets()
 
 
-def _publishbase(overlay) -> None:
+def _scratchrevs(overlay, isshown) -> frozenset[int]:
+    """Return the revisions of the bundle that the base does not show.
+
+    They are not just those that bundlerepo adds: the base may hold some of
+    them itself, hidden or secret.
+    """
+    cl = overlay.changelog
+    return frozenset(
+        rev
+        for rev in cl.bundlerevs
+        if rev >= overlay.firstnewrev or not isshown(cl.node(rev))
+    )
+
+
+def _publishbase(overlay, isshown) -> None:
     """Make the base's drafts public in the overlay: to clients of a
-    publishing repository they are, only the scratch changesets are not."""
+    publishing repository they are, only the scratch changesets are not.
+
+    Those that the base hides stay drafts, or they would be hidden no more.
+    """
     node = overlay.changelog.node
     drafts = overlay._phasecache.getrevset(overlay, (phases.draft,))
     nodes = [node(rev) for rev in drafts if rev < overlay.firstnewrev]
+    nodes = [n for n in nodes if isshown(n)]
     if nodes:
         phases.advanceboundary(overlay, None, phases.public, nodes)
 
 
+def _unveil(overlay) -> None:
+    """Make drafts of those changesets of the bundle that the base holds in
+    the secret phase: they were pushed by somebody who had them as drafts.
+
+    One that rests on a secret changeset which the bundle does not hold stays
+    secret, as that one must.
+    """
+    cl = overlay.changelog
+    secret = set(
+        overlay._phasecache.getrevset(overlay, phases.remotehiddenphases)
+    )
+    nodes = []
+    for rev in sorted(secret.intersection(cl.bundlerevs)):
+        if secret.isdisjoint(cl.parentrevs(rev)):
+            secret.remove(rev)
+            nodes.append(cl.node(rev))
+    if nodes:
+        phases.advanceboundary(overlay, None, phases.draft, nodes)
+        overlay.invalidatevolatilesets()
+
+
 @eh.wrapfunction(repoview, 'pinnedrevs')
 def _pinnedrevs(orig, repo):
-    """Keep the scratch changesets of an overlay visible.
+    """Keep the changesets of an overlay's bundle visible.
 
     A client asked for them by hash, and may have pushed them together with
-    the marker that makes them obsolete. Hidden, they would end the request
-    with an error no client expects.
+    the marker that makes them obsolete, or they may be obsolete in the base.
+    Hidden, they would end the request with an error no client expects.
     """
     pinned = orig(repo)
     if isinstance(repo, _Overlay):
         pinned = set(pinned)
-        pinned.update(range(repo.firstnewrev, len(repo)))
+        pinned.update(repo.changelog.bundlerevs)
     return pinned
 
 
 def openbundles(repo, server, keys: Iterable[str]):
     """Return the overlay of ``repo`` and the stored bundles ``keys``, all of
     them checked against their keys; the caller closes it."""
-    with aborting(), contextlib.ExitStack() as temporaries:
-        paths = []
-        for key in keys:
-            path, istemp = _checkedfile(server.store, key)
-            if istemp:
-                temporaries.callback(compat.tryunlink, path)
-            paths.append(path)
+    with aborting(), contextlib.ExitStack() as stack:
+        paths = [
+            stack.enter_context(_checkedfile(server.store, key)) for key in keys
+        ]
         if len(paths) > 1:
             paths = [bundlefile.join(repo.ui, paths)]
-            temporaries.callback(compat.tryunlink, paths[0])
+            stack.callback(compat.tryunlink, paths[0])
         return openfile(repo, paths[0])
 
 
-def _checkedfile(store, key: str) -> tuple[bytes, bool]:
-    """Return a file with the bundle's bytes, read through and found true, and
-    whether it is a temporary one."""
-    with _opened(store, key) as reader:
-        if not interfaces.ILocalPath.providedBy(store):
-            return bundlefile.copytemp(reader), True
-        while reader.read(bundlefile.BLOCK):
-            pass
-    return store.localpath(key), False
+@contextlib.contextmanager
+def _checkedfile(store, key: str) -> Iterator[bytes]:
+    """Give a file with the bundle's bytes, read through and found true."""
+    if interfaces.ILocalPath.providedBy(store):
+        with _opened(store, key) as reader:
+            while reader.read(bundlefile.BLOCK):
+                pass
+    with bundlefile.plainfile(store, key, lambda: _opened(store, key)) as path:
+        yield path
 
 
 def _opened(store, key: str):
@@ -200,26 +268,46 @@ def opennodes(repo, server, nodes: Iterable[bytes]):
     located = server.locate(repo, nodes)
     if not located:
         return None
-    keys = dict.fromkeys(where.key for where in located.values())
-    overlay = openbundles(repo, server, keys)
-    view = servedview(overlay)
-    for node in located:
-        if not view.changelog.hasnode(node):
-            overlay.close()
-            raise error.Abort(
-                _(b'changeset %s is not in the bundle that the index names')
-                % short(node),
-                hint=_(b'push it again'),
-            )
-    return overlay
+    wanted = dict(located)
+    while True:
+        keys = dict.fromkeys(where.key for where in wanted.values())
+        overlay = openbundles(repo, server, keys)
+        view = servedview(overlay)
+        lost = [n for n in located if not view.changelog.hasnode(n)]
+        if not lost:
+            return overlay
+        # What a push rests on may have become secret later. A bundle of its
+        # own may hold it.
+        below = _secretbases(overlay)
+        overlay.close()
+        more = server.locate(repo, [n for n in below if n not in wanted])
+        if not more:
+            raise _unservable(lost[0], bool(below))
+        wanted.update(more)
+
+
+def _secretbases(overlay) -> list[bytes]:
+    """Return the secret changesets that the bundle of an overlay rests on."""
+    cl = overlay.changelog
+    below = {p for rev in cl.bundlerevs for p in cl.parentrevs(rev)}
+    secret = overlay._phasecache.getrevset(overlay, phases.remotehiddenphases)
+    return [cl.node(rev) for rev in below.intersection(secret)]
+
+
+def _unservable(node: bytes, secret: bool) -> error.Abort:
+    if secret:
+        text = _(b'changeset %s rests on one that the repository does not show')
+    else:
+        text = _(b'changeset %s is not in the bundle that the index names')
+    return error.Abort(text % short(node), hint=_(b'push it again'))
 
 
 def scratchroots(view) -> list[bytes]:
     """Return those scratch changesets of an overlay that rest on the base."""
     cl = view.unfiltered().changelog
-    first = view.firstnewrev
+    scratch = view.scratchrevs
     return [
         cl.node(rev)
-        for rev in range(first, len(cl))
-        if max(cl.parentrevs(rev)) < first
+        for rev in sorted(scratch)
+        if scratch.isdisjoint(cl.parentrevs(rev))
     ]

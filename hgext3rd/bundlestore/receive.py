@@ -16,6 +16,7 @@ A failure or a crash before step 4 leaves nothing that anyone can see.
 from __future__ import annotations
 
 import contextlib
+import functools
 import time
 from collections.abc import Iterator
 
@@ -73,12 +74,24 @@ def unbundle(orig, repo, cg, heads, source, url):
                     route.decide(repo, server, cg, remote)
                 )
             if not decision.scratch:
+                _checkbaseallowed(server)
                 return orig(repo, decision.cg, heads, source, url)
             with _hinting():
                 receiver = Receiver(repo, server, decision, url)
                 with _capturedoutput(receiver):
                     receiver.run()
             return reply.make(receiver)
+
+
+def _checkbaseallowed(server) -> None:
+    """Refuse a push to the base from a user whom hgweb let in for the sake of
+    the store only."""
+    if server.storeonly:
+        raise error.Abort(
+            _(b'push not authorized'),
+            hint=_(b"you may push to the bundle store: 'hg push "
+                   b"--bundle-store'"),
+        )
 
 
 @contextlib.contextmanager
@@ -137,7 +150,7 @@ class _Base:
 
     def __init__(self, repo) -> None:
         self._changelog = servermod.servedview(repo).changelog
-        self.hasnode = self._changelog.hasnode
+        self.hasnode = functools.partial(servermod.hasnode, repo)
 
     def text(self, node: bytes) -> bytes:
         return self._changelog.revision(node)
@@ -195,6 +208,7 @@ class Receiver:
                     nodes=self.checker.nodes,
                     heads=self.checker.heads(),
                     moves=tuple(moves),
+                    text=self.checker.text(),
                 )
             )
         self._rememberroots()
@@ -204,7 +218,7 @@ class Receiver:
             push.id,
             len(push.nodes),
             push.size,
-            tolocal(push.user),
+            tolocal(push.user) or b'-',
         )
         self.push = push
         self.moved = list(push.bookmarks)

@@ -5,7 +5,8 @@ were read. What tells:
 
 * the stream parameter of a client with this extension,
 * ``route = all``,
-* ``--pushvars BUNDLESTORE=1``: a part before the changesets,
+* ``--pushvars BUNDLESTORE=1``: a part before the changesets (where the server
+  takes no such variables, the push is refused),
 * a scratch bookmark. A client that does not force announces it in a part
   before the changesets as well. One that forces sends it behind them; such a
   push is put into a temporary file first, as Mercurial does with every push
@@ -23,7 +24,14 @@ import tempfile
 from collections.abc import Iterator
 from typing import NamedTuple
 
-from mercurial import bookmarks as bookmod, bundle2, changegroup, pushkey
+from mercurial import (
+    bookmarks as bookmod,
+    bundle2,
+    changegroup,
+    error,
+    pushkey,
+)
+from mercurial.i18n import _
 from mercurial.utils import stringutil
 
 from . import bundlefile
@@ -177,11 +185,28 @@ def _isscratchpart(repo, server, part) -> bool:
 
 
 def pushvarsrequest(ui, part) -> bool:
-    """Whether a ``pushvars`` part asks for the bundle store, on a server that
-    takes such variables."""
-    if not ui.configbool(b'push', b'pushvars.server'):
-        return False
-    return bool(stringutil.parsebool(part.params.get(PUSHVAR, b'')))
+    """Whether a ``pushvars`` part asks for the bundle store.
+
+    Aborts where it may ask but cannot be heard: who asks must not land.
+    """
+    # Mercurial makes the names upper case for its hooks, too
+    values = {name.upper(): value for name, value in part.params.items()}
+    value = values.get(PUSHVAR, b'')
+    asks = stringutil.parsebool(value) if value else False
+    if asks is None:
+        raise error.Abort(
+            _(b"pushvar BUNDLESTORE is not a boolean ('%s')") % value,
+            hint=_(b'nothing was pushed'),
+        )
+    if asks and not ui.configbool(b'push', b'pushvars.server'):
+        raise error.Abort(
+            _(b'this server takes no pushvars, BUNDLESTORE=1 included'),
+            hint=_(
+                b"nothing was pushed; the server's configuration lacks "
+                b"'push.pushvars.server = yes'"
+            ),
+        )
+    return asks
 
 
 def _bookmarknames(repo, part) -> list[bytes]:

@@ -18,7 +18,6 @@ from mercurial import (
     exthelper,
     localrepo,
     scmutil,
-    wireprototypes,
     wireprotov1server,
 )
 from mercurial.i18n import _
@@ -27,7 +26,6 @@ from mercurial.node import hex
 from . import (
     access,
     bookmarks,
-    compat,
     config,
     model,
     overlay,
@@ -36,7 +34,7 @@ from . import (
 
 # by name, so that this module at least is loaded before there are threads
 from .loading import prepare as prepareloading
-from .server import aborting, servedview
+from .server import aborting, hasnode, servedview
 
 eh = exthelper.exthelper()
 
@@ -109,6 +107,8 @@ class _Serving(_Repository):
         if namespace == b'bookmarks' and server.isscratchbookmark(key):
             return _movebookmark(self, server, key, old, new)
         if server.settings.routeall:
+            if namespace == b'phases':
+                return _hasphase(self, key, new)
             self.ui.warn(
                 _(b'a try URL does not change %s of the repository\n')
                 % namespace
@@ -135,9 +135,9 @@ class _Serving(_Repository):
 def _lookuphash(repo, key: bytes) -> bytes:
     """Return the changeset that a hash or a prefix of one names, in the base
     or in the store; raises ``error.RepoLookupError``."""
-    if len(key) == 40:
+    if _isfullhash(key):
         node = bytes.fromhex(key.decode())
-        if servedview(repo).changelog.hasnode(node):
+        if hasnode(repo, node):
             return node
         if repo.bundlestore.locate(repo, [node]):
             return node
@@ -160,6 +160,10 @@ def _lookuphash(repo, key: bytes) -> bytes:
             _(b"ambiguous prefix '%s': %s") % (key, _listed(candidates))
         )
     return candidates[0]
+
+
+def _isfullhash(key: bytes) -> bool:
+    return len(key) == 40 and bool(_HASH.match(key))
 
 
 def _baselookup(repo, key: bytes) -> bytes:
@@ -227,14 +231,31 @@ def _phases(repo, server, keys: dict[bytes, bytes]) -> dict[bytes, bytes]:
     return keys
 
 
+def _hasphase(repo, key: bytes, new: bytes) -> bool:
+    """Whether a changeset of the base has the phase that a client wants it to
+    have.
+
+    One that pushes bundle1 to a try URL finds everything to be a draft there,
+    tries to make public what it knows as public, and tells its user of each
+    failure.
+    """
+    if not _isfullhash(key):
+        return False
+    node = bytes.fromhex(key.decode())
+    if not hasnode(repo, node):
+        return False
+    return b'%d' % repo[node].phase() == new
+
+
 def _movebookmark(repo, server, key, old, new) -> bool:
     """Move a scratch bookmark for a client that does so with ``pushkey``:
     one that pushes bundle1, or moves it without a changeset to push."""
+    if not all(_isfullhash(value) for value in (old, new) if value):
+        return False
     user = access.username(server.client)
     node = bytes.fromhex(new.decode()) if new else None
     if node is not None and not (
-        servedview(repo).changelog.hasnode(node)
-        or repo.bundlestore.locate(repo, [node])
+        hasnode(repo, node) or repo.bundlestore.locate(repo, [node])
     ):
         return False
     move = model.BookmarkMove(
@@ -246,71 +267,6 @@ def _movebookmark(repo, server, key, old, new) -> bool:
     with aborting():
         server.index.movebookmarks([move])
     return True
-
-
-# -- capabilities
-
-
-@eh.wrapfunction(wireprotov1server, '_capabilities')
-def _capabilities(orig, repo, proto):
-    caps = orig(repo, proto)
-    if servermod.of(repo) is not None and CAPABILITY not in caps:
-        caps.append(CAPABILITY)
-    return caps
-
-
-@eh.wrapfunction(*compat.REPOCAPS)
-def _getrepocaps(orig, repo, *args, **kwargs):
-    caps = orig(repo, *args, **kwargs)
-    if kwargs.get('role') == b'server' and servermod.of(repo) is not None:
-        caps = dict(caps)
-        caps[CAPABILITY] = ()
-    return caps
-
-
-@eh.wrapfunction(wireprotov1server, 'getdispatchrepo')
-def _getdispatchrepo(orig, repo, proto, *args, **kwargs):
-    """Remember who speaks: ``pushkey`` is not told."""
-    server = servermod.of(repo)
-    if server is not None:
-        server.client = proto.client()
-    return orig(repo, proto, *args, **kwargs)
-
-
-# -- open heads of a try URL
-
-
-def _opensheads(repo) -> bool:
-    server = servermod.of(repo)
-    return server is not None and server.settings.openheads
-
-
-@eh.uisetup
-def _wrapheads(ui):
-    """Answer ``heads`` on a try URL as an empty repository does.
-
-    A client then neither minds new heads and branches nor sends more: what
-    is common it learns from ``known``.
-    """
-    command = wireprotov1server.commands[b'heads']
-    orig = command.func
-
-    def heads(repo, proto, *args):
-        if _opensheads(repo):
-            return wireprototypes.bytesresponse(
-                wireprototypes.encodelist([repo.nullid]) + b'\n'
-            )
-        return orig(repo, proto, *args)
-
-    command.func = heads
-
-
-@eh.wrapfunction(exchange, 'check_heads')
-def _checkheads(orig, repo, their_heads, context):
-    """A push to a try URL races with nobody, and the client that pushes a
-    bundle1 was told of other heads than there are."""
-    if not _opensheads(repo):
-        orig(repo, their_heads, context)
 
 
 # -- getbundle
@@ -380,10 +336,10 @@ def _checkoldclient(repo, server) -> None:
 def _findpullbundle(orig, repo, proto, opts, clheads, heads, common):
     """``server.pullbundle`` looks for the revision number of each head and
     has none for a scratch one."""
-    if servermod.of(repo) is not None:
-        has_node = repo.changelog.hasnode
-        if not all(map(has_node, heads)):
-            return None
+    if servermod.of(repo) is not None and not all(
+        hasnode(repo, head) for head in heads
+    ):
+        return None
     return orig(repo, proto, opts, clheads, heads, common)
 
 

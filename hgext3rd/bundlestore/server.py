@@ -28,6 +28,15 @@ def servedview(repo):
     return repo
 
 
+def hasnode(repo, node: bytes) -> bool:
+    """Whether ``node`` is a changeset that clients of ``repo`` see."""
+    try:
+        return servedview(repo).changelog.hasnode(node)
+    except error.WdirUnsupported:
+        # forty times f: Mercurial's name for the working directory
+        return False
+
+
 def tolocal(text: str) -> bytes:
     """Return text of ours in the encoding that Mercurial shows it in."""
     return encoding.tolocal(text.encode('utf-8', 'surrogateescape'))
@@ -64,6 +73,9 @@ class Server:
         self.haspeer = False
         #: who the wire protocol serves now, as in the url of a push
         self.client = b''
+        #: whether the client may push to the store but not to the base (see
+        #: ``web/permissions.py``)
+        self.storeonly = False
         #: the first of the scratch changesets that this very connection
         #: pushed or pulled (see ``serve.listkeys``); over http, where each
         #: request stands alone, there are none
@@ -95,8 +107,7 @@ class Server:
         What the base repository shows is not: a changeset that has landed is
         served from there.
         """
-        has_node = servedview(repo).changelog.hasnode
-        wanted = [n for n in nodes if not has_node(n)]
+        wanted = [n for n in nodes if not hasnode(repo, n)]
         if not wanted:
             return {}
         with aborting():

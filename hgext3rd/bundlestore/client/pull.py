@@ -70,12 +70,15 @@ def _missing(repo, specs) -> list[bytes]:
 
 
 def _asked(repo) -> set[bytes]:
-    """Return the names that this process asked for in vain: a command looks
-    its arguments up more than once."""
-    unfi = repo.unfiltered()
-    if not hasattr(unfi, '_bundlestoreasked'):
-        unfi._bundlestoreasked = set()
-    asked: set[bytes] = unfi._bundlestoreasked
+    """Return the names that this command asked for already: it looks its
+    arguments up more than once.
+
+    They are kept on the ``ui``. A command server has one repository for many
+    commands, and gives it a new ``ui`` for each.
+    """
+    if not hasattr(repo.ui, '_bundlestoreasked'):
+        repo.ui._bundlestoreasked = set()
+    asked: set[bytes] = repo.ui._bundlestoreasked
     return asked
 
 

@@ -51,11 +51,11 @@ def push(orig, ui, repo, *dests, **opts):
     if opts.pop('bundle_store', None) or scratch:
         _checkoptions(repo, opts, names, scratch)
         opts['opargs'] = dict(opts.get('opargs', {}), **{_OPARG: True})
+    _checksubrepos(ui, repo, dests, opts)
     return orig(ui, repo, *dests, **opts)
 
 
 def _checkoptions(repo, opts, names, scratch) -> None:
-    _checksubrepos(repo)
     if opts.get('publish'):
         raise error.InputError(
             _(b'cannot use --publish with a push to the bundle store')
@@ -72,10 +72,14 @@ def _checkoptions(repo, opts, names, scratch) -> None:
         )
 
 
-def _checksubrepos(repo) -> None:
+def _checksubrepos(ui, repo, dests, opts) -> None:
     """``hg push`` pushes subrepositories first, each to its own default: not
     to a bundle store, so they would land."""
-    if repo[b'.'].substate:
+    if not repo[b'.'].substate:
+        return
+    if _OPARG in opts.get('opargs', {}) or any(
+        map(_isscratchpath, urlutil.get_push_paths(repo, ui, dests))
+    ):
         raise error.Abort(
             _(
                 b'cannot push a repository with subrepositories to the '
@@ -95,17 +99,23 @@ def _pathoption(ui, path, value):
 def _getpushpaths(orig, repo, ui, dests):
     """Remember the path that a push goes to: the command hands only the
     location on, and the option would be lost."""
-    unfi = repo.unfiltered() if repo is not None else None
+    if repo is None:
+        yield from orig(repo, ui, dests)
+        return
+    unfi = repo.unfiltered()
+    # in the middle of a push "-r outgoing()" asks for paths, too
+    outer = _currentpath(repo)
     for path in orig(repo, ui, dests):
-        if unfi is not None:
-            unfi._bundlestorepath = path
-            if _isscratchpath(path):
-                _checksubrepos(repo)
+        unfi._bundlestorepath = path
         try:
             yield path
         finally:
-            if unfi is not None:
-                unfi._bundlestorepath = None
+            unfi._bundlestorepath = outer
+
+
+def _currentpath(repo):
+    """Return the path that a push goes to now, or None."""
+    return getattr(repo.unfiltered(), '_bundlestorepath', None)
 
 
 def _isscratchpath(path) -> bool:
@@ -124,8 +134,7 @@ def _exchangepush(orig, repo, remote, *args, **kwargs):
     opargs = dict(kwargs.get('opargs') or {})
     scratch = opargs.pop(_OPARG, False)
     kwargs['opargs'] = opargs
-    path = getattr(repo.unfiltered(), '_bundlestorepath', None)
-    if scratch or _isscratchpath(path):
+    if scratch or _isscratchpath(_currentpath(repo)):
         return _scratchpush(repo, remote, *args, **kwargs)
     return orig(repo, remote, *args, **kwargs)
 
@@ -230,8 +239,23 @@ def _bundler(pushop, moves, force):
     return bundler
 
 
+def _tellofblobs(repo) -> None:
+    """Say where the contents go that are in no changegroup: they are uploaded
+    before the push itself, in requests that do not tell what it will be."""
+    for name in (b'largefiles', b'lfs'):
+        if name in repo.requirements:
+            repo.ui.status(
+                _(
+                    b'contents that the %s extension tracks go to the '
+                    b'repository itself, not to its bundle store\n'
+                )
+                % name
+            )
+
+
 def _addchangegroup(pushop, bundler) -> None:
     repo = pushop.repo
+    _tellofblobs(repo)
     repo.prepushoutgoinghooks(pushop)
     caps = bundle2.bundle2caps(pushop.remote)
     common = set(caps.get(b'changegroup', ())).intersection(

@@ -1,0 +1,78 @@
+"""What a client is told first: capabilities, and the heads of a try URL.
+
+Who the client is, is remembered here, too.
+"""
+
+from __future__ import annotations
+
+from mercurial import exchange, exthelper, wireprototypes, wireprotov1server
+
+from . import compat, server as servermod
+from .serve import CAPABILITY
+
+eh = exthelper.exthelper()
+
+
+# -- capabilities
+
+
+@eh.wrapfunction(wireprotov1server, '_capabilities')
+def _capabilities(orig, repo, proto):
+    caps = orig(repo, proto)
+    if servermod.of(repo) is not None and CAPABILITY not in caps:
+        caps.append(CAPABILITY)
+    return caps
+
+
+@eh.wrapfunction(*compat.REPOCAPS)
+def _getrepocaps(orig, repo, *args, **kwargs):
+    caps = orig(repo, *args, **kwargs)
+    if kwargs.get('role') == b'server' and servermod.of(repo) is not None:
+        caps = dict(caps)
+        caps[CAPABILITY] = ()
+    return caps
+
+
+@eh.wrapfunction(wireprotov1server, 'getdispatchrepo')
+def _getdispatchrepo(orig, repo, proto, *args, **kwargs):
+    """Remember who speaks: ``pushkey`` is not told."""
+    server = servermod.of(repo)
+    if server is not None:
+        server.client = proto.client()
+    return orig(repo, proto, *args, **kwargs)
+
+
+# -- open heads of a try URL
+
+
+def _opensheads(repo) -> bool:
+    server = servermod.of(repo)
+    return server is not None and server.settings.openheads
+
+
+@eh.uisetup
+def _wrapheads(ui):
+    """Answer ``heads`` on a try URL as an empty repository does.
+
+    A client then neither minds new heads and branches nor sends more: what
+    is common it learns from ``known``.
+    """
+    command = wireprotov1server.commands[b'heads']
+    orig = command.func
+
+    def heads(repo, proto, *args):
+        if _opensheads(repo):
+            return wireprototypes.bytesresponse(
+                wireprototypes.encodelist([repo.nullid]) + b'\n'
+            )
+        return orig(repo, proto, *args)
+
+    command.func = heads
+
+
+@eh.wrapfunction(exchange, 'check_heads')
+def _checkheads(orig, repo, their_heads, context):
+    """A push to a try URL races with nobody, and the client that pushes a
+    bundle1 was told of other heads than there are."""
+    if not _opensheads(repo):
+        orig(repo, their_heads, context)
