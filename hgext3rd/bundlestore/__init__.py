@@ -48,6 +48,15 @@ know from the default path by itself::
   hg update 1f0dee641bb7
   hg log -r '::1f0dee641bb7 and draft()'
 
+Listing
+=======
+
+:hg:`pushes` lists what was pushed to the bundle store of the default path, or
+of another one: by whom, when, and the hashes to pull::
+
+  hg pushes
+  hg pushes --user alice --limit 5 try
+
 Configuration
 =============
 
@@ -65,6 +74,8 @@ See :hg:`help bundlestore-server` for setting up a server.
 
 from __future__ import annotations
 
+import importlib.util
+
 from mercurial import exthelper
 
 from . import metadata
@@ -74,9 +85,36 @@ minimumhgversion = metadata.minimumhgversion
 
 eh = exthelper.exthelper()
 
+
+def _checkinstallation() -> None:
+    """Raise ``ImportError`` if a package is missing that the rooms import
+    only when a push comes."""
+    try:
+        found = importlib.util.find_spec('zope.interface')
+    except ImportError:
+        found = None  # there is no package "zope" at all
+    if found is None:
+        raise ImportError(
+            'it needs the Python package zope.interface, which is not '
+            'installed; install hg-bundlestore again'
+        )
+
+
+_checkinstallation()
+
 try:
-    from . import admin, config, manual, overlay, receive, serve, wire
-    from .client import pull, push
+    from . import (
+        admin,
+        config,
+        handshake,
+        manual,
+        overlay,
+        receive,
+        serve,
+        web,
+        wire,
+    )
+    from .client import commands, pull, push
 
     eh.merge(config.eh)
     eh.merge(manual.eh)
@@ -84,8 +122,11 @@ try:
     eh.merge(overlay.eh)
     eh.merge(receive.eh)
     eh.merge(serve.eh)
+    eh.merge(handshake.eh)
+    eh.merge(web.eh)
     eh.merge(push.eh)
     eh.merge(pull.eh)
+    eh.merge(commands.eh)
     # Last: from here on the extension takes pushes that ask for the bundle
     # store, and all that keeps them out of the repository must be in place.
     eh.merge(wire.eh)

@@ -1,0 +1,157 @@
+"""The pushes that a bundle store holds, page by page.
+
+What a server answers to ``hg pushes``, whatever the transport. An answer is
+made of dicts, lists, text and numbers only, so that it can go over a wire as
+it is::
+
+    {'pushes': [RECORD, …], 'next': ID, 'node': HASH}
+
+newest first. ``next`` is the id that the next page begins with, None after the
+last page; ``node`` the changeset that the pushes hold, None if none was asked
+for. A record::
+
+    {'push': 16, 'time': 1700000000, 'user': 'alice', 'bundle': KEY,
+     'size': 1234, 'count': 2, 'heads': [{'node': HASH, 'desc': 'one line'}],
+     'bookmarks': [{'bookmark': 'scratch/x', 'node': HASH or None}]}
+
+and ``'nodes': [HASH, …]``, parents first, if they were asked for: a push may
+have many. Times are seconds since the epoch, sizes bytes.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import Any, NamedTuple, Optional
+
+from mercurial import error
+from mercurial.i18n import _
+from mercurial.node import hex
+
+from . import model, serve
+from .server import aborting, tolocal
+
+#: most pushes on a page
+PAGE = 200
+#: most changesets and bookmarks on a page of more than one push
+MAX_ITEMS = 20000
+# Pushes that are read from the index at once. It gives whole pushes, which
+# may have 10,000 changesets each.
+_CHUNK = 10
+
+_HASH = re.compile(rf'[0-9a-f]{{{serve.MIN_PREFIX},40}}\Z')
+_MAX_CANDIDATES = 10
+
+
+class Query(NamedTuple):
+    """Which pushes somebody wants to see; None is no limit."""
+
+    #: those with this id or a lower one
+    last: Optional[int] = None
+    #: so many at most
+    limit: Optional[int] = None
+    #: those of this user
+    user: Optional[str] = None
+    #: those with this changeset in them, as for :func:`findnode`
+    rev: Optional[str] = None
+    #: whether all changesets of each are wanted, too
+    nodes: bool = False
+
+
+def page(server, query: Query) -> dict[str, Any]:
+    """Return the first page of what ``query`` asks for; raises
+    ``error.Abort``."""
+    node = None
+    if query.rev is not None:
+        node = findnode(server, query.rev)
+        if node is None:
+            return {'pushes': [], 'next': None, 'node': None}
+    found: list[dict[str, Any]] = []
+    answer: dict[str, Any] = {
+        'pushes': found,
+        'next': None,
+        'node': None if node is None else node.hex(),
+    }
+    wanted = PAGE if query.limit is None else min(query.limit, PAGE)
+    last = query.last
+    items = 0
+    while len(found) < wanted:
+        asked = min(_CHUNK, wanted - len(found))
+        with aborting():
+            pushes = server.index.pushes(
+                last=last,
+                user=query.user,
+                node=node,
+                limit=asked,
+                newestfirst=True,
+            )
+        for push in pushes:
+            items += len(push.nodes if query.nodes else push.heads)
+            items += len(push.bookmarks)
+            if found and items > MAX_ITEMS:
+                answer['next'] = push.id
+                return answer
+            found.append(record(push, query.nodes))
+            last = push.id - 1
+        if len(pushes) < asked:
+            return answer
+    # whether there is one is not worth another look
+    answer['next'] = last or None
+    return answer
+
+
+def record(push: model.Push, nodes: bool = False) -> dict[str, Any]:
+    """Return a push as a dict, see above."""
+    result = {
+        'push': push.id,
+        'time': int(push.time),
+        'user': push.user,
+        'bundle': push.key,
+        'size': push.size,
+        'count': len(push.nodes),
+        'heads': [
+            {'node': head.node.hex(), 'desc': head.title} for head in push.heads
+        ],
+        'bookmarks': [
+            {'bookmark': name, 'node': None if node is None else node.hex()}
+            for name, node in push.bookmarks
+        ],
+    }
+    if nodes:
+        result['nodes'] = [node.hex() for node in push.nodes]
+    return result
+
+
+def findnode(server, word: str) -> bytes | None:
+    """Return the scratch changeset that a hash, an unambiguous prefix of one
+    or a scratch bookmark names.
+
+    Returns None for a hash or prefix that no push has, and any full hash as
+    it is, whether a push has it or not. Raises ``error.InputError`` for what
+    is neither, and where a prefix is ambiguous.
+    """
+    if _HASH.match(word):
+        if len(word) == 40:
+            return bytes.fromhex(word)
+        with aborting():
+            nodes = server.index.nodes(word, limit=_MAX_CANDIDATES + 1)
+        if len(nodes) > 1:
+            some = b', '.join(hex(node) for node in nodes[:_MAX_CANDIDATES])
+            if len(nodes) > _MAX_CANDIDATES:
+                some += _(b' and more')
+            raise error.InputError(
+                _(b"ambiguous prefix '%s': %s") % (word.encode(), some)
+            )
+        if nodes:
+            return nodes[0]
+    with aborting():
+        node: bytes | None = server.index.bookmark(word)
+    if node is None and not _HASH.match(word):
+        raise error.InputError(
+            _(b"no scratch bookmark '%s'") % tolocal(word),
+            hint=_(
+                b'changesets are named by a hash, or by a prefix of at least '
+                b'%d digits'
+            )
+            % serve.MIN_PREFIX,
+        )
+    return node
