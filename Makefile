@@ -8,7 +8,7 @@ BIN := $(ENVS)/tools/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint dev clean
+.PHONY: help demo test quick lint bench-web dev clean
 
 help:
 	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
@@ -16,6 +16,8 @@ help:
 	@echo 'make test   lint and all tests'
 	@echo 'make quick  the tests that are not slow'
 	@echo 'make lint   ruff and mypy'
+	@echo 'make bench-web'
+	@echo '            what pages of scratch changesets cost the server'
 	@echo 'make dev    make or refresh all environments, say where they are'
 	@echo 'make clean  remove everything that the others made'
 
@@ -39,6 +41,10 @@ lint:
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+
+bench-web:
+	@$(PYTHON) tools/environments.py
+	@$(BIN)/python bench/web.py
 
 dev:
 	@$(PYTHON) tools/environments.py

@@ -34,10 +34,14 @@ setup(
     # hgext3rd.bundlestore may be listed here
     packages=find_namespace_packages(
         include=['hgext3rd.bundlestore', 'hgext3rd.bundlestore.*'],
-        exclude=['*.__pycache__'],
+        exclude=['*.__pycache__', '*.templates', '*.templates.*'],
     ),
     package_data={
-        'hgext3rd.bundlestore': ['py.typed', 'helptext/*.rst', 'templates/**'],
+        'hgext3rd.bundlestore': [
+            'py.typed',
+            'helptext/*.rst',
+            'web/templates/*/*.tmpl',
+        ],
     },
     include_package_data=False,
     zip_safe=False,
@@ -46,12 +50,14 @@ setup(
         'dev': [
             'build',
             'docutils',
+            'gunicorn',
             'hypothesis',
             'mypy',
             'mypy-zope',
             'pytest',
             'pytest-xdist',
             'ruff',
+            'selenium',
             'setuptools>=61',
             'wheel',
         ],

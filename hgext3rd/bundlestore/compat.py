@@ -82,3 +82,23 @@ def share(ui, source: bytes, dest: bytes) -> None:
     except ImportError:  # hg <= 7.1
         from mercurial import hg as module
     module.share(ui, source, dest=dest, update=False, bookmarks=False)
+
+
+def logerror(stream, text: str) -> None:
+    """Write text to the ``wsgi.errors`` stream of a web server."""
+    try:
+        stream.write(text)
+    except TypeError:
+        # That of ``hg serve`` takes bytes.  # hg <= 7.2
+        stream.write(text.encode('utf-8', 'backslashreplace'))
+    stream.flush()
+
+
+def breakoff(stream) -> None:
+    """Have the web server that the stream belongs to close the connection
+    after the response, which was cut short."""
+    # ``hg serve`` would wait for the next request, and the client for the
+    # rest; other servers see to it themselves.  # hg <= 7.2
+    handler = getattr(stream, 'handler', None)
+    if handler is not None:
+        handler.close_connection = True

@@ -19,9 +19,10 @@ _SAFE = sys.version_info >= (3, 13)
 _lock = threading.Lock()
 
 
-def prepare() -> None:
-    """Load everything if this process has threads or soon will have."""
-    if _SAFE or not _threaded():
+def prepare(force: bool = False) -> None:
+    """Load everything if this process has threads or soon will have, which
+    the caller knows for sure with ``force``."""
+    if _SAFE or not (force or _threaded()):
         return
     with _lock:
         waiting = _waiting()
@@ -53,11 +54,11 @@ def _threaded() -> bool:
     if threading.current_thread() is not threading.main_thread():
         return True
     # any server of hgweb has the one, a CGI script the other, too
-    return _loaded('mercurial.hgweb.common') and not _loaded(
+    return isloaded('mercurial.hgweb.common') and not isloaded(
         'mercurial.hgweb.wsgicgi'
     )
 
 
-def _loaded(name: str) -> bool:
+def isloaded(name: str) -> bool:
     """Whether the module is here and does not wait to be loaded."""
     return type(sys.modules.get(name)) is types.ModuleType

@@ -1,0 +1,55 @@
+"""hgweb: pages of scratch changesets, the push log, bundles to download.
+
+Only servers of hgweb need the rooms in here, and a push over ssh must not
+load them: :func:`install` is called when a process turns out to be one.
+"""
+
+from __future__ import annotations
+
+from mercurial import extensions, exthelper, server
+
+from .. import loading
+
+eh = exthelper.exthelper()
+
+
+@eh.extsetup
+def extsetup(ui) -> None:
+    if loading.isloaded('mercurial.hgweb.common'):
+        # a WSGI or CGI script
+        install()
+        loading.prepare()
+    else:
+        extensions.wrapfunction(server, 'createservice', _createservice)
+
+
+def _createservice(orig, ui, repo, opts, *args, **kwargs):
+    """Get ready for ``hg serve`` before it opens a port."""
+    if not opts[b'cmdserver']:
+        install()
+        loading.prepare(force=True)
+    return orig(ui, repo, opts, *args, **kwargs)
+
+
+def install() -> None:
+    """Add what this package has to the hgweb of this process, once."""
+    from mercurial.hgweb import common, hgweb_mod, webcommands
+
+    from . import download, permissions, pushlog, scratch
+
+    if scratch.openforrequest in common.permhooks:
+        return
+    # In place, as other modules hold the same list. Ours comes last: whoever
+    # may not read must not learn what is in the store.
+    common.permhooks[:] = [
+        permissions.wrapped(hook) if hook is common.checkauthz else hook
+        for hook in common.permhooks
+    ] + [scratch.openforrequest]
+    extensions.wrapfunction(hgweb_mod.hgweb, 'run_wsgi', scratch.runwsgi)
+    for name, command in (
+        (b'pushes', pushlog.pushes),
+        (b'bundle', download.bundle),
+    ):
+        webcommands.webcommand(name)(command)
+        # hgweb looks for what a path names among the module's attributes
+        setattr(webcommands, name.decode(), command)

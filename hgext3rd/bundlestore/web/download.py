@@ -1,0 +1,194 @@
+"""``/bundle/PUSHID`` and ``/bundle/NODE``: a stored bundle as it is."""
+
+from __future__ import annotations
+
+import errno
+import re
+from collections.abc import Iterator
+from typing import NamedTuple, Optional
+
+from mercurial.hgweb import common
+from mercurial.i18n import _
+
+from .. import compat, errors, interfaces, server as servermod
+from ..server import aborting
+from . import scratch
+
+_BLOCK = 1 << 16
+_PUSHID = re.compile(rb'[0-9]{1,15}\Z')
+#: one range of bytes; several in one request are answered with all
+_RANGE = re.compile(rb'bytes=([0-9]{0,18})-([0-9]{0,18})\Z')
+
+
+class Range(NamedTuple):
+    """The bytes of a bundle to send: from ``first`` to before ``end``."""
+
+    first: int
+    end: int
+
+
+def bundle(web):
+    """
+    /bundle/{push id or revision}
+    -----------------------------
+
+    Download the stored bundle of a push, or the one that holds a scratch
+    changeset, for ``hg unbundle``. The ETag is the SHA-256 of the bytes; a
+    part of them can be asked for with a ``Range`` header.
+    """
+    server = servermod.of(web.repo)
+    symbol = web.req.qsparams.get(b'node')
+    if server is None or not symbol:
+        raise common.ErrorResponse(common.HTTP_NOT_FOUND, _(b'no such bundle'))
+    # who may not pull may not have the bundle either
+    for hook in common.permhooks:
+        hook(web, web.req, b'pull')
+    with scratch.reporting(web):
+        key = _find(web, server, symbol)
+        url = _elsewhere(server, key)
+        if url:
+            return _redirect(web, url)
+        return _send(web, server, key)
+
+
+def _find(web, server, symbol: bytes) -> str:
+    """Return the key of the bundle that the URL names."""
+    if _PUSHID.match(symbol):
+        with aborting():
+            found = server.index.pushes(first=int(symbol), last=int(symbol))
+        if found:
+            return str(found[0].key)
+    node = scratch.scratchnode(web.repo, server, symbol)
+    if node is None:
+        raise common.ErrorResponse(
+            common.HTTP_NOT_FOUND,
+            _(b'no push %s in the bundle store; it may have expired') % symbol,
+        )
+    return str(server.locate(web.repo, [node])[node].key)
+
+
+def _elsewhere(server, key: str) -> Optional[bytes]:
+    """Return the URL where the store itself serves the bundle, if it does."""
+    if not interfaces.IDownloadURL.providedBy(server.store):
+        return None
+    with aborting():
+        return server.store.downloadurl(key).encode('ascii')
+
+
+def _redirect(web, url: bytes):
+    res = web.res
+    res.status = b'302 Found'
+    res.headers[b'Location'] = url
+    _forgetpage(res)
+    res.setbodybytes(b'')
+    return res.sendresponse()
+
+
+def _forgetpage(res) -> None:
+    """Drop the headers that are meant for a page."""
+    for name in (b'ETag', b'Content-Type'):
+        if res.headers.get(name):
+            del res.headers[name]
+
+
+def _send(web, server, key: str):
+    req, res = web.req, web.res
+    try:
+        reader = server.store.open(key)
+    except errors.UnknownKey as exc:
+        raise common.ErrorResponse(
+            common.HTTP_NOT_FOUND,
+            _(b'the bundle is missing from the store; push it again'),
+        ) from exc
+    except errors.BundleStoreError:
+        with aborting():
+            raise
+    size = reader.size
+    etag = b'"%s"' % key.encode()
+    _forgetpage(res)
+    res.headers[b'ETag'] = etag
+    if etag in _listed(req.headers.get(b'If-None-Match')):
+        reader.close()
+        res.status = b'304 Not Modified'
+        res.setbodybytes(b'')
+        return res.sendresponse()
+    res.headers[b'Accept-Ranges'] = b'bytes'
+    res.headers[b'Content-Type'] = b'application/octet-stream'
+    wanted = _range(req, etag, size)
+    if wanted is None:
+        reader.close()
+        res.status = b'416 Range Not Satisfiable'
+        res.headers[b'Content-Range'] = b'bytes */%d' % size
+        res.setbodybytes(b'')
+        return res.sendresponse()
+    res.status = b'200 OK'
+    if wanted != Range(0, size):
+        res.status = b'206 Partial Content'
+        res.headers[b'Content-Range'] = b'bytes %d-%d/%d' % (
+            wanted.first,
+            wanted.end - 1,
+            size,
+        )
+    res.headers[b'Content-Length'] = b'%d' % (wanted.end - wanted.first)
+    res.headers[b'Content-Disposition'] = (
+        b'attachment; filename="%s.hg"' % key[:12].encode()
+    )
+    if req.method == b'HEAD':
+        reader.close()
+    else:
+        res.setbodygen(_body(web, reader, wanted))
+    return res.sendresponse()
+
+
+def _listed(header: Optional[bytes]) -> list[bytes]:
+    tags = (header or b'').split(b',')
+    return [tag.strip().removeprefix(b'W/') for tag in tags]
+
+
+def _range(req, etag: bytes, size: int) -> Optional[Range]:
+    """Return what to send (RFC 9110, 14.2); None if it cannot be had."""
+    everything = Range(0, size)
+    match = _RANGE.match(req.headers.get(b'Range') or b'')
+    condition = req.headers.get(b'If-Range')
+    if not match or (condition and condition != etag):
+        return everything
+    first, last = match.groups()
+    if not first and not last:
+        return everything
+    if not first:
+        count = min(int(last), size)
+        return Range(size - count, size) if count else None
+    end = min(int(last) + 1, size) if last else size
+    if last and int(last) < int(first):
+        return everything
+    return Range(int(first), end) if int(first) < size else None
+
+
+def _body(web, reader, wanted: Range) -> Iterator[bytes]:
+    """Yield the bytes of the range.
+
+    All of the bundle is read, as only all of it shows whether it is what it
+    was: the last bytes are held back until then.
+    """
+    offset = 0
+    held = b''
+    try:
+        with reader:
+            while True:
+                block = reader.read(_BLOCK)
+                if not block:
+                    break
+                begin = max(wanted.first - offset, 0)
+                piece = block[begin : max(wanted.end - offset, 0)]
+                offset += len(block)
+                if piece:
+                    if held:
+                        yield held
+                    held = piece
+        yield held
+    except errors.BundleStoreError as exc:
+        scratch.log(web, exc)
+        # The length is promised already. Web servers take this for a client
+        # that went away, and close the connection without a further word.
+        compat.breakoff(web.req.rawenv[b'wsgi.errors'])
+        raise BrokenPipeError(errno.EPIPE, 'damaged bundle') from exc

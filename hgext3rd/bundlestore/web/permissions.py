@@ -1,0 +1,52 @@
+"""Who may push to the store over http, apart from who may push to the base.
+
+hgweb asks once, before a push is read, and cannot know yet where it goes. So
+whom ``[web]`` refuses is let in if ``bundlestore.allow-push`` names the user,
+with a mark: ``receive.unbundle`` refuses anything of theirs that is not a
+scratch push. No other command lets them in.
+"""
+
+from __future__ import annotations
+
+from mercurial.hgweb import common
+
+from .. import config, server as servermod
+
+
+def wrapped(checkauthz):
+    """Return the permission hook to use in place of Mercurial's own."""
+
+    def check(rctx, req, op) -> None:
+        server = servermod.of(rctx.repo)
+        if server is None:
+            checkauthz(rctx, req, op)
+            return
+        server.storeonly = False
+        try:
+            checkauthz(rctx, req, op)
+        except common.ErrorResponse as refusal:
+            if op != b'push' or not _mayscratch(rctx, req, refusal):
+                raise
+            # May this user read, at least? It raises if not.
+            checkauthz(rctx, req, None)
+            server.storeonly = True
+
+    return check
+
+
+def _mayscratch(rctx, req, refusal) -> bool:
+    """Whether the push may go on, to the store only.
+
+    A push that is no POST, or that lacks TLS, is refused with another code.
+    """
+    return (
+        refusal.code == common.HTTP_UNAUTHORIZED
+        and req.qsparams.get(b'cmd') == b'unbundle'
+        and _islisted(rctx.repo.ui, req.remoteuser, b'allow-push')
+        # receive.py asks for deny-push
+    )
+
+
+def _islisted(ui, user: bytes | None, item: bytes) -> bool:
+    users = ui.configlist(config.SECTION, item)
+    return bool(users) and common.ismember(ui, user, users)

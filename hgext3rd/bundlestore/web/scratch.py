@@ -1,0 +1,240 @@
+"""Pages of scratch changesets: each request that names one gets an overlay.
+
+Mercurial asks its permission hooks when it has parsed the URL and made the
+templates, before it runs the page's function. A hook there can put another
+repository into the request, and what it raises becomes a page.
+"""
+
+from __future__ import annotations
+
+import re
+import traceback
+
+from mercurial import error, scmutil
+from mercurial.hgweb import common, webutil
+from mercurial.i18n import _
+from mercurial.node import bin, hex
+
+from .. import compat, overlay, server as servermod
+from ..server import aborting
+from . import hardening, styles
+
+_HASH = re.compile(rb'[0-9a-f]{6,40}\Z')
+#: how many components of a path may belong to a scratch bookmark
+_DEEPEST = 20
+#: parameters of a request that name a changeset
+_NAMES = (b'node', b'rev', b'graphtop')
+
+
+def openforrequest(rctx, req, op) -> None:
+    """Let a page see the scratch changesets that its URL names.
+
+    It is one of hgweb's permission hooks, ``op`` is None for pages.
+    """
+    if op is not None:
+        return
+    server = servermod.of(rctx.repo)
+    if server is None:
+        return
+    with reporting(rctx):
+        found = _resolve(rctx, req, server)
+        if found:
+            _enter(rctx, req, server, found)
+    styles.extend(rctx, server)
+
+
+class reporting:
+    """Turn trouble with the store into a page with code 500.
+
+    What Python has to say about it goes to the log of the web server.
+    """
+
+    def __init__(self, rctx) -> None:
+        self._rctx = rctx
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind, exc, tb) -> None:
+        if exc is None or not isinstance(exc, Exception):
+            return
+        if isinstance(exc, (common.ErrorResponse, error.RepoLookupError)):
+            return
+        log(self._rctx, exc)
+        if isinstance(exc, error.Abort):
+            message = exc.message
+        else:
+            message = _(b'the stored bundle cannot be read')
+        raise common.ErrorResponse(common.HTTP_SERVER_ERROR, message) from exc
+
+
+def log(rctx, exc: BaseException) -> None:
+    """Write an exception to the log of the web server."""
+    lines = traceback.format_exception(type(exc), exc, exc.__traceback__)
+    compat.logerror(rctx.req.rawenv[b'wsgi.errors'], ''.join(lines))
+
+
+# -- which changesets a request names
+
+
+def _resolve(rctx, req, server) -> dict[bytes, bytes]:
+    """Return those parameters of the request that name scratch changesets,
+    each with its new value: full hashes, so that every link on the page goes
+    on naming the same."""
+    cmd = req.qsparams.get(b'cmd')
+    if cmd in (b'pushes', b'help', b'static'):
+        return {}
+    _joinbookmark(req, server)
+    if cmd == b'bundle':
+        return {}
+    found = {}
+    for name in _NAMES:
+        value = req.qsparams.get(name)
+        if not value:
+            continue
+        # a page may show the difference of two, as FROM:TO
+        symbols = value.split(b':') if name == b'node' else [value]
+        nodes = [scratchnode(rctx.repo, server, s) for s in symbols]
+        if any(nodes):
+            found[name] = b':'.join(
+                hex(node) if node else symbol
+                for node, symbol in zip(nodes, symbols)
+            )
+        elif name == b'node':
+            _checkknown(rctx, req, server, symbols)
+    return found
+
+
+def scratchnode(repo, server, symbol: bytes) -> bytes | None:
+    """Return the scratch changeset that a hash, a prefix of one or a scratch
+    bookmark names, None if none.
+
+    What the base can make sense of is for the base. Nobody must be able to
+    break links into it by a push with a similar hash.
+    """
+    if server.isscratchbookmark(symbol):
+        if symbol in repo._bookmarks:
+            return None
+        with aborting():
+            node = server.index.bookmark(symbol.decode('utf-8', 'replace'))
+        return node if node and server.locate(repo, [node]) else None
+    if not _HASH.match(symbol):
+        return None
+    if len(symbol) == 40:
+        node = bin(symbol)
+        return node if server.locate(repo, [node]) else None
+    with aborting():
+        matches = server.index.nodes(symbol.decode(), limit=2)
+    if not matches or _inbase(repo, symbol):
+        return None
+    if len(matches) > 1:
+        raise error.RepoLookupError(_(b"ambiguous prefix '%s'") % symbol)
+    return matches[0]
+
+
+def _inbase(repo, symbol: bytes) -> bool:
+    """Whether Mercurial itself has something to say to the symbol, be it that
+    it is ambiguous or hidden."""
+    try:
+        return scmutil.isrevsymbol(repo, symbol)
+    except error.LookupError:
+        return True
+
+
+def _joinbookmark(req, server) -> None:
+    """Undo how hgweb cuts the path of a request, where a slash belongs to the
+    name of a scratch bookmark."""
+    node, file = req.qsparams.get(b'node'), req.qsparams.get(b'file')
+    if not node or not file or _HASH.match(node):
+        return
+    parts = file.split(b'/')
+    for count in range(min(len(parts), _DEEPEST), 0, -1):
+        name = b'/'.join([node, *parts[:count]])
+        kind = None
+        if req.qsparams.get(b'cmd') == b'archive' and count == len(parts):
+            name, kind = _cutextension(name)
+        if not server.isscratchbookmark(name):
+            continue
+        with aborting():
+            if server.index.bookmark(name.decode('utf-8', 'replace')) is None:
+                continue
+        req.qsparams[b'node'] = name
+        if kind:
+            req.qsparams[b'type'] = kind
+        del req.qsparams[b'file']
+        if parts[count:]:
+            req.qsparams[b'file'] = b'/'.join(parts[count:])
+        return
+
+
+def _cutextension(name: bytes) -> tuple[bytes, bytes | None]:
+    for kind, spec in webutil.archivespecs.items():
+        if name.endswith(spec[2]):
+            return name[: -len(spec[2])], kind
+    return name, None
+
+
+def _checkknown(rctx, req, server, symbols: list[bytes]) -> None:
+    """Raise an error that a person understands where nobody knows one of the
+    symbols; see to it that no browser keeps the answer."""
+    for symbol in symbols:
+        if _inbase(rctx.repo, symbol):
+            continue
+        # Mercurial's answer would be "not modified" as long as the base is
+        # what it was, also when the changeset comes or goes.
+        nocache(req)
+        if b'file' in req.qsparams:
+            continue  # it may be the hash of a file's revision
+        if _HASH.match(symbol) or server.isscratchbookmark(symbol):
+            raise common.ErrorResponse(
+                common.HTTP_NOT_FOUND,
+                _(
+                    b'no changeset %s in the repository or its bundle store; '
+                    b'it may have expired there'
+                )
+                % symbol,
+            )
+
+
+def nocache(req) -> None:
+    """Have hgweb answer as though the client had no copy."""
+    if req.headers.get(b'If-None-Match'):
+        del req.headers[b'If-None-Match']
+
+
+# -- the overlay of a request
+
+
+def _enter(rctx, req, server, found: dict[bytes, bytes]) -> None:
+    """Put the overlay of the changesets into the request."""
+    nodes = [
+        bin(symbol)
+        for value in found.values()
+        for symbol in value.split(b':')
+        if len(symbol) == 40 and _HASH.match(symbol)
+    ]
+    view = overlay.opennodes(rctx.repo, server, nodes)
+    if view is None:
+        return
+    # run_wsgi closes it
+    rctx.res.bundlestoreview = view
+    for name, value in found.items():
+        req.qsparams[name] = value
+    # the page depends on more than the base, whose time stamp hgweb takes
+    view.ui.setconfig(b'web', b'cache', False, b'bundlestore')
+    view.ui.environ = req.rawenv
+    filtername = rctx.repo.filtername
+    rctx.repo = view if filtername is None else view.filtered(filtername)
+    hardening.setpolicy(rctx, view.ui)
+    rctx.tmpl = rctx.templater(req)
+    hardening.escapemore(rctx.tmpl)
+
+
+def runwsgi(orig, hgweb, req, res):
+    """Close the overlay when a response is through, whatever ends it."""
+    try:
+        yield from orig(hgweb, req, res)
+    finally:
+        view = getattr(res, 'bundlestoreview', None)
+        if view is not None:
+            view.close()

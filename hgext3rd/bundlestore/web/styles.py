@@ -1,0 +1,127 @@
+"""Our part of hgweb's styles.
+
+A template of ours is a file ``templates/STYLE/NAME.tmpl``; those in
+``common`` go with every style. They are added to the style that Mercurial has
+read, and never take the place of one that an administrator's own style has.
+"""
+
+from __future__ import annotations
+
+import copy
+import functools
+import os
+
+from mercurial import registrar
+from mercurial.hgweb import webutil
+from mercurial.node import bin, hex
+from mercurial.utils import dateutil
+
+from ..server import aborting, tolocal
+
+_FOLDER = os.path.join(os.path.dirname(__file__), 'templates')
+#: whose templates go with Mercurial's styles, and with those that it does not
+#: know; styles that are no pages have none, or are named here
+_OURS = {
+    b'paper': 'paper',
+    b'coal': 'paper',
+    b'gitweb': 'gitweb',
+    b'monoblue': 'monoblue',
+    b'atom': 'atom',
+    b'json': None,
+    b'raw': None,
+    b'rss': None,
+}
+_OTHER = 'spartan'
+
+
+@functools.cache
+def _read(folder: str) -> dict[bytes, bytes]:
+    """Return the templates in one of our folders by name."""
+    found = {}
+    path = os.path.join(_FOLDER, folder)
+    for filename in sorted(os.listdir(path)):
+        name, extension = os.path.splitext(filename)
+        if extension == '.tmpl':
+            with open(os.path.join(path, filename), 'rb') as fh:
+                found[name.encode()] = fh.read().rstrip(b'\n')
+    return found
+
+
+def extend(rctx, server) -> None:
+    """Add our templates to those of the request."""
+    tmpl = rctx.tmpl
+    folder = _OURS.get(tmpl.defaults[b'style'], _OTHER)
+    if folder is None:
+        return
+    ours = _read(folder)
+    if folder != 'atom':
+        ours = {**_read('common'), **ours}
+    for name, text in ours.items():
+        if name not in tmpl:
+            tmpl.cache[name] = text
+    view = getattr(rctx.res, 'bundlestoreview', None)
+    if view is not None:
+        _mark(rctx, server, view)
+    _addto(tmpl, b'searchform', b'{bundlestorenav}')
+
+
+def _addto(tmpl, name: bytes, text: bytes) -> None:
+    """Have a template of the style end with ``text``. Where a style has no
+    such template of one piece, it goes without."""
+    if name in tmpl.cache:
+        tmpl.cache[name] += text
+
+
+def _mark(rctx, server, view) -> None:
+    """Mark scratch changesets wherever the style shows the tags of one, and
+    tell on a scratch changeset's own page where it comes from."""
+    cl = view.unfiltered().changelog
+    scratchnodes = {hex(cl.node(rev)) for rev in view.scratchrevs}
+    keyword = registrar.templatekeyword(rctx.tmpl.defaults)
+
+    @keyword(b'isscratch', requires=())
+    def isscratch(context, mapping):
+        node = context.symbol(mapping, b'node')
+        return b'1' if node in scratchnodes else b''
+
+    _addto(rctx.tmpl, b'alltags', b'{if(isscratch, scratchtag)}')
+    symbol = rctx.req.qsparams.get(b'node', b'').rpartition(b':')[2]
+    if (
+        rctx.req.qsparams.get(b'cmd') in (b'rev', b'changeset')
+        and symbol in scratchnodes
+    ):
+        _addbanner(rctx, server, symbol)
+
+
+def _addbanner(rctx, server, node: bytes) -> None:
+    """Tell who pushed the changeset, when, and how to get it."""
+    with aborting():
+        pushes = server.index.pushes(node=bin(node), limit=1, newestfirst=True)
+    defaults = rctx.tmpl.defaults
+    defaults[b'scratchnode'] = node
+    defaults[b'scratchurl'] = rctx.req.advertisedbaseurl + rctx.req.apppath
+    if pushes:
+        push = pushes[0]
+        defaults[b'scratchpush'] = b'%d' % push.id
+        defaults[b'scratchuser'] = tolocal(push.user)
+        defaults[b'scratchuservars'] = linkvars(
+            rctx.tmpl, {b'user': push.user.encode('utf-8')}
+        )
+        defaults[b'scratchvars'] = linkvars(rctx.tmpl, {b'changeset': node})
+        defaults[b'scratchdate'] = dateutil.makedate(push.time)
+    _addto(rctx.tmpl, b'searchform', b'{scratchbanner}')
+
+
+def linkvars(tmpl, *parameters, **more):
+    """Return the parameters of a link for ``{NAME%urlparameter}``: the style
+    that the page has, unless ``tmpl`` is None, and those given, all bytes."""
+    if tmpl is None:
+        result = webutil.sessionvars({})
+    else:
+        result = copy.copy(tmpl.defaults[b'sessionvars'])
+    for name, value in [
+        *(item for group in parameters for item in group.items()),
+        *((name.encode(), value) for name, value in more.items()),
+    ]:
+        result[name] = value
+    return result
