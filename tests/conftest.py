@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 import environments
-from harness import history, matrix, servers
+from harness import browser as browsermod, history, matrix, servers
 from harness.hg import Hg, Repo
 from harness.inspector import Inspector
 
@@ -145,9 +145,17 @@ def storeconfig() -> dict[str, str]:
 
 
 @pytest.fixture
-def base(plainbase: Repo, storeconfig: dict[str, str]) -> Repo:
+def webconfig() -> dict[str, str]:
+    """Items of [web] for ``base``; a test parametrises it."""
+    return {}
+
+
+@pytest.fixture
+def base(
+    plainbase: Repo, storeconfig: dict[str, str], webconfig: dict[str, str]
+) -> Repo:
     """The base repository, with a bundle store."""
-    servers.serve_bundlestore(plainbase, storeconfig)
+    servers.serve_bundlestore(plainbase, storeconfig, webconfig)
     return plainbase
 
 
@@ -203,3 +211,19 @@ def client(newclient: Callable[..., Repo]) -> Repo:
 def vanilla(newclient: Callable[..., Repo]) -> Repo:
     """A clone whose user never heard of the extension."""
     return newclient('vanilla', ext=False)
+
+
+# the browser
+
+
+@pytest.fixture
+def browser(tmp_path: Path) -> Iterator[browsermod.Browser]:
+    """A browser with an empty profile, of the size of a desktop window."""
+    why = browsermod.missing()
+    if why is not None:
+        if os.environ.get(browsermod.REQUIRED):
+            pytest.fail(why)
+        pytest.skip(why)
+    made = browsermod.Browser(tmp_path / 'browser')
+    yield made
+    made.close()

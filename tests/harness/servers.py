@@ -3,30 +3,56 @@
 A transport is made for a folder (``root``) whose repositories it serves, so
 one server does for a base repository and its try URL. ``rc`` is the
 configuration of the server processes on top of the repositories' own.
+
+Over http there is ``hg serve``, where nobody has a name, and a WSGI server of
+several processes with threads, where users log in (see wsgi.py).
 """
 
 from __future__ import annotations
 
+import contextlib
+import importlib.util
+import json
+import os
 import re
 import shlex
+import signal
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import ClassVar
+
+import pytest
 
 from .hg import CONFIG, PATIENCE, Hg, Repo
 
 #: not resolved by anything: the stand-in for ssh drops it
 HOST = 'server.example.org'
 
+#: the users and their passwords, where one logs in
+PASSWORDS = {
+    'alice': 'password-of-alice',
+    'bob': 'password-of-bob',
+    'carol': 'password-of-carol',
+}
+#: who does not
+NOBODY = 'nobody'
 
-def serve_bundlestore(repo: Repo, config: Mapping[str, str]) -> None:
+
+def serve_bundlestore(
+    repo: Repo,
+    config: Mapping[str, str],
+    web: Mapping[str, str] | None = None,
+) -> None:
     """Make ``repo`` a bundle store server; ``config`` is further items of
-    ``[bundlestore]``."""
+    ``[bundlestore]``, ``web`` those of ``[web]``."""
     repo.enable()
     repo.configure('bundlestore', {'server': 'yes', **config})
+    if web:
+        repo.configure('web', web)
 
 
 class Transport:
@@ -146,11 +172,9 @@ def crashes(log: str) -> list[str]:
     return [last for last in lasts if not last.startswith(_HANGUPS)]
 
 
-class HttpTransport(Transport):
-    """``hg serve`` of all repositories below ``root``, started when the first
+class WebTransport(Transport):
+    """A server of all repositories below ``root``, started when the first
     address is asked for."""
-
-    name = 'http'
 
     def __init__(self, hg: Hg, root: Path) -> None:
         super().__init__(hg, root)
@@ -162,6 +186,8 @@ class HttpTransport(Transport):
         self.port = 0
         #: a test that has the server crash on purpose sets this
         self.maycrash = False
+        # where in the output that began which the running server writes
+        self._begin = 0
         self.webconf.write_text(
             f'[paths]\n/ = {root}/*\n'
             '[web]\n'
@@ -171,40 +197,44 @@ class HttpTransport(Transport):
             'refreshinterval = 0\n'
         )
 
+    def _command(self) -> list[str]:
+        """Return what starts the server, on ``port`` or, if that is 0, on any
+        that is free."""
+        raise NotImplementedError
+
+    def _readport(self, output: str) -> int | None:
+        """Return the port, once the ``output`` tells and all is started."""
+        raise NotImplementedError
+
     def url(self, repo: Repo | Path, user: str = 'alice') -> str:
         self.start()
         name = _path(repo).relative_to(self.root)
-        return f'http://127.0.0.1:{self.port}/{name}'
+        return f'http://{self._login(user)}127.0.0.1:{self.port}/{name}'
+
+    def _login(self, user: str) -> str:
+        return ''
 
     def start(self) -> None:
         if self.process is not None:
             self.assertalive()
             return
-        with open(self.output, 'wb') as output:
+        # restarted, it adds to what is there: the log is looked at in the end
+        with open(self.output, 'ab') as output:
+            self._begin = output.tell()
             self.process = subprocess.Popen(
-                [
-                    str(self.hg.executable),
-                    'serve',
-                    *('--web-conf', str(self.webconf)),
-                    *('--address', '127.0.0.1', '--port', str(self.port)),
-                    *('--accesslog', str(self.accesslog)),
-                    *('--errorlog', str(self.errorlog)),
-                    '--print-url',
-                ],
+                self._command(),
                 cwd=self.root,
                 env=self.serverenviron,
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
-        # port 0 had the system choose a free one; the server tells which
-        line = ''
         for _ in patiently():
-            line = self.output.read_text()
-            if line.endswith('/\n'):
+            port = self._readport(self._printed())
+            if port is not None:
+                self.port = port
                 break
             self.assertalive()
-        self.port = int(line.rstrip('/\n').rpartition(':')[2])
         for _ in patiently():
             self.assertalive()
             if self._answers():
@@ -220,6 +250,10 @@ class HttpTransport(Transport):
             return True
         except OSError:
             return False
+
+    def _printed(self) -> str:
+        """Return what the running server has printed so far."""
+        return self.output.read_bytes()[self._begin :].decode('utf-8')
 
     def log(self) -> str:
         """Return all that the server said about trouble."""
@@ -239,8 +273,7 @@ class HttpTransport(Transport):
             self.process = None
             self.start()
 
-    @staticmethod
-    def _stop(process: subprocess.Popen[bytes]) -> None:
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
         process.terminate()
         try:
             process.wait(PATIENCE)
@@ -261,6 +294,158 @@ class HttpTransport(Transport):
             self.process = None
 
 
+class HttpTransport(WebTransport):
+    """``hg serve``."""
+
+    name = 'http'
+
+    def _command(self) -> list[str]:
+        return [
+            str(self.hg.executable),
+            'serve',
+            *('--web-conf', str(self.webconf)),
+            *('--address', '127.0.0.1', '--port', str(self.port)),
+            *('--accesslog', str(self.accesslog)),
+            *('--errorlog', str(self.errorlog)),
+            '--print-url',
+        ]
+
+    def _readport(self, output: str) -> int | None:
+        if not output.endswith('/\n'):
+            return None
+        return int(output.rstrip('/\n').rpartition(':')[2])
+
+
+class WsgiTransport(WebTransport):
+    """gunicorn with ``hgwebdir``: two processes of four threads each. Users
+    log in by HTTP authentication, ``nobody`` does not.
+
+    gunicorn is one of the tests' tools. It is put at the end of what the
+    server's Python knows, so it serves every Mercurial.
+    """
+
+    name = 'wsgi'
+    #: the class of hgweb that serves (see wsgi.py)
+    application: ClassVar[str] = 'hgwebdir'
+
+    WORKERS = 2
+    THREADS = 4
+
+    def __init__(self, hg: Hg, root: Path) -> None:
+        super().__init__(hg, root)
+        #: whether the WSGI file has Mercurial import its modules when they
+        #: are needed. The one that comes with Mercurial does, but before
+        #: Python 3.13 threads stumble over each other then.
+        self.lazy = False
+
+    def _login(self, user: str) -> str:
+        if user == NOBODY:
+            return ''
+        return f'{user}:{PASSWORDS[user]}@'
+
+    def _command(self) -> list[str]:
+        order = {
+            'packages': str(self._packages()),
+            'application': self.application,
+            'lazy': self.lazy,
+            'root': str(self.root),
+            'webconf': str(self.webconf),
+            'passwords': PASSWORDS,
+            'settings': {
+                'bind': f'127.0.0.1:{self.port}',
+                'workers': self.WORKERS,
+                'threads': self.THREADS,
+                'worker_class': 'gthread',
+                'accesslog': str(self.accesslog),
+                'errorlog': '-',
+                # a worker that a test has stopped is not to be replaced
+                'timeout': 2 * PATIENCE,
+            },
+        }
+        script = Path(__file__).with_name('wsgi.py')
+        return [str(self.hg.python), '-I', str(script), json.dumps(order)]
+
+    def _packages(self) -> Path:
+        """Return a folder with gunicorn in it and nothing else: beside it,
+        there are a Mercurial and this project."""
+        folder = self.root / 'packages'
+        folder.mkdir(exist_ok=True)
+        for name in ('gunicorn', 'packaging'):
+            spec = importlib.util.find_spec(name)
+            link = folder / name
+            if spec is not None and spec.origin and not link.exists():
+                link.symlink_to(Path(spec.origin).parent)
+        return folder
+
+    def _readport(self, output: str) -> int | None:
+        found = re.search(r'Listening at: http://127\.0\.0\.1:(\d+) ', output)
+        if found is None or len(self._booted(output)) < self.WORKERS:
+            return None
+        return int(found[1])
+
+    @staticmethod
+    def _booted(output: str) -> list[int]:
+        return [
+            int(pid)
+            for pid in re.findall(r'Booting worker with pid: (\d+)', output)
+        ]
+
+    def workers(self) -> list[int]:
+        """Return the ids of the processes that answer requests."""
+        if self.process is None:
+            self.start()
+        return self._booted(self._printed())
+
+    @contextlib.contextmanager
+    def only(self, worker: int) -> Iterator[None]:
+        """Have all requests of the body answered by this process."""
+        others = [pid for pid in self.workers() if pid != worker]
+        try:
+            for pid in others:
+                os.kill(pid, signal.SIGSTOP)
+            yield
+        finally:
+            for pid in others:
+                os.kill(pid, signal.SIGCONT)
+
+    def assertalive(self) -> None:
+        super().assertalive()
+        # gunicorn starts another one in the place of one that dies
+        booted = len(self._booted(self._printed()))
+        assert booted <= self.WORKERS, f'a worker died\n{self.log()}'
+
+    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+        # the graceful way waits for connections that browsers keep open
+        process.send_signal(signal.SIGQUIT)
+        super()._stop(process)
+
+
+class WsgiRepositoryTransport(WsgiTransport):
+    """The same with one ``hgweb`` for each repository. It stays for good and
+    keeps repositories open, where ``hgwebdir`` opens one for each request."""
+
+    name = 'wsgi-hgweb'
+    application = 'hgweb'
+
+
 BY_NAME: dict[str, type[Transport]] = {
-    cls.name: cls for cls in (PathTransport, SshTransport, HttpTransport)
+    cls.name: cls
+    for cls in (
+        PathTransport,
+        SshTransport,
+        HttpTransport,
+        WsgiTransport,
+        WsgiRepositoryTransport,
+    )
 }
+
+
+def overweb(*names: str) -> pytest.MarkDecorator:
+    """Decorate a test that is to run over these servers of web pages: by
+    default over ``hg serve`` and in the quick loop, under WSGI only."""
+    if names:
+        return pytest.mark.parametrize('transport_name', names)
+    return pytest.mark.parametrize(
+        'transport_name',
+        [pytest.param('http', marks=pytest.mark.slow), 'wsgi'],
+    )

@@ -1,0 +1,65 @@
+"""Takes rights away, and looks at them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hgext3rd.bundlestore import errors
+from hgext3rd.bundlestore.testing import processes
+
+NOBODY = 65534
+
+
+class Refused(Exception):
+    """What went wrong in :func:`asnobody`."""
+
+
+def asnobody(function: Callable[[], Any]) -> Any:
+    """Call ``function`` in a process that may write only what all may.
+
+    Returns what it returns; raises ``Refused`` with its error, as text.
+    """
+    receiver, sender = multiprocessing.Pipe(duplex=False)
+
+    def work() -> None:
+        if os.geteuid() == 0:
+            os.setgroups([])
+            os.setgid(NOBODY)
+            os.setuid(NOBODY)
+        try:
+            sender.send((function(), None))
+        except errors.BundleStoreError as exc:
+            text = f'{type(exc).__name__}: {exc} ({exc.hint})'
+            sender.send((None, text))
+
+    started = processes.start('fork', work, [()])
+    assert receiver.poll(processes.PATIENCE)
+    result, error = receiver.recv()
+    assert processes.join(started) == [0]
+    if error:
+        raise Refused(error)
+    return result
+
+
+def protect(folder: Path) -> None:
+    """Leave everybody only the right to read."""
+    for path in [folder, *folder.rglob('*')]:
+        path.chmod(0o555 if path.is_dir() else 0o444)
+
+
+def unprotect(folder: Path) -> None:
+    for path in [folder, *folder.rglob('*')]:
+        path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def mode(path: Any) -> int:
+    return stat.S_IMODE(os.stat(path).st_mode)
+
+
+def files(folder: Any) -> list[Path]:
+    return sorted(path for path in Path(os.fsdecode(folder)).rglob('*'))
