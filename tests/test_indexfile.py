@@ -144,6 +144,13 @@ def test_wanted(text: str, words: list[str]) -> None:
     assert found == words
 
 
+def test_queries_are_bounded() -> None:
+    """What is left out of a query is looked for in what it finds."""
+    words = [f'{"x" * (n % 40)}{n}' for n in range(5000)]
+    assert len(search.query(words, 'alice' * 1000)) < 1000
+    assert not search.isexact(words)
+
+
 # -- what a push is found by
 
 
@@ -277,6 +284,7 @@ def test_users_are_no_words(index: Any) -> None:
     index.record(newpush('one', user='alice', text='fix'))
     word = search._userword('alice')
     assert word.startswith('=')
+    assert word in search.query(['fix'], 'alice')
     for text in (word, word[1:], word[:5], '=', 'alice'):
         assert index.pushes(text=f'{text} fix') == (
             [] if search.plain(text) else index.pushes()

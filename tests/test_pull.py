@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import pytest
 
-from harness import matrix
+from harness import matrix, rawpush
 from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import Transport
@@ -419,6 +419,27 @@ def test_bundle1_client_and_what_the_base_does_not_show(
         )
         pushed = dict.fromkeys([stack.first, stack.second], 'draft')
         assert vanilla.phases(f'{stack.first}::') == pushed
+
+
+@pytest.mark.parametrize('storeconfig', [{'verify': 'none'}])
+@matrix.over('ssh')
+def test_secret_changeset_under_a_false_flag(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    vanilla: Repo,
+    veiled: tuple[Veiled, Veiled],
+    hashes: History,
+) -> None:
+    """Where nothing is hashed, a push may call anything by the name of a
+    changeset that it does not have."""
+    own = client.commit({'z': 'z\n'}, 'mine', parent=hashes.start)
+    push = rawpush.make(client, [own], [hashes.start])
+    secret = veiled[1].first
+    push = push.replace(bytes.fromhex(own), bytes.fromhex(secret))
+    rawpush.send(client, transport.url(base), [push])
+    vanilla.run('pull', '-r', secret, ok=(255,))
+    assert not vanilla.knows(secret)
 
 
 @pytest.mark.parametrize('publish', ['yes', 'no'])

@@ -28,7 +28,7 @@ from mercurial.i18n import _
 from mercurial.node import short
 
 from . import bundlefile, compat, errors, interfaces
-from .server import aborting, servedview
+from .server import aborting, of, servedview
 
 eh = exthelper.exthelper()
 
@@ -60,8 +60,9 @@ _Unknown: Any = object
 class _Overlay(_Unknown):
     """What sets an overlay apart from the ``bundlerepository`` it is."""
 
-    #: the revisions of the bundle that the base does not show, see
-    #: ``Server.locate``; the base may hold them hidden or secret
+    #: the revisions of the bundle; the base may hold some of them itself
+    heldrevs: frozenset[int] = frozenset()
+    #: those of them that the base does not show, see ``Server.locate``
     scratchrevs: frozenset[int] = frozenset()
 
     def lock(self, wait=True, *args, **kwargs):
@@ -121,11 +122,12 @@ def openfile(repo, path: bytes):
     _mixin(_Overlay, overlay)
     _mixin(_OverlayChangelog, overlay.changelog)
     _protect(overlay)
+    isshown = servedview(repo).changelog.hasnode
     try:
+        overlay.heldrevs = _heldrevs(repo, overlay)
+        overlay.scratchrevs = _scratchrevs(overlay, isshown)
         _setupextensions(overlay)
         _addmarkers(overlay, path)
-        isshown = servedview(repo).changelog.hasnode
-        overlay.scratchrevs = _scratchrevs(overlay, isshown)
         if base.publishing():
             _publishbase(overlay, isshown)
         _unveil(overlay)
@@ -164,17 +166,28 @@ def _addmarkers(overlay, path: bytes) -> None:
         overlay.invalidatevolatilesets()
 
 
-def _scratchrevs(overlay, isshown) -> frozenset[int]:
-    """Return the revisions of the bundle that the base does not show.
+def _heldrevs(repo, overlay) -> frozenset[int]:
+    """Return the revisions of the bundle.
 
     They are not just those that bundlerepo adds: the base may hold some of
-    them itself, hidden or secret.
+    them, too. Of these bundlerepo reads what the base has, so a push that was
+    not hashed could name a secret changeset and get at it.
     """
-    cl = overlay.changelog
+    revs = overlay.changelog.bundlerevs
+    server = of(repo)
+    if server is not None and server.settings.verify == 'none':
+        return frozenset(rev for rev in revs if rev >= overlay.firstnewrev)
+    return frozenset(revs)
+
+
+def _scratchrevs(overlay, isshown) -> frozenset[int]:
+    """Return the revisions of the bundle that the base does not show."""
+    node = overlay.changelog.node
+    first = overlay.firstnewrev
     return frozenset(
         rev
-        for rev in cl.bundlerevs
-        if rev >= overlay.firstnewrev or not isshown(cl.node(rev))
+        for rev in overlay.heldrevs
+        if rev >= first or not isshown(node(rev))
     )
 
 
@@ -204,7 +217,7 @@ def _unveil(overlay) -> None:
         overlay._phasecache.getrevset(overlay, phases.remotehiddenphases)
     )
     nodes = []
-    for rev in sorted(secret.intersection(cl.bundlerevs)):
+    for rev in sorted(secret.intersection(overlay.heldrevs)):
         if secret.isdisjoint(cl.parentrevs(rev)):
             secret.remove(rev)
             nodes.append(cl.node(rev))
@@ -224,7 +237,7 @@ def _pinnedrevs(orig, repo):
     pinned = orig(repo)
     if isinstance(repo, _Overlay):
         pinned = set(pinned)
-        pinned.update(repo.changelog.bundlerevs)
+        pinned.update(repo.heldrevs)
     return pinned
 
 

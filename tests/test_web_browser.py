@@ -1,0 +1,174 @@
+"""The push log and the pages of scratch changesets, in a real browser."""
+
+from __future__ import annotations
+
+import tarfile
+import urllib.parse
+
+import pytest
+
+from harness import servers
+from harness.browser import DESKTOP, PHONE, Browser, Size
+from harness.hg import Repo
+from harness.history import History
+from harness.servers import WsgiTransport
+
+pytestmark = pytest.mark.slow
+
+STYLES = ('paper', 'gitweb', 'monoblue')
+HOSTILE = '<script>alert(1)</script>"\'><img src=x onerror=alert(2)>'
+
+
+@pytest.fixture
+def webconfig() -> dict[str, str]:
+    return {'allow-archive': 'gz', 'name': 'the base'}
+
+
+def push(
+    client: Repo, base: Repo, hashes: History, name: str, user: str
+) -> str:
+    node = client.commit(
+        {'src/main.txt': f'{name}\n', f'{name}.txt': name},
+        f'{name}: change the main file of a project with a long description',
+        parent=hashes.merged,
+        user=f'{user} <{user}@example.org>',
+    )
+    client.run(
+        *('push', '--bundle-store', '-r', node, base.path),
+        *('-B', f'scratch/{user}/{name}'),
+        env={'REMOTE_USER': user},
+    )
+    return node
+
+
+@servers.overweb('wsgi')
+@pytest.mark.parametrize('size', [DESKTOP, PHONE], ids=['desktop', 'phone'])
+@pytest.mark.parametrize('style', STYLES)
+@pytest.mark.parametrize('scripts', [True, False], ids=['js', 'nojs'])
+def test_from_the_push_log(
+    transport: WsgiTransport,
+    base: Repo,
+    client: Repo,
+    hashes: History,
+    browser: Browser,
+    size: Size,
+    style: str,
+    scripts: bool,
+) -> None:
+    """Search, and follow the links to a changeset, its diff, its archive."""
+    wanted = push(client, base, hashes, 'wanted', 'alice')
+    push(client, base, hashes, 'other', 'alice')
+    push(client, base, hashes, 'third', 'bob')
+    browser.javascript(scripts)
+    browser.resize(size)
+    site = transport.url(base, 'nobody')
+    label = f'{style}-{"phone" if size.phone else "desktop"}'
+    browser.open(f'{site}/log?style={style}')
+    browser.follow(browser.link('pushes'))
+    assert 'pushes' in browser.title.lower()
+    for name in ('wanted:', 'other:', 'third:'):
+        assert name in browser.text
+    assert browser.overflow() == 0
+    if scripts:
+        browser.screenshot(f'pushes-{label}')
+    browser.search('input[name=user]', 'alice')
+    assert 'wanted:' in browser.text
+    assert 'third:' not in browser.text
+    browser.search('input[name=text]', 'main want')
+    assert 'wanted:' in browser.text
+    assert 'other:' not in browser.text
+    # the search is still by user, too, and in the same style
+    assert 'user=alice' in browser.url
+    assert f'style={style}' in browser.url
+    browser.search('input[name=text]', 'nonsense')
+    assert 'no push found' in browser.text
+    browser.open(f'{site}/pushes?style={style}')
+    browser.search('input[name=changeset]', wanted[:12])
+    assert 'wanted:' in browser.text
+    assert 'other:' not in browser.text
+    archive = browser.download(browser.link('gz'))
+    with tarfile.open(archive) as tar:
+        assert any(name.endswith('/wanted.txt') for name in tar.getnames())
+    bundle = browser.download(browser.find('a[href*="/bundle/"]'))
+    assert bundle.read_bytes().startswith(b'HG20')
+    browser.follow(browser.find('a[href*="/rev/"]'))
+    assert wanted in browser.url
+    assert 'scratch changeset, pushed by alice' in browser.text
+    assert f'hg pull -r {wanted} http' in browser.text
+    if scripts:
+        browser.screenshot(f'changeset-{label}')
+    browser.open(f'{site}/pushes?style={style}')
+    browser.follow(browser.link('diff'))
+    assert '+third' in browser.text
+    assert browser.errors() == []
+
+
+@servers.overweb('wsgi')
+@pytest.mark.parametrize('style', [*STYLES, 'coal', 'spartan'])
+def test_markup_does_nothing(
+    transport: WsgiTransport,
+    base: Repo,
+    client: Repo,
+    hashes: History,
+    browser: Browser,
+    style: str,
+) -> None:
+    """No script of a pusher runs, on no page."""
+    hostile = HOSTILE.replace('/', '\u2215')
+    node = client.commit(
+        {f'dir{hostile}/{hostile}': f'{HOSTILE}\n'},
+        f'{HOSTILE}\n\n{HOSTILE}',
+        parent=hashes.merged,
+        user=HOSTILE,
+        branch=hostile,
+    )
+    client.run(
+        *('push', '--bundle-store', '-r', node),
+        *('-B', f'scratch/{hostile}', base.path),
+        env={'REMOTE_USER': HOSTILE},
+    )
+    site = transport.url(base, 'nobody')
+    quoted = urllib.parse.quote(HOSTILE)
+    file = urllib.parse.quote(f'dir{hostile}/{hostile}')
+    for path in (
+        'pushes',
+        f'pushes?user={quoted}&text={quoted}&changeset={quoted}',
+        f'rev/{node}',
+        f'rev/{quoted}',
+        f'log/{node}',
+        f'graph/{node}',
+        f'file/{node}',
+        f'file/{node}/{file}',
+        f'annotate/{node}/{file}',
+        f'log/{node}/{file}',
+        f'diff/{node}/{file}',
+    ):
+        joint = '&' if '?' in path else '?'
+        browser.open(f'{site}/{path}{joint}style={style}')
+        assert browser.dialog() is None, path
+    browser.open(f'{site}/pushes?style={style}')
+    assert HOSTILE in browser.text
+    browser.screenshot(f'markup-{style}')
+
+
+@servers.overweb('wsgi')
+def test_scripts_of_hgweb_run(
+    transport: WsgiTransport,
+    base: Repo,
+    client: Repo,
+    hashes: History,
+    browser: Browser,
+) -> None:
+    """The policy on pages of scratch changesets stops no script of hgweb."""
+    node = push(client, base, hashes, 'one', 'alice')
+    site = transport.url(base, 'nobody')
+    for style in STYLES:
+        for page in ('rev', 'log', 'graph', 'annotate', 'comparison'):
+            path = f'{page}/{node}'
+            if page in ('annotate', 'comparison'):
+                path += '/src/main.txt'
+            browser.open(f'{site}/{path}?style={style}')
+            assert browser.errors() == [], (style, page)
+        browser.open(f'{site}/rev/{node}?style={style}')
+        # a script turns dates into ages
+        assert 'ago' in browser.text, style
