@@ -6,6 +6,7 @@ import os
 import random
 import signal
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
 
@@ -223,6 +224,22 @@ def test_requests_go_to_the_chosen_worker(
         with transport.only(worker):
             pids = {web.get(url).headers['x-worker'] for _ in range(8)}
         assert pids == {str(worker)}
+
+
+@pytest.mark.slow
+@servers.overweb('wsgi')
+def test_first_requests_at_once(transport: WsgiTransport, base: Repo) -> None:
+    """Where the server's configuration turns the extension on, threads do not
+    import modules under each other's feet."""
+    transport.lazy = True
+    with open(transport.rc, 'a', encoding='utf-8') as file:
+        file.write('[extensions]\nbundlestore =\n')
+    site = transport.url(base)
+    pages = ('log', 'rev/tip', 'pushes', 'file/tip', 'json-pushes', 'tags')
+    with ThreadPoolExecutor(8) as pool:
+        urls = [f'{site}/{page}' for page in pages * 4]
+        answers = list(pool.map(web.get, urls))
+    assert {answer.status for answer in answers} == {200}
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ def create(sql: sqlite3.Connection) -> None:
 def upgrade(sql: sqlite3.Connection) -> None:
     """Bring the tables of an older version up to date; nothing is lost.
 
-    Half a minute for a million pushes.
+    It takes about a minute for a million pushes, in which nobody else can
+    record one.
     """
     # So far there is only one such version.
     for statement in schema.SECOND:
