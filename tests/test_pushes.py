@@ -64,7 +64,7 @@ def made(
 
 
 def node(number: int, position: int = 0) -> bytes:
-    return bytes.fromhex(f'{number:012x}{position:028x}')
+    return bytes.fromhex(f'{number:08x}{position:04x}{0:028x}')
 
 
 def fill(base: Repo, pushes: Iterable[model.NewPush]) -> None:
@@ -399,13 +399,13 @@ def test_pages_of_large_pushes(
 @pytest.fixture
 def named(base: Repo) -> None:
     """Pushes whose hashes begin alike, and a bookmark."""
-    move = model.BookmarkMove('scratch/alice/x', node(0xABCDEF000001))
+    move = model.BookmarkMove('scratch/alice/x', node(0xABCDEF01))
     fill(
         base,
         [
-            made(0xABCDEF000001, inner=1, moves=[move]),
-            made(0xABCDEF000002),
-            made(0x123456000001),
+            made(0xABCDEF01, inner=1, moves=[move]),
+            made(0xABCDEF02),
+            made(0x12345601),
         ],
     )
 
@@ -420,12 +420,12 @@ def test_revisions(
         return [push['push'] for push in page['pushes']]
 
     # an inner changeset, a head, a prefix, a bookmark
-    assert found(node(0xABCDEF000001).hex()) == [1]
-    assert found(node(0xABCDEF000001, 1).hex()) == [1]
+    assert found(node(0xABCDEF01).hex()) == [1]
+    assert found(node(0xABCDEF01, 1).hex()) == [1]
     assert found('123456') == [3]
-    assert found('abcdef000002') == [2]
+    assert found('abcdef02') == [2]
     assert found('scratch/alice/x') == [1]
-    assert found('abcdef000002', 'bob') == []
+    assert found('abcdef02', 'bob') == []
     # nobody pushed that
     assert found('9' * 40) == []
     assert found('999999') == []
@@ -435,7 +435,7 @@ def test_revisions(
 @pytest.mark.parametrize(
     ('word', 'message'),
     [
-        ('abcdef', "ambiguous prefix 'abcdef': abcdef000001"),
+        ('abcdef', "ambiguous prefix 'abcdef': abcdef010000"),
         ('12345', "no scratch bookmark '12345'"),
         ('scratch/bob/x', "no scratch bookmark 'scratch/bob/x'"),
         ('12345G', "no scratch bookmark '12345G'"),
@@ -455,7 +455,7 @@ def test_revisions_that_name_nothing(
     if message.startswith('no '):
         assert 'a prefix of at least 6 digits' in result.err
     else:
-        assert f', {node(0xABCDEF000002).hex()}\n' in result.err
+        assert f', {node(0xABCDEF02).hex()}\n' in result.err
 
 
 @matrix.over('path')

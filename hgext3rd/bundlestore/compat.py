@@ -28,6 +28,13 @@ except ImportError:  # hg <= 7.1
 COMMANDS = commands.table
 
 
+#: Templates of hgweb's styles that put the name of a file between the quotes
+#: of an attribute as it is: what is wrong there, and what is right.
+UNESCAPED = {  # hg <= 7.2
+    b'filelog': (b':{file}"', b':{file|escape}"'),
+}
+
+
 def clientcaps(repo) -> dict:
     """Return the bundle2 capabilities of ``repo`` acting as a client."""
     module, name = REPOCAPS

@@ -89,8 +89,9 @@ def _checkbaseallowed(server) -> None:
     if server.storeonly:
         raise error.Abort(
             _(b'push not authorized'),
-            hint=_(b"you may push to the bundle store: 'hg push "
-                   b"--bundle-store'"),
+            hint=_(
+                b"you may push to the bundle store: 'hg push --bundle-store'"
+            ),
         )
 
 

@@ -13,9 +13,7 @@ import urllib.parse
 from mercurial.hgweb import common
 from mercurial.utils import stringutil
 
-#: templates with the name of a file between the quotes of an attribute, and
-#: what is wrong there  # hg <= 7.2
-_UNESCAPED = {b'filelog': (b':{file}"', b':{file|escape}"')}
+from .. import compat
 
 
 def setpolicy(rctx, ui) -> None:
@@ -46,7 +44,7 @@ def escapemore(tmpl) -> None:
     """Escape in the templates of a page what they forget to."""
     # where Mercurial's own highlight extension puts its filter, too
     tmpl._filters[b'person'] = _person
-    for name, (wrong, right) in _UNESCAPED.items():
+    for name, (wrong, right) in compat.UNESCAPED.items():
         if name in tmpl:
             tmpl.load(name)
             tmpl.cache[name] = tmpl.cache[name].replace(wrong, right)
