@@ -303,6 +303,13 @@ def test_text_of_a_known_bundle(place: model.Place, index: Any) -> None:
         ('a title\nmore',),
     ]
     assert ids(index.pushes(text='title')) == [1, 3]
+    nodes = [nodeof(n) for n in range(30)]
+    text = '\n'.join(['x' * 200] * 30)[: model.TEXT_LENGTH]
+    index.record(
+        newpush('many', nodes=nodes, heads=nodes, title='x' * 200, text=text)
+    )
+    assert index.push(4).text == text
+    assert look(place, 'SELECT count(*) FROM description') == [(2,)]
 
 
 # -- version 1

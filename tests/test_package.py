@@ -22,7 +22,13 @@ METADATA = runpy.run_path(
     str(ROOT / 'hgext3rd' / 'bundlestore' / 'metadata.py')
 )
 VERSION = METADATA['__version__']
-TEXTS = ['CHANGELOG.rst', 'README.rst', 'docs/architecture.rst']
+TEXTS = [
+    'CHANGELOG.rst',
+    'README.rst',
+    'bench/README.rst',
+    'docs/architecture.rst',
+    'docs/permissions.rst',
+]
 
 
 def sources() -> set[str]:

@@ -15,13 +15,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from mercurial import error
+from mercurial import encoding, error
 
 from harness import matrix, servers
 from harness.hg import PATIENCE, Hg, Repo
 from harness.snapshot import untouched
 from harness.store import bundles, folder, tryurl
 from hgext3rd.bundlestore import backends, model, pushlist, wire
+from hgext3rd.bundlestore.client import commands
 
 NAME = 'scratch/alice/parser'
 #: what a command may end with that aborts
@@ -287,14 +288,20 @@ def test_text_that_does_not_fit(
     fill(base, [made(1, user='zoë'), made(2, user='bob\nuser: root\r')])
     result = client.run('pushes', '-r', node(2).hex())
     assert 'user:        bob user: root \n' in result.out
-    latin = {'HGENCODING': 'latin-1'}
-    # ë of Latin-1 is not UTF-8, as which the harness reads and writes
-    result = client.run('pushes', '--user', 'zo\udceb', env=latin)
-    assert 'user:        zo\udceb\n' in result.out
+    result = client.run('pushes', '-r', node(1).hex(), '--encoding', 'ascii')
+    assert 'user:        zo?\n' in result.out
     assert ids(client, '--user', 'zoë') == [1]
     assert ids(client, '--user', 'bob\nuser: root\r') == [2]
     result = client.run('pushes', '-r', 'scratch/ü%20', ok=ABORTED)
     assert "abort: no scratch bookmark 'scratch/ü%20'\n" in result.err
+
+
+def test_options_are_in_the_encoding_of_the_terminal(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(encoding, 'encoding', b'latin-1')
+    assert commands._text(b'zo\xeb') == 'zoë'
+    assert commands._text(b'') is None
 
 
 # -- pages

@@ -28,6 +28,15 @@ except ImportError:  # hg <= 7.1
 COMMANDS = commands.table
 
 
+#: Modules with the applications of hgweb: only a process that serves pages
+#: touches them. Others load ``hgweb.common``, if only to show a help text.
+HGWEB = (
+    'mercurial.hgweb.hgweb_mod_inner',
+    'mercurial.hgweb.hgwebdir_mod_inner',
+    'mercurial.hgweb.hgweb_mod',  # hg <= 7.1
+    'mercurial.hgweb.hgwebdir_mod',  # hg <= 7.1
+)
+
 #: Templates of hgweb's styles that put the name of a file between the quotes
 #: of an attribute as it is: what is wrong there, and what is right.
 UNESCAPED = {  # hg <= 7.2

@@ -11,9 +11,12 @@ process that serves one client, over ssh or as a CGI script, stays lazy.
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 import threading
 import types
+
+from . import compat
 
 _SAFE = sys.version_info >= (3, 13)
 _lock = threading.Lock()
@@ -53,12 +56,16 @@ def _load(module: types.ModuleType) -> None:
 def _threaded() -> bool:
     if threading.current_thread() is not threading.main_thread():
         return True
-    # any server of hgweb has the one, a CGI script the other, too
-    return isloaded('mercurial.hgweb.common') and not isloaded(
-        'mercurial.hgweb.wsgicgi'
-    )
+    # a CGI script serves one request
+    return isweb() and 'GATEWAY_INTERFACE' not in os.environ
 
 
-def isloaded(name: str) -> bool:
+def isweb() -> bool:
+    """Whether this process serves web pages, as a WSGI or CGI script or as
+    ``hg serve`` that has opened its port."""
+    return any(map(_isloaded, compat.HGWEB))
+
+
+def _isloaded(name: str) -> bool:
     """Whether the module is here and does not wait to be loaded."""
     return type(sys.modules.get(name)) is types.ModuleType

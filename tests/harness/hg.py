@@ -132,7 +132,8 @@ class Hg:
         return finish(process, input=input, ok=ok, crash=crash)
 
     def init(self, path: Path) -> Repo:
-        Inspector.of(self).run(path.parent, 'init', str(path))
+        code, out, err = Inspector.of(self).run(path.parent, 'init', str(path))
+        assert code == 0, str(Result(code, out, err, ('init', str(path))))
         return Repo(self, path)
 
     def clone(

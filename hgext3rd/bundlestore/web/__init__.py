@@ -15,8 +15,7 @@ eh = exthelper.exthelper()
 
 @eh.extsetup
 def extsetup(ui) -> None:
-    if loading.isloaded('mercurial.hgweb.common'):
-        # a WSGI or CGI script
+    if loading.isweb():
         install()
         loading.prepare()
     else:

@@ -82,7 +82,10 @@ def _resolve(rctx, req, server) -> dict[bytes, bytes]:
     each with its new value: full hashes, so that every link on the page goes
     on naming the same."""
     cmd = req.qsparams.get(b'cmd')
-    if cmd in (b'pushes', b'help', b'static'):
+    if cmd == b'pushes':
+        nocache(req)
+        return {}
+    if cmd in (b'help', b'static'):
         return {}
     _joinbookmark(req, server)
     if cmd == b'bundle':
