@@ -690,6 +690,7 @@ def test_garbage_for_an_index(
     [
         'CREATE TABLE push (id)',
         'PRAGMA application_id = 77',
+        f'PRAGMA application_id = {schema.APPLICATION_ID}',
         'PRAGMA user_version = 1',
     ],
 )

@@ -203,6 +203,7 @@ def test_page_and_feed_select_alike(log: Log) -> None:
         'startID=1;DROP+TABLE+push',
         'endID=99999999999999999999',
         'startdate=nonsense',
+        'text=' + '+'.join('abcdefghijk'),
         '&'.join(f'user={n}' for n in range(101)),
     ],
 )

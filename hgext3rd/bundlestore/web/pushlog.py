@@ -39,6 +39,9 @@ MAX_FULL_CHANGESETS = 2000
 MAX_HEADS = 10
 #: values of one parameter that a request may give
 _MAX_VALUES = 100
+#: words, and characters, of a description to look for
+_MAX_WORDS = 10
+_MAX_TEXT = 200
 
 _ID = re.compile(rb'[0-9]{1,15}\Z')
 _SECONDS = re.compile(rb'[0-9]{1,12}(\.[0-9]{1,9})?\Z')
@@ -136,7 +139,7 @@ def _select(web, server) -> Selection:
             _node(web, server, symbol)
             for symbol in _values(params, b'changeset')
         ),
-        _text(params.get(b'text', b'')),
+        _words(params.get(b'text', b'')),
         forward,
     )
 
@@ -157,6 +160,13 @@ def _bad(value: bytes) -> common.ErrorResponse:
 
 def _text(value: bytes) -> str:
     return value.decode('utf-8', 'replace').strip()
+
+
+def _words(value: bytes) -> str:
+    # each word costs a look at all pushes that have it
+    if len(value.split()) > _MAX_WORDS:
+        raise _bad(value)
+    return _text(value)[:_MAX_TEXT]
 
 
 def _id(value: bytes) -> int:
