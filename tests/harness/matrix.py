@@ -20,12 +20,12 @@ NEWEST = VERSIONS[-1]
 TRANSPORTS = ('path', 'ssh', 'http')
 
 
-#: client and server of the quick loop, over a wire: each version once on
-#: either side; ``make test`` runs all combinations
+#: client and server of the quick loop, once over each wire; ``make test`` runs
+#: all combinations
 QUICKPAIRS = {
-    'ssh': {(NEWEST, NEWEST), (VERSIONS[0], VERSIONS[1])},
-    'http': {(VERSIONS[1], NEWEST), (VERSIONS[2], VERSIONS[1])},
-    'path': {(VERSIONS[0], VERSIONS[0])},
+    'ssh': {(VERSIONS[0], NEWEST)},
+    'http': {(NEWEST, VERSIONS[1])},
+    'path': set(),
 }
 
 

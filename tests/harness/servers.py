@@ -360,6 +360,8 @@ class WsgiTransport(WebTransport):
                 'errorlog': '-',
                 # a worker that a test has stopped is not to be replaced
                 'timeout': 2 * PATIENCE,
+                # nothing is under way any more when a test ends
+                'graceful_timeout': 2,
             },
         }
         script = Path(__file__).with_name('wsgi.py')
