@@ -42,7 +42,8 @@ CAPABILITY = b'bundlestore'
 
 #: shortest prefix of a hash that is looked up in the index
 MIN_PREFIX = 6
-_HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
+#: a hash, or a prefix of one that is looked up there
+HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
 #: candidates that an ambiguous prefix lists
 _MAX_CANDIDATES = 10
 
@@ -79,7 +80,7 @@ class _Serving(_Repository):
         return servermod.Server(self)
 
     def lookup(self, key):
-        if _HASH.match(key):
+        if HASH.match(key):
             return _lookuphash(self, key)
         isscratch = self.bundlestore.isscratchbookmark(key)
         if isscratch and key not in self._bookmarks:
@@ -163,7 +164,7 @@ def _lookuphash(repo, key: bytes) -> bytes:
 
 
 def _isfullhash(key: bytes) -> bool:
-    return len(key) == 40 and bool(_HASH.match(key))
+    return len(key) == 40 and bool(HASH.match(key))
 
 
 def _baselookup(repo, key: bytes) -> bytes:

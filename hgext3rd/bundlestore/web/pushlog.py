@@ -8,7 +8,6 @@ one can poll the other. ``text`` is ours.
 from __future__ import annotations
 
 import contextlib
-import functools
 import heapq
 import json
 import re
@@ -371,7 +370,10 @@ def _page(web, server):
     elif not message:
         message = _(b'no push found')
     kept = {name: params[name] for name in _KEPT if params.get(name)}
-    link = functools.partial(styles.linkvars, web.tmpl, kept)
+
+    def link(bound):
+        return styles.linkvars(web.tmpl, {**kept, **bound})
+
     return web.sendtemplate(
         b'pushes',
         entries=_entries(web, found),
@@ -379,9 +381,9 @@ def _page(web, server):
         user=params.get(b'user', b''),
         changeset=params.get(b'changeset', b''),
         text=params.get(b'text', b''),
-        oldervars=older and link(endID=b'%d' % older),
-        newervars=newer and link(startID=b'%d' % newer),
-        newestvars=(forward or params.get(b'endID')) and link(),
+        oldervars=older and link({b'endID': b'%d' % older}),
+        newervars=newer and link({b'startID': b'%d' % newer}),
+        newestvars=(forward or params.get(b'endID')) and link({}),
         feedvars=styles.linkvars(None, kept),
     )
 

@@ -7,7 +7,6 @@ repository into the request, and what it raises becomes a page.
 
 from __future__ import annotations
 
-import re
 import traceback
 
 from mercurial import error, scmutil
@@ -15,11 +14,10 @@ from mercurial.hgweb import common, webutil
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 
-from .. import compat, overlay, server as servermod
+from .. import compat, overlay, serve, server as servermod
 from ..server import aborting
 from . import hardening, styles
 
-_HASH = re.compile(rb'[0-9a-f]{6,40}\Z')
 #: how many components of a path may belong to a scratch bookmark
 _DEEPEST = 20
 #: parameters of a request that name a changeset
@@ -121,7 +119,7 @@ def scratchnode(repo, server, symbol: bytes) -> bytes | None:
         with aborting():
             node = server.index.bookmark(symbol.decode('utf-8', 'replace'))
         return node if node and server.locate(repo, [node]) else None
-    if not _HASH.match(symbol):
+    if not serve.HASH.match(symbol):
         return None
     if len(symbol) == 40:
         node = bin(symbol)
@@ -148,7 +146,7 @@ def _joinbookmark(req, server) -> None:
     """Undo how hgweb cuts the path of a request, where a slash belongs to the
     name of a scratch bookmark."""
     node, file = req.qsparams.get(b'node'), req.qsparams.get(b'file')
-    if not node or not file or _HASH.match(node):
+    if not node or not file or serve.HASH.match(node):
         return
     parts = file.split(b'/')
     for count in range(min(len(parts), _DEEPEST), 0, -1):
@@ -188,7 +186,7 @@ def _checkknown(rctx, req, server, symbols: list[bytes]) -> None:
         nocache(req)
         if b'file' in req.qsparams:
             continue  # it may be the hash of a file's revision
-        if _HASH.match(symbol) or server.isscratchbookmark(symbol):
+        if serve.HASH.match(symbol) or server.isscratchbookmark(symbol):
             raise common.ErrorResponse(
                 common.HTTP_NOT_FOUND,
                 _(
@@ -214,7 +212,7 @@ def _enter(rctx, req, server, found: dict[bytes, bytes]) -> None:
         bin(symbol)
         for value in found.values()
         for symbol in value.split(b':')
-        if len(symbol) == 40 and _HASH.match(symbol)
+        if len(symbol) == 40 and serve.HASH.match(symbol)
     ]
     view = overlay.opennodes(rctx.repo, server, nodes)
     if view is None:

@@ -112,16 +112,13 @@ def _addbanner(rctx, server, node: bytes) -> None:
     _addto(rctx.tmpl, b'searchform', b'{scratchbanner}')
 
 
-def linkvars(tmpl, *parameters, **more):
+def linkvars(tmpl, parameters: dict[bytes, bytes]):
     """Return the parameters of a link for ``{NAME%urlparameter}``: the style
     that the page has, unless ``tmpl`` is None, and those given, all bytes."""
     if tmpl is None:
         result = webutil.sessionvars({})
     else:
         result = copy.copy(tmpl.defaults[b'sessionvars'])
-    for name, value in [
-        *(item for group in parameters for item in group.items()),
-        *((name.encode(), value) for name, value in more.items()),
-    ]:
+    for name, value in parameters.items():
         result[name] = value
     return result
