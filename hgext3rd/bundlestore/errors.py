@@ -53,6 +53,19 @@ class BookmarkMoved(BundleStoreError):
         self.actual = actual
 
 
+class BundleGone(BundleStoreError):
+    """A bundle that a push rests on is not recorded any more: it was removed
+    while the push was on its way."""
+
+    def __init__(self, key: str) -> None:
+        super().__init__(
+            f'bundle {key[:12]}, which this push rests on, was removed '
+            'meanwhile',
+            'push again',
+        )
+        self.key = key
+
+
 class BackendUnavailable(BundleStoreError):
     """The store or index cannot be used now: no space, no right to write, no
     connection, locked for too long."""

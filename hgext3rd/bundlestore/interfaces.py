@@ -160,8 +160,11 @@ class IBundleIndex(Interface):
         again that an earlier push of another bundle brought; both bundles
         hold them then.
 
+        What a bundle rests on is remembered from when it was first recorded.
+
         Raises ``BookmarkMoved`` if a bookmark is not where its move expects
-        it; nothing is recorded then.
+        it, and ``BundleGone`` if a bundle that this one rests on is not
+        recorded (any more); nothing is recorded then.
         """
 
     def movebookmarks(moves) -> None:
@@ -176,6 +179,10 @@ class IBundleIndex(Interface):
         preferred, and among equals the one recorded first, so that later
         pushes on top of a changeset do not move it.
         """
+
+    def bundles(keys) -> dict:
+        """Return ``{key: model.Bundle}`` for those of ``keys`` (an iterable
+        of str) that are recorded; the others are absent."""
 
     def nodes(prefix: str, limit: int = 10) -> list:
         """Return up to ``limit`` changesets (20-byte nodes, ascending) whose
@@ -236,9 +243,12 @@ class IBundleIndex(Interface):
         """Remove a push; raises ``UnknownPush``.
 
         Scratch bookmarks that this push moved to where they are go with it.
-        Returns the keys of bundles that no push refers to any more, none or
-        one; their changesets are not found by way of them any more, and the
-        caller may delete them from the store.
+
+        A bundle stays recorded as long as a push has it or a recorded bundle
+        rests on it, and its changesets are found as long. Returns the keys of
+        the bundles that are not recorded any more, which the caller may
+        delete from the store: none, one, or with it those that only it rested
+        on.
         """
 
     def close() -> None:

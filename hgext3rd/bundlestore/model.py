@@ -11,7 +11,8 @@ the ``dataclasses`` module costs that process about ten milliseconds.
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from collections.abc import Iterable
+from typing import NamedTuple, Optional, Union
 
 from . import errors
 
@@ -80,6 +81,8 @@ class NewPush(NamedTuple):
     #: what a search finds the push by: the descriptions of its heads, joined
     #: by a newline and cut at TEXT_LENGTH; the same for the same bundle
     text: str = ''
+    #: keys of the bundles that this one rests on, see ``Bundle``
+    rests: tuple[str, ...] = ()
 
 
 class Push(NamedTuple):
@@ -97,6 +100,23 @@ class Push(NamedTuple):
     bookmarks: tuple[tuple[str, Optional[bytes]], ...]
     #: what a search finds it by
     text: str = ''
+    #: keys of the bundles that its bundle rests on, see ``Bundle``
+    rests: tuple[str, ...] = ()
+
+
+class Bundle(NamedTuple):
+    """What the index knows of a stored bundle."""
+
+    key: str
+    size: int
+    #: every changeset in the bundle, parents first
+    nodes: tuple[bytes, ...]
+    #: the changesets of the bundle without a child in it
+    heads: tuple[bytes, ...]
+    #: Keys of the bundles that it rests on: with them and the base repository
+    #: it is complete. Those that they rest on are among them, and each comes
+    #: after what it rests on itself.
+    rests: tuple[str, ...]
 
 
 class Location(NamedTuple):
@@ -108,6 +128,17 @@ class Location(NamedTuple):
     size: int
     #: whether the changeset is a head of that bundle
     ishead: bool
+    #: keys of the bundles that it rests on, see ``Bundle``
+    rests: tuple[str, ...] = ()
+
+
+def chain(found: Iterable[Union[Bundle, Location]]) -> list[str]:
+    """Return the keys of bundles and of all that they rest on, each once and
+    after what it rests on."""
+    keys: dict[str, None] = {}
+    for one in found:
+        keys.update(dict.fromkeys((*one.rests, one.key)))
+    return list(keys)
 
 
 class Place(NamedTuple):
