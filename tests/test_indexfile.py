@@ -7,7 +7,6 @@ import os
 import random
 import shutil
 import sqlite3
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 
 from harness import matrix
 from harness.hg import Repo
-from harness.rights import asnobody, files, protect, unprotect
+from harness.rights import asnobody, files, protect, publicfolder
 from harness.servers import Transport
 from harness.store import folder as folderof
 from hgext3rd.bundlestore import backends, errors, model
@@ -42,12 +41,8 @@ pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A folder that every user of the machine can get to."""
-    path = Path(tempfile.mkdtemp(prefix='bundlestore-test-'))
-    path.chmod(0o755)
-    yield path
-    unprotect(path)
-    shutil.rmtree(path)
+    with publicfolder() as path:
+        yield path
 
 
 @pytest.fixture
@@ -179,6 +174,10 @@ class TestWithoutFTS5(RecordTests, ListTests, RandomTests):
     def _without(self, monkeypatch: pytest.MonkeyPatch) -> None:
         absent = schema.WORDS.replace('fts5', 'fts5_is_absent')
         monkeypatch.setattr(schema, 'WORDS', absent)
+
+    @pytest.fixture
+    def place(self, folder: Path) -> model.Place:
+        return model.Place(os.fsencode(folder / 'of' / 'repository'))
 
     def makeindex(self, place: model.Place) -> Any:
         return backends.openindex('file', place)
@@ -312,10 +311,30 @@ def test_text_of_a_known_bundle(place: model.Place, index: Any) -> None:
     assert look(place, 'SELECT count(*) FROM description') == [(2,)]
 
 
-# -- version 1
+def test_little_is_kept_of_what_a_bundle_rests_on(
+    place: model.Place, index: Any
+) -> None:
+    """A long chain takes no more than one step for each bundle."""
+    rests: tuple[str, ...] = ()
+    for number in range(5):
+        push = index.record(newpush(number)._replace(rests=rests))
+        rests = (*rests, push.key)
+    index.record(newpush('both')._replace(rests=(keyof(4), keyof(1))))
+    rows = look(place, 'SELECT bundle, base FROM rest ORDER BY bundle')
+    assert rows == [(2, 1), (3, 2), (4, 3), (5, 4), (6, 5)]
+    assert look(place, 'SELECT count(*) FROM kept') == [(0,)]
+    index.remove(2)
+    index.remove(1)
+    assert look(place, 'SELECT bundle, push FROM kept ORDER BY bundle') == [
+        *((1, 1), (2, 2))
+    ]
+    assert index.push(6).rests == rests
+
+
+# -- versions 1 and 2
 
 # The tables as they were. None of this may be changed.
-OLD = [
+FIRST = [
     """CREATE TABLE bundle (
         id INTEGER PRIMARY KEY,
         key BLOB NOT NULL UNIQUE,
@@ -359,15 +378,37 @@ OLD = [
     'PRAGMA application_id = 1751597651',
     'PRAGMA user_version = 1',
 ]
+SECOND = [
+    """CREATE TABLE description (
+        bundle INTEGER PRIMARY KEY,
+        text TEXT NOT NULL
+    )""",
+    """CREATE TABLE setting (
+        name TEXT NOT NULL PRIMARY KEY,
+        value TEXT NOT NULL
+    ) WITHOUT ROWID""",
+    'CREATE INDEX push_time ON push (time)',
+    'CREATE INDEX push_user_time ON push (user, time)',
+    'PRAGMA user_version = 2',
+    """CREATE VIRTUAL TABLE search USING fts5 (
+    words,
+    detail = none,
+    columnsize = 0,
+    prefix = '1 2 3 4 5 6 7 8 9 10 11 12 13 14 15',
+    tokenize = "ascii tokenchars '='"
+)""",
+    "INSERT INTO setting VALUES ('search', 'fts5')",
+]
+OLD = {1: FIRST, 2: [*FIRST, *SECOND]}
 
 
-def makeold(place: model.Place) -> ReferenceIndex:
-    """Make a file as the release before did; return what it holds."""
+def makeold(place: model.Place, version: int = 1) -> ReferenceIndex:
+    """Make a file as an old release did; return what it holds."""
     os.makedirs(place.directory)
     connection = connect(place)
     connection.execute('PRAGMA journal_mode = WAL')
     connection.execute('BEGIN IMMEDIATE')
-    for statement in OLD:
+    for statement in OLD[version]:
         connection.execute(statement)
     chance = random.Random(3)
     reference = ReferenceIndex()
@@ -380,20 +421,29 @@ def makeold(place: model.Place) -> ReferenceIndex:
             for head in push.heads
         )
         text = '\n'.join(head.title for head in heads)
+        if version > 1 and own.random() < 0.5:
+            text += f'\n\n{push.text}'
         moves = tuple(move._replace(force=True) for move in push.moves)
         push = push._replace(heads=heads, moves=moves, text=text)
-        insertold(connection, reference.record(push))
+        insertold(connection, reference.record(push), version)
     for id in (5, 40):
         reference.remove(id)
         connection.execute('DELETE FROM push WHERE id = ?', (id,))
         for table in ('node', 'move'):
             connection.execute(f'DELETE FROM {table} WHERE push = ?', (id,))
+        if version > 1:
+            connection.execute('DELETE FROM search WHERE rowid = ?', (id,))
     connection.execute(
         'DELETE FROM bundle WHERE id NOT IN (SELECT bundle FROM push)'
     )
     connection.execute(
         'DELETE FROM head WHERE bundle NOT IN (SELECT id FROM bundle)'
     )
+    if version > 1:
+        connection.execute(
+            'DELETE FROM description'
+            ' WHERE bundle NOT IN (SELECT id FROM bundle)'
+        )
     connection.executemany(
         'INSERT INTO bookmark VALUES (?, ?, ?)', reference.bookmarks()
     )
@@ -405,7 +455,9 @@ def makeold(place: model.Place) -> ReferenceIndex:
 TITLES = ['Fix', 'fixes', 'bug1', 'BUG12345', 'b\u00fcg', 'a' * 40, '-', '12']
 
 
-def insertold(connection: sqlite3.Connection, push: model.Push) -> None:
+def insertold(
+    connection: sqlite3.Connection, push: model.Push, version: int = 1
+) -> None:
     key = bytes.fromhex(push.key)
     row = connection.execute(
         'SELECT id FROM bundle WHERE key = ?', (key,)
@@ -420,12 +472,18 @@ def insertold(connection: sqlite3.Connection, push: model.Push) -> None:
                 'INSERT INTO head VALUES (?, ?, ?, ?)',
                 (bundle, position, head.node, head.title),
             )
+        if push.text != '\n'.join(head.title for head in push.heads):
+            connection.execute(
+                'INSERT INTO description VALUES (?, ?)', (bundle, push.text)
+            )
     else:
         (bundle,) = row
     connection.execute(
         'INSERT INTO push VALUES (?, ?, ?, ?, ?)',
         (push.id, push.time, push.user, bundle, len(push.bookmarks)),
     )
+    if version > 1:
+        search.add(connection, push.id, push.user, push.text)
     heads = {head.node for head in push.heads}
     for node in push.nodes:
         connection.execute(
@@ -446,6 +504,9 @@ def checksame(index: Any, reference: ReferenceIndex, lists: int = 300) -> None:
     assert index.lastid() == reference.lastid()
     nodes = [nodeof(n) for n in range(30)]
     assert index.locate(nodes) == reference.locate(nodes)
+    assert index.nodes('a') == reference.nodes('a')
+    keys = [keyof(n) for n in range(15)]
+    assert index.bundles(keys) == reference.bundles(keys)
     chance = random.Random(11)
     for _number in range(lists):
         filters = randomfilters(chance)
@@ -456,24 +517,37 @@ def checksame(index: Any, reference: ReferenceIndex, lists: int = 300) -> None:
     assert index.pushes(text='fix')
 
 
+@pytest.fixture(params=OLD)
+def oldversion(request: pytest.FixtureRequest) -> int:
+    found: int = request.param
+    return found
+
+
 @pytest.fixture
-def old(place: model.Place) -> ReferenceIndex:
-    """What an index of the release before holds."""
-    return makeold(place)
+def old(place: model.Place, oldversion: int) -> ReferenceIndex:
+    """What an index of an old release holds."""
+    return makeold(place, oldversion)
+
+
+only1 = pytest.mark.parametrize('oldversion', [1], indirect=True)
 
 
 def test_old_index_is_upgraded_when_read(
-    place: model.Place, index: Any, old: ReferenceIndex
+    place: model.Place, index: Any, old: ReferenceIndex, oldversion: int
 ) -> None:
-    assert version(place) == 1
+    assert version(place) == oldversion
     assert index.lastid() == 40
-    assert version(place) == 2
+    assert version(place) == 3
     assert engine(place) == 'fts5'
     checksame(index, old)
     checkdatabase(place)
 
 
-@pytest.mark.parametrize('write', ['record', 'remove', 'movebookmarks'])
+@pytest.mark.parametrize(
+    ('oldversion', 'write'),
+    [(1, 'record'), (1, 'remove'), (1, 'movebookmarks'), (2, 'remove')],
+    indirect=['oldversion'],
+)
 def test_old_index_is_upgraded_when_written(
     place: model.Place,
     index: Any,
@@ -489,7 +563,7 @@ def test_old_index_is_upgraded_when_written(
     argument: Any = {'record': push, 'remove': 2, 'movebookmarks': moves}[write]
     for some in (index, old):
         getattr(some, write)(argument)
-    assert version(place) == 2
+    assert version(place) == 3
     checksame(index, old)
     checkdatabase(place)
 
@@ -502,11 +576,16 @@ def test_use_of_an_upgraded_index(
         for id in (1, 7, 39, 41):
             some.remove(id)
         some.record(newpush('newer'))
-    assert index.lastid() == 42
+        for id in (2, 42):
+            base = some.pushes(first=id, last=id)[0].key
+            some.record(newpush(f'on {id}')._replace(rests=(base,)))
+            some.remove(id)
+    assert index.lastid() == 44
     checksame(index, old)
     checkdatabase(place)
 
 
+@only1
 def test_old_bundle_is_pushed_again(
     place: model.Place, index: Any, old: ReferenceIndex
 ) -> None:
@@ -551,7 +630,7 @@ def test_old_index_without_the_right_to_write(
 
 
 def test_old_index_while_somebody_writes(
-    place: model.Place, index: Any, old: ReferenceIndex
+    place: model.Place, index: Any, old: ReferenceIndex, oldversion: int
 ) -> None:
     """Readers do not wait, nor do they forget to wait later."""
     writer = connect(place)
@@ -562,15 +641,16 @@ def test_old_index_while_somebody_writes(
     assert row == (30000,)
     writer.execute('ROLLBACK')
     writer.close()
-    assert version(place) == 1
+    assert version(place) == oldversion
     index.lastid()
-    assert version(place) == 2
+    assert version(place) == 3
 
 
 def test_old_index_that_cannot_be_upgraded(
     place: model.Place,
     index: Any,
     old: ReferenceIndex,
+    oldversion: int,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     upgrade = migrate.upgrade
@@ -584,13 +664,14 @@ def test_old_index_that_cannot_be_upgraded(
     checksame(index, old, lists=10)
     with pytest.raises(errors.BackendUnavailable, match='disk is full'):
         index.record(newpush('new'))
-    assert version(place) == 1
+    assert version(place) == oldversion
     monkeypatch.undo()
     checksame(index, old)
-    assert version(place) == 2
+    assert version(place) == 3
     checkdatabase(place)
 
 
+@only1
 def test_upgrade_is_killed(
     place: model.Place, index: Any, old: ReferenceIndex
 ) -> None:
@@ -611,10 +692,32 @@ def test_upgrade_is_killed(
     assert code < 0
     assert version(place) == 1
     checksame(index, old)
-    assert version(place) == 2
+    assert version(place) == 3
     checkdatabase(place)
 
 
+def test_version_2_is_upgraded_at_once(
+    place: model.Place, index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever number of pushes it holds: nothing but tables is added."""
+    makeold(place, 2)
+    statements: list[str] = []
+    upgrade = migrate.upgrade
+
+    def traced(sql: sqlite3.Connection) -> None:
+        sql.set_trace_callback(statements.append)
+        upgrade(sql)
+        sql.set_trace_callback(None)
+
+    monkeypatch.setattr(migrate, 'upgrade', traced)
+    assert len(index.pushes()) == 38
+    assert version(place) == 3
+    assert {' '.join(some.split()[:2]) for some in statements} == {
+        *('PRAGMA user_version', 'CREATE TABLE', 'CREATE INDEX')
+    }
+
+
+@only1
 def test_upgrade_without_fts5(
     place: model.Place,
     index: Any,
@@ -625,7 +728,7 @@ def test_upgrade_without_fts5(
     monkeypatch.setattr(schema, 'WORDS', absent)
     for some in (index, old):
         some.record(newpush('new'))
-    assert (version(place), engine(place)) == (2, 'none')
+    assert (version(place), engine(place)) == (3, 'none')
     checksame(index, old)
 
 
@@ -634,17 +737,21 @@ def test_many_processes_upgrade_at_once(
     place: model.Place, index: Any, method: str
 ) -> None:
     context: Any = multiprocessing.get_context(method)
+    # To start a new Python takes long.
+    numbers = range(4) if method == 'fork' else (0, 3)
     for _time in range(3 if method == 'fork' else 1):
         shutil.rmtree(place.directory, ignore_errors=True)
         old = makeold(place)
-        barrier = context.Barrier(4)
+        barrier = context.Barrier(len(numbers))
         processes.run(
-            method, _upgrade, [(place, barrier, number) for number in range(4)]
+            method, _upgrade, [(place, barrier, number) for number in numbers]
         )
         found = backends.openindex('file', place)
         assert found.pushes(last=40) == old.pushes()
         new = found.pushes(first=41)
-        assert {p.key for p in new} == {keyof('new 2'), keyof('new 3')}
+        assert {p.key for p in new} == {
+            keyof(f'new {number}') for number in numbers if number > 1
+        }
         assert found.pushes(text='title') == new
         found.close()
         checkdatabase(place)
@@ -667,7 +774,7 @@ def test_upgrade_of_any_length(
     os.makedirs(place.directory)
     connection = connect(place)
     connection.execute('BEGIN')
-    for statement in OLD:
+    for statement in FIRST:
         connection.execute(statement)
     for number in range(1, count + 1):
         push = newpush(number, title=f'title {number}', text=f'title {number}')

@@ -160,7 +160,9 @@ class IBundleIndex(Interface):
         again that an earlier push of another bundle brought; both bundles
         hold them then.
 
-        What a bundle rests on is remembered from when it was first recorded.
+        What a bundle rests on (``rests``, ``below``) is remembered from when
+        it was first recorded. What those in ``rests`` rest on themselves is
+        added where it is missing, and all put in order.
 
         Raises ``BookmarkMoved`` if a bookmark is not where its move expects
         it, and ``BundleGone`` if a bundle that this one rests on is not
@@ -223,7 +225,7 @@ class IBundleIndex(Interface):
         What else is given selects further; all of it must hold:
 
         * ``user`` (str): who pushed, exactly;
-        * ``node``: a changeset that the push's bundle holds;
+        * ``node``: a changeset of the push (``Push.changesets``);
         * ``text`` (str): for each word of it, a word that begins with it
           must be in the push's text. A word is a run of letters and digits;
           case does not matter, nor do accents if the backend can see to

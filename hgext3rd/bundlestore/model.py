@@ -83,6 +83,13 @@ class NewPush(NamedTuple):
     text: str = ''
     #: keys of the bundles that this one rests on, see ``Bundle``
     rests: tuple[str, ...] = ()
+    #: every changeset of the push that those hold, parents first
+    below: tuple[bytes, ...] = ()
+
+    @property
+    def changesets(self) -> tuple[bytes, ...]:
+        """Every changeset of the push, parents first."""
+        return self.below + self.nodes
 
 
 class Push(NamedTuple):
@@ -92,6 +99,7 @@ class Push(NamedTuple):
     id: int
     time: float
     user: str
+    #: its bundle, and what that holds
     key: str
     size: int
     nodes: tuple[bytes, ...]
@@ -102,6 +110,13 @@ class Push(NamedTuple):
     text: str = ''
     #: keys of the bundles that its bundle rests on, see ``Bundle``
     rests: tuple[str, ...] = ()
+    #: every changeset of the push that those hold, parents first
+    below: tuple[bytes, ...] = ()
+
+    @property
+    def changesets(self) -> tuple[bytes, ...]:
+        """Every changeset of the push, parents first."""
+        return self.below + self.nodes
 
 
 class Bundle(NamedTuple):
@@ -132,7 +147,7 @@ class Location(NamedTuple):
     rests: tuple[str, ...] = ()
 
 
-def chain(found: Iterable[Union[Bundle, Location]]) -> list[str]:
+def chain(found: Iterable[Union[Push, Bundle, Location]]) -> list[str]:
     """Return the keys of bundles and of all that they rest on, each once and
     after what it rests on."""
     keys: dict[str, None] = {}

@@ -24,6 +24,12 @@ from .. import errors, localfiles
 #: how long to wait for other writers, in seconds
 TIMEOUT = 30.0
 
+# sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, in Python >= 3.12
+_NO_CHECKPOINT = 1006
+# How long SQLite's log may be, in bytes: some ten pushes, which take less than
+# a millisecond to read.
+_LONGLOG = 1 << 20
+
 # Guards the lists of connections of all files of this process, as a fork
 # concerns them all.
 _lock = threading.Condition()
@@ -57,6 +63,7 @@ class Connections:
         self._busy: list[sqlite3.Connection] = []
         self._leases = 0
         self._file: Optional[tuple[int, int]] = None
+        self._foundlonglog = False
         with _lock:
             _pools.add(self)
 
@@ -150,6 +157,7 @@ class Connections:
         elif reuse:
             self._idle.append(connection)
         else:
+            _tidyonclose(connection, True)
             connection.close()
 
     def _connect(self, parameters: str) -> sqlite3.Connection:
@@ -164,10 +172,35 @@ class Connections:
         )
         try:
             connection.execute('PRAGMA synchronous = FULL')
+            _tidyonclose(connection, False)
+            self._foundlonglog |= self._haslonglog()
         except BaseException:
             connection.close()
             raise
         return connection
+
+    def shortenlog(self, connection: sqlite3.Connection) -> None:
+        """Have SQLite write its log into the file, if it was long when the
+        file was opened, and nobody is reading it.
+
+        SQLite does it by itself, but forgets how far it got when no process
+        has the file open. So the log would grow for ever where each process
+        records a single push, and be read by each.
+        """
+        if not self._foundlonglog:
+            return
+        self._foundlonglog = False
+        # What was recorded is in the log, which is as good.
+        with contextlib.suppress(sqlite3.DatabaseError):
+            connection.execute('PRAGMA busy_timeout = 0')
+            connection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        milliseconds = int(self._timeout * 1000)
+        connection.execute(f'PRAGMA busy_timeout = {milliseconds}')
+
+    def _haslonglog(self) -> bool:
+        with contextlib.suppress(OSError):
+            return os.stat(self._path + b'-wal').st_size > _LONGLOG
+        return False
 
     def _closeidle(self) -> None:
         while self._idle:
@@ -187,7 +220,22 @@ class Connections:
         """Close the connections that no thread is using just now."""
         with _lock:
             _noticefork()
+            for connection in self._idle:
+                _tidyonclose(connection, True)
             self._closeidle()
+
+
+def _tidyonclose(connection: sqlite3.Connection, tidy: bool) -> None:
+    """Say whether SQLite is to write its log into the file and to remove it
+    when the last connection is closed.
+
+    That takes several times what it takes to record a push, and adds nothing
+    to what is durable: whoever opens the file next reads the log.
+    """
+    # Python <= 3.11 cannot say so, and SQLite does it each time.
+    setconfig = getattr(connection, 'setconfig', None)
+    if setconfig is not None:
+        setconfig(_NO_CHECKPOINT, not tidy)
 
 
 # -- forks

@@ -80,6 +80,7 @@ class Database:
                 except BaseException:
                     _rollback(connection)
                     raise
+                self._connections.shortenlog(connection)
                 return result
 
     def close(self) -> None:

@@ -6,15 +6,14 @@ brought it, so that the pushes which hold it can be listed page by page.
 
 from __future__ import annotations
 
+import contextlib
 import sqlite3
 from collections.abc import Iterable, Sequence
 from typing import Any, Optional
 
-from zope.interface import implementer
-
 from .. import errors, localfiles, model
-from ..interfaces import IBundleIndex
-from . import pushlog, search
+from ..declaring import Interfaces
+from . import bundles, pushlog, schema, search
 from .connections import TIMEOUT
 from .database import Database
 
@@ -25,15 +24,26 @@ _HEXDIGITS = frozenset('0123456789abcdef')
 # name is as long as what that matches.
 _LONGEST_PATTERN = 50000
 
-_LOCATE = """
+_WANTED = """
 WITH wanted (node) AS (VALUES {marks}),
     found (node, place) AS (
         SELECT node, (
             SELECT (n.push << 1) | n.inner FROM node AS n
-            WHERE n.node = wanted.node ORDER BY n.inner, n.push LIMIT 1
+            WHERE n.node = wanted.node AND n.inner < 2
+            ORDER BY n.inner, n.push LIMIT 1
         ) FROM wanted
     )
-SELECT found.node, bundle.key, bundle.size, found.place & 1
+SELECT found.node, bundle.key, bundle.size, found.place & 1, bundle.id,
+"""
+# The push that has it may have been removed, see ``schema.THIRD``.
+_LOCATE = f"""{_WANTED}
+    EXISTS (SELECT 1 FROM rest WHERE rest.bundle = bundle.id)
+FROM found
+LEFT JOIN push ON push.id = found.place >> 1
+LEFT JOIN kept ON kept.push = found.place >> 1 AND push.id IS NULL
+CROSS JOIN bundle ON bundle.id = coalesce(push.bundle, kept.bundle)
+"""
+_LOCATE_OLD = f"""{_WANTED} 0
 FROM found
 CROSS JOIN push ON push.id = found.place >> 1
 CROSS JOIN bundle ON bundle.id = push.bundle
@@ -63,9 +73,10 @@ def open_index(url: str, place: model.Place) -> FileIndex:
     return FileIndex(path, place.createmode)
 
 
-@implementer(IBundleIndex)
 class FileIndex:
     """The index in the file ``path``; arguments as for ``Database``."""
+
+    __implemented__ = Interfaces('IBundleIndex')
 
     def __init__(
         self,
@@ -78,10 +89,11 @@ class FileIndex:
     # -- writing
 
     def record(self, push: model.NewPush) -> model.Push:
-        model.checkkey(push.key)
-        if any(len(node) != _NODE for node in push.nodes):
+        for key in (push.key, *push.rests):
+            model.checkkey(key)
+        if any(len(node) != _NODE for node in push.changesets):
             raise ValueError('a node has 20 bytes')
-        id = self._database.write(lambda sql: _record(sql, push))
+        id, rests, below = self._database.write(lambda sql: _record(sql, push))
         return model.Push(
             id,
             float(push.time),
@@ -92,6 +104,8 @@ class FileIndex:
             tuple(push.heads),
             tuple((move.name, move.new) for move in push.moves),
             push.text,
+            rests,
+            below,
         )
 
     def movebookmarks(self, moves: Iterable[model.BookmarkMove]) -> None:
@@ -112,6 +126,14 @@ class FileIndex:
         if not wanted:
             return {}
         return self._database.read(lambda sql: _locate(sql, wanted), {})
+
+    def bundles(self, keys: Iterable[str]) -> dict[str, model.Bundle]:
+        wanted = [key for key in dict.fromkeys(keys) if _iskey(key)]
+        if not wanted:
+            return {}
+        return self._database.read(
+            lambda sql: bundles.describe(sql, wanted), {}
+        )
 
     def nodes(self, prefix: str, limit: int = 10) -> list[bytes]:
         if (
@@ -210,25 +232,24 @@ class FileIndex:
 # -- inside a transaction
 
 
-def _record(sql: sqlite3.Connection, push: model.NewPush) -> int:
-    found = _findbundle(sql, push.key)
-    bundle, nodes = found or _addbundle(sql, push)
-    # What an older release recorded is found by its titles.
-    text = pushlog.texts(sql, [bundle])[bundle] if found else push.text
+def _record(
+    sql: sqlite3.Connection, push: model.NewPush
+) -> tuple[int, tuple[str, ...], tuple[bytes, ...]]:
+    """Return the id of the push, what its bundle rests on, and what it has of
+    that."""
+    known = bundles.find(sql, push.key)
+    bundle = known or bundles.add(sql, push)
+    text = push.text
+    if known:
+        bundles.pushed(sql, bundle)
+        # What an older release recorded is found by its titles.
+        text = bundles.texts(sql, [bundle.id])[bundle.id]
     id = sql.execute(
         'INSERT INTO push (time, user, bundle, moves) VALUES (?, ?, ?, ?)',
-        (float(push.time), push.user, bundle, len(push.moves)),
+        (float(push.time), push.user, bundle.id, len(push.moves)),
     ).lastrowid
     assert id is not None
-    heads = {head.node for head in push.heads}
-    # In the order of the table, as large ones are filled faster that way.
-    sql.executemany(
-        'INSERT INTO node VALUES (?, ?, ?)',
-        [
-            (node, node not in heads, id)
-            for node in sorted(set(pushlog.split(nodes)))
-        ],
-    )
+    bundles.addnodes(sql, bundle, push.heads, id)
     search.add(sql, id, push.user, text)
     _move(sql, push.moves, id)
     sql.executemany(
@@ -238,40 +259,10 @@ def _record(sql: sqlite3.Connection, push: model.NewPush) -> int:
             for position, move in enumerate(push.moves)
         ],
     )
-    return id
-
-
-def _findbundle(
-    sql: sqlite3.Connection, key: str
-) -> Optional[tuple[int, bytes]]:
-    """Return the id of a bundle, and its changesets in one."""
-    found: Optional[tuple[int, bytes]] = sql.execute(
-        'SELECT id, nodes FROM bundle WHERE key = ?', (bytes.fromhex(key),)
-    ).fetchone()
-    return found
-
-
-def _addbundle(
-    sql: sqlite3.Connection, push: model.NewPush
-) -> tuple[int, bytes]:
-    nodes = b''.join(push.nodes)
-    bundle = sql.execute(
-        'INSERT INTO bundle (key, size, nodes) VALUES (?, ?, ?)',
-        (bytes.fromhex(push.key), push.size, nodes),
-    ).lastrowid
-    assert bundle is not None
-    sql.executemany(
-        'INSERT INTO head VALUES (?, ?, ?, ?)',
-        [
-            (bundle, position, head.node, head.title)
-            for position, head in enumerate(push.heads)
-        ],
-    )
-    if push.text != pushlog.titles(push.heads):
-        sql.execute(
-            'INSERT INTO description VALUES (?, ?)', (bundle, push.text)
-        )
-    return bundle, nodes
+    if not known and not push.rests:
+        return id, (), ()
+    rests = bundles.rests(sql, [bundle.id]).get(bundle.id, {})
+    return id, tuple(rests.values()), tuple(bundles.split(bundle.below))
 
 
 def _move(
@@ -307,15 +298,6 @@ def _remove(sql: sqlite3.Connection, id: int) -> list[str]:
     row = sql.execute('SELECT bundle FROM push WHERE id = ?', (id,)).fetchone()
     if row is None:
         raise _unknown(id)
-    (bundle,) = row
-    key, nodes = sql.execute(
-        'SELECT key, nodes FROM bundle WHERE id = ?', (bundle,)
-    ).fetchone()
-    # With the whole primary key, as other pushes may have the node too.
-    sql.executemany(
-        'DELETE FROM node WHERE node = ? AND inner IN (0, 1) AND push = ?',
-        [(node, id) for node in pushlog.split(nodes)],
-    )
     sql.execute(
         """DELETE FROM bookmark WHERE push = :id
         AND name IN (SELECT name FROM move WHERE push = :id)""",
@@ -324,28 +306,28 @@ def _remove(sql: sqlite3.Connection, id: int) -> list[str]:
     search.remove(sql, id)
     sql.execute('DELETE FROM move WHERE push = ?', (id,))
     sql.execute('DELETE FROM push WHERE id = ?', (id,))
-    other = sql.execute(
-        'SELECT 1 FROM push WHERE bundle = ? LIMIT 1', (bundle,)
-    ).fetchone()
-    if other is not None:
-        return []
-    sql.execute('DELETE FROM description WHERE bundle = ?', (bundle,))
-    sql.execute('DELETE FROM head WHERE bundle = ?', (bundle,))
-    sql.execute('DELETE FROM bundle WHERE id = ?', (bundle,))
-    return [key.hex()]
+    return bundles.unpushed(sql, row[0], id)
 
 
 def _locate(
     sql: sqlite3.Connection, nodes: list[bytes]
 ) -> dict[bytes, model.Location]:
-    found = {}
-    for batch in pushlog.batches(nodes, pushlog.BATCH):
+    located = _LOCATE if schema.version(sql) >= schema.RESTS else _LOCATE_OLD
+    rows: list[Any] = []
+    for batch in bundles.batches(nodes, bundles.BATCH):
         marks = ', '.join(['(?)'] * len(batch))
-        for node, key, size, inner in sql.execute(
-            _LOCATE.format(marks=marks), batch
-        ):
-            found[node] = model.Location(node, key.hex(), size, not inner)
-    return found
+        rows += sql.execute(located.format(marks=marks), batch)
+    below = bundles.rests(sql, sorted({row[4] for row in rows if row[5]}))
+    return {
+        node: model.Location(
+            node,
+            key.hex(),
+            size,
+            not inner,
+            tuple(below.get(bundle, {}).values()),
+        )
+        for node, key, size, inner, bundle, _rests in rows
+    }
 
 
 # -- values
@@ -363,6 +345,13 @@ def _istext(text: str) -> bool:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def _iskey(key: object) -> bool:
+    with contextlib.suppress(errors.InvalidKey):
+        model.checkkey(key)
+        return True
+    return False
 
 
 def _ispattern(glob: str) -> bool:

@@ -17,20 +17,16 @@ from __future__ import annotations
 
 import itertools
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
 from .. import model
-from . import schema, search
-
-#: how many values go into one statement; SQLite's least limit is 999
-BATCH = 500
+from . import bundles, schema, search
 
 # How many texts are looked at together: those of a page, as often most of them
 # hold the words.
 _TEXTS = 50
 
-_NODE = 20
 _UNLIMITED = -1
 
 # All but the id, which comes first, from where it costs least.
@@ -76,7 +72,7 @@ def _withwords(sql: sqlite3.Connection, wanted: Filter) -> Iterator[Row]:
     unlimited = wanted._replace(limit=_UNLIMITED)
     if (
         wanted.node is not None
-        or schema.version(sql) == 1
+        or schema.version(sql) < schema.TEXTS
         or not search.usable(sql)
     ):
         return _holding(sql, _withoutwords(sql, unlimited), wanted.words)
@@ -118,8 +114,8 @@ def _holding(
     sql: sqlite3.Connection, rows: Iterator[Row], words: list[str]
 ) -> Iterator[Row]:
     """Pass on the pushes whose texts hold the words."""
-    for batch in batches(rows, _TEXTS):
-        held = texts(sql, {row[3] for row in batch})
+    for batch in bundles.batches(rows, _TEXTS):
+        held = bundles.texts(sql, {row[3] for row in batch})
         yield from (row for row in batch if search.holds(held[row[3]], words))
 
 
@@ -127,14 +123,14 @@ def _withoutwords(sql: sqlite3.Connection, wanted: Filter) -> Iterator[Row]:
     if wanted.node is None:
         source = f'SELECT push.id, {_COLUMNS} {_frompush(sql, wanted)}'
     else:
-        # Both halves come in the order of the primary key, so SQLite merges
+        # All three come in the order of the primary key, so SQLite merges
         # them and stops at the limit, whatever number of pushes has the node.
         source = ' UNION ALL '.join(
             f'SELECT node.push, {_COLUMNS} FROM node'
             ' CROSS JOIN push ON push.id = node.push'
             f' WHERE node.node = :node AND node.inner = {inner}'
             f' AND node.push BETWEEN :first AND :last{_conditions(wanted)}'
-            for inner in (0, 1)
+            for inner in (0, 1, 2)
         )
     return _ordered(sql, wanted, source)
 
@@ -144,7 +140,7 @@ def _frompush(sql: sqlite3.Connection, wanted: Filter) -> str:
     index = ''
     if wanted.user is not None:
         index = 'push_user'
-    if wanted.timed and schema.version(sql) > 1:
+    if wanted.timed and schema.version(sql) >= schema.TEXTS:
         index = 'push_time' if wanted.user is None else 'push_user_time'
     return (
         f'FROM push {index and f"INDEXED BY {index}"}'
@@ -184,69 +180,27 @@ def _values(wanted: Filter) -> dict[str, Any]:
 # -- all about them
 
 
-def texts(sql: sqlite3.Connection, bundles: Iterable[int]) -> dict[int, str]:
-    """Return the text of each bundle."""
-    ids = sorted(bundles)
-    found = _descriptions(sql, ids)
-    rest = [id for id in ids if id not in found]
-    for id, heads in _heads(sql, rest).items():
-        found[id] = titles(heads)
-    return found
-
-
-def titles(heads: Iterable[model.Head]) -> str:
-    """Return the text of a bundle of which none is kept."""
-    return '\n'.join(head.title for head in heads)[: model.TEXT_LENGTH]
-
-
-def _descriptions(
-    sql: sqlite3.Connection, bundles: list[int]
-) -> dict[int, str]:
-    if schema.version(sql) == 1:
-        return {}
-    return dict(
-        select(
-            sql,
-            'SELECT bundle, text FROM description WHERE bundle IN ({marks})',
-            bundles,
-        )
-    )
-
-
-def _heads(
-    sql: sqlite3.Connection, bundles: list[int]
-) -> dict[int, list[model.Head]]:
-    heads: dict[int, list[model.Head]] = {id: [] for id in bundles}
-    for bundle, node, title in select(
-        sql,
-        """SELECT bundle, node, title FROM head WHERE bundle IN ({marks})
-        ORDER BY bundle, position""",
-        bundles,
-    ):
-        heads[bundle].append(model.Head(node, title))
-    return heads
-
-
 def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
     """Make pushes of rows of the table ``push``."""
-    bundleids = sorted({row[3] for row in rows})
-    pushids = [row[0] for row in rows if row[4]]
-    bundles = {
-        id: (key.hex(), size, tuple(split(nodes)))
-        for id, key, size, nodes in select(
+    ids = sorted({row[3] for row in rows})
+    contents = {
+        id: (key.hex(), size, tuple(bundles.split(nodes)))
+        for id, key, size, nodes in bundles.select(
             sql,
             'SELECT id, key, size, nodes FROM bundle WHERE id IN ({marks})',
-            bundleids,
+            ids,
         )
     }
-    heads = _heads(sql, bundleids)
-    descriptions = _descriptions(sql, bundleids)
+    heads = bundles.heads(sql, ids)
+    texts = bundles.descriptions(sql, ids)
+    rests = bundles.rests(sql, ids)
+    below = bundles.below(sql, list(rests))
     moves: dict[int, list[tuple[str, Optional[bytes]]]] = {}
-    for push, name, node in select(
+    for push, name, node in bundles.select(
         sql,
         """SELECT push, name, node FROM move WHERE push IN ({marks})
         ORDER BY push, position""",
-        pushids,
+        [row[0] for row in rows if row[4]],
     ):
         moves.setdefault(push, []).append((name, node))
     return [
@@ -254,37 +208,12 @@ def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
             id,
             time,
             user,
-            *bundles[bundle],
+            *contents[bundle],
             tuple(heads[bundle]),
             tuple(moves.get(id, ())),
-            descriptions.get(bundle, titles(heads[bundle])),
+            texts.get(bundle, bundles.titles(heads[bundle])),
+            tuple(rests.get(bundle, {}).values()),
+            tuple(bundles.split(below.get(bundle, b''))),
         )
         for id, time, user, bundle, _moves in rows
     ]
-
-
-# -- rows and values
-
-
-def select(
-    sql: sqlite3.Connection, statement: str, values: list[Any]
-) -> Iterator[tuple[Any, ...]]:
-    """Run ``statement`` with ``values`` in place of ``{marks}``."""
-    for batch in batches(values, BATCH):
-        marks = ', '.join('?' * len(batch))
-        yield from sql.execute(statement.format(marks=marks), batch)
-
-
-def batches(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    values = iter(values)
-    while True:
-        batch = list(itertools.islice(values, size))
-        if not batch:
-            return
-        yield batch
-
-
-def split(nodes: bytes) -> Iterator[bytes]:
-    """Return the changesets of a bundle."""
-    for begin in range(0, len(nodes), _NODE):
-        yield nodes[begin : begin + _NODE]

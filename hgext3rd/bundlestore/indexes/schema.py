@@ -7,7 +7,11 @@ import sqlite3
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
-VERSION = 2
+VERSION = 3
+#: the versions since which there are texts and what finds pushes by time, and
+#: bundles that rest on others
+TEXTS = 2
+RESTS = 3
 
 #: Every beginning of a word, up to this length, has a list of the pushes with
 #: such a word; SQLite reads it in both directions, from any place on. (Without
@@ -76,7 +80,32 @@ SECOND = (
     'PRAGMA user_version = 2',
 )
 
-STATEMENTS = (*_FIRST, *SECOND)
+#: What version 3 added. ``rest`` has what a bundle rests on, without what
+#: follows from that: what its bases rest on. A base was recorded before what
+#: rests on it and goes after it, so its id is smaller. ``kept`` has the last
+#: push of a bundle that is only there because others rest on it: the push was
+#: removed, its rows in ``node`` were not. A bundle has pushes or such a row.
+THIRD = (
+    """CREATE TABLE rest (
+        bundle INTEGER NOT NULL,
+        base INTEGER NOT NULL,
+        PRIMARY KEY (bundle, base)
+    ) WITHOUT ROWID""",
+    'CREATE INDEX rest_base ON rest (base)',
+    """CREATE TABLE kept (
+        push INTEGER PRIMARY KEY,
+        bundle INTEGER NOT NULL UNIQUE
+    )""",
+    # The changesets of a bundle's pushes that it does not hold, but what it
+    # rests on does. Their rows in ``node`` have 2 for ``inner``.
+    """CREATE TABLE below (
+        bundle INTEGER PRIMARY KEY,
+        nodes BLOB NOT NULL
+    )""",
+    'PRAGMA user_version = 3',
+)
+
+STATEMENTS = (*_FIRST, *SECOND, *THIRD)
 
 #: What finds texts, where SQLite can make it. ``words`` is what ``search.py``
 #: makes of a text: this has the same words with every release of SQLite, so

@@ -15,10 +15,8 @@ import os
 from collections.abc import Iterable, Iterator
 from typing import Optional
 
-from zope.interface import implementer
-
 from .. import errors, localfiles, model
-from ..interfaces import IBundleStore, ILocalPath, IStagedBundle
+from ..declaring import Interfaces
 from .reader import VerifyingReader
 
 #: smaller chunks are gathered before they are written
@@ -37,10 +35,11 @@ def open_store(url: str, place: model.Place) -> FileStore:
     return FileStore(folder, place.createmode)
 
 
-@implementer(IBundleStore, ILocalPath)
 class FileStore:
     """The bundles in ``folder``, an absolute path; ``createmode`` is as in
     ``model.Place``."""
+
+    __implemented__ = Interfaces('IBundleStore', 'ILocalPath')
 
     def __init__(self, folder: bytes, createmode: Optional[int] = None) -> None:
         self._folder = folder
@@ -127,9 +126,10 @@ class FileStore:
         return path
 
 
-@implementer(IStagedBundle, ILocalPath)
 class StagedFile:
     """A bundle that is complete in the folder ``tmp`` of ``store``."""
+
+    __implemented__ = Interfaces('IStagedBundle', 'ILocalPath')
 
     def __init__(
         self, store: FileStore, path: bytes, key: str, size: int

@@ -5,17 +5,14 @@ from __future__ import annotations
 import hashlib
 from typing import BinaryIO
 
-from zope.interface import implementer
-
 from .. import errors
-from ..interfaces import IBundleReader
+from ..declaring import Interfaces
 from ..localfiles import reason
 
 #: how much is read at a time; at least as much is held back at the end
 BLOCK = 1 << 16
 
 
-@implementer(IBundleReader)
 class VerifyingReader:
     """Reads ``fp``, a raw binary file that is closed with the reader.
 
@@ -23,6 +20,8 @@ class VerifyingReader:
     returns fewer bytes than asked for only at the end, so that code which
     expects a file can be given this. About three blocks are held in memory.
     """
+
+    __implemented__ = Interfaces('IBundleReader')
 
     def __init__(self, fp: BinaryIO, key: str, size: int) -> None:
         self.size = size

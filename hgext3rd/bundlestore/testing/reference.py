@@ -2,14 +2,24 @@
 
 from __future__ import annotations
 
+import functools
 import unicodedata
 from typing import Optional
 
 from .. import errors, model
 
 
-def pushof(id: int, push: model.NewPush) -> model.Push:
-    """Return ``push`` as an index that gave it ``id`` returns it."""
+def pushof(
+    id: int,
+    push: model.NewPush,
+    rests: Optional[tuple[str, ...]] = None,
+    below: Optional[tuple[bytes, ...]] = None,
+) -> model.Push:
+    """Return ``push`` as an index that gave it ``id`` returns it.
+
+    ``rests`` is what its bundle rests on, ``below`` what the push has of
+    that, where they are not as the push says.
+    """
     return model.Push(
         id,
         push.time,
@@ -20,6 +30,8 @@ def pushof(id: int, push: model.NewPush) -> model.Push:
         push.heads,
         tuple((move.name, move.new) for move in push.moves),
         push.text,
+        push.rests if rests is None else rests,
+        push.below if below is None else below,
     )
 
 
@@ -31,14 +43,37 @@ class ReferenceIndex:
         self._lastid = 0
         # in ascending order
         self._pushes: dict[int, model.Push] = {}
+        # These, and the last push of each bundle that is only there because
+        # others rest on it.
+        self._holders: dict[int, model.Push] = {}
         self._bookmarks: dict[str, model.Bookmark] = {}
 
     def record(self, push: model.NewPush) -> model.Push:
+        rests = self._allrests(push)
         self._move(push.moves, self._lastid + 1)
         self._lastid += 1
-        recorded = pushof(self._lastid, push)
+        recorded = pushof(self._lastid, push, rests, self._below(push))
+        for id, holder in list(self._holders.items()):
+            if holder.key == push.key and id not in self._pushes:
+                del self._holders[id]
         self._pushes[recorded.id] = recorded
+        self._holders[recorded.id] = recorded
         return recorded
+
+    def _below(self, push: model.NewPush) -> tuple[bytes, ...]:
+        for holder in self._holders.values():
+            if holder.key == push.key:
+                return holder.below
+        return push.below
+
+    def _allrests(self, push: model.NewPush) -> tuple[str, ...]:
+        known = self.bundles([push.key, *push.rests])
+        if push.key in known:
+            return known[push.key].rests
+        for key in push.rests:
+            if key not in known:
+                raise errors.BundleGone(key)
+        return tuple(model.chain(known[key] for key in push.rests))
 
     def movebookmarks(self, moves: tuple[model.BookmarkMove, ...]) -> None:
         self._move(moves, None)
@@ -59,7 +94,7 @@ class ReferenceIndex:
 
     def locate(self, nodes: list[bytes]) -> dict[bytes, model.Location]:
         found: dict[bytes, model.Location] = {}
-        for push in self._pushes.values():
+        for push in self._holders.values():
             heads = {head.node for head in push.heads}
             for node in push.nodes:
                 ishead = node in heads
@@ -68,12 +103,25 @@ class ReferenceIndex:
                 )
                 if node in nodes and better:
                     found[node] = model.Location(
-                        node, push.key, push.size, ishead
+                        node, push.key, push.size, ishead, push.rests
                     )
         return found
 
+    def bundles(self, keys: list[str]) -> dict[str, model.Bundle]:
+        return {
+            holder.key: model.Bundle(
+                holder.key,
+                holder.size,
+                holder.nodes,
+                tuple(head.node for head in holder.heads),
+                holder.rests,
+            )
+            for holder in self._holders.values()
+            if holder.key in keys
+        }
+
     def nodes(self, prefix: str, limit: int = 10) -> list[bytes]:
-        held = {node for push in self._pushes.values() for node in push.nodes}
+        held = {node for push in self._holders.values() for node in push.nodes}
         return sorted(n for n in held if n.hex().startswith(prefix))[:limit]
 
     def bookmark(self, name: str) -> Optional[bytes]:
@@ -110,7 +158,7 @@ class ReferenceIndex:
             if first <= id
             and (last is None or id <= last)
             and (user is None or push.user == user)
-            and (node is None or node in push.nodes)
+            and (node is None or node in push.changesets)
             and (text is None or self._holds(push.text, text))
             and (since is None or since < push.time)
             and (until is None or push.time < until)
@@ -122,36 +170,62 @@ class ReferenceIndex:
         return found[:limit]
 
     def _holds(self, text: str, wanted: str) -> bool:
-        words = self._words(text)
+        words = _words(text, self._ignoresaccents)
         return all(
             any(word.startswith(beginning) for word in words)
-            for beginning in self._words(wanted)
+            for beginning in _words(wanted, self._ignoresaccents)
         )
-
-    def _words(self, text: str) -> list[str]:
-        if self._ignoresaccents:
-            text = ''.join(
-                character
-                for character in unicodedata.normalize('NFKD', text)
-                if unicodedata.category(character)[0] != 'M'
-            )
-        return ''.join(
-            character if character.isalnum() else ' '
-            for character in text.casefold()
-        ).split()
 
     def remove(self, id: int) -> list[str]:
         if id not in self._pushes:
             raise errors.UnknownPush(f'no push {id}')
-        key = self._pushes.pop(id).key
+        removed = self._pushes.pop(id)
         self._bookmarks = {
             name: bookmark
             for name, bookmark in self._bookmarks.items()
             if bookmark.push != id
         }
-        if any(push.key == key for push in self._pushes.values()):
-            return []
-        return [key]
+        before = self._keys()
+        if removed.key in {push.key for push in self._pushes.values()}:
+            del self._holders[id]
+        while self._dropneedless():
+            pass
+        return sorted(before - self._keys())
+
+    def _keys(self) -> set[str]:
+        return {holder.key for holder in self._holders.values()}
+
+    def _dropneedless(self) -> bool:
+        """Drop the holders that nobody needs; return whether there were any.
+
+        What one of them rests on may be needless only then.
+        """
+        needed = {push.key for push in self._pushes.values()}
+        for holder in self._holders.values():
+            needed.update(holder.rests)
+        needless = [
+            id
+            for id, holder in self._holders.items()
+            if holder.key not in needed
+        ]
+        for id in needless:
+            del self._holders[id]
+        return bool(needless)
+
+
+# the same few texts are looked at again and again
+@functools.lru_cache(maxsize=1000)
+def _words(text: str, ignoresaccents: bool) -> list[str]:
+    if ignoresaccents:
+        text = ''.join(
+            character
+            for character in unicodedata.normalize('NFKD', text)
+            if unicodedata.category(character)[0] != 'M'
+        )
+    return ''.join(
+        character if character.isalnum() else ' '
+        for character in text.casefold()
+    ).split()
 
 
 def _matches(pattern: str, name: str) -> bool:

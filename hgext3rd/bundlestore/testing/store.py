@@ -540,9 +540,9 @@ class StoreConformance(abc.ABC):
         processes.run(
             method,
             _putsome,
-            [(type(self), place, number) for number in range(3)],
+            [(type(self), place, number) for number in range(2)],
         )
-        expected = {keyof(data) for n in range(3) for data in _bundles(n)}
+        expected = {keyof(data) for n in range(2) for data in _bundles(n)}
         assert set(store.keys()) == expected
         for key in expected:
             assert keyof(readwhole(store, key)) == key

@@ -11,6 +11,7 @@ from .lists import ListTests
 from .lookups import LookupTests
 from .randomuse import RandomTests
 from .records import RecordTests
+from .rests import RestTests
 
 __all__ = [
     'HOSTILE_TEXTS',
@@ -24,6 +25,11 @@ __all__ = [
 
 
 class IndexConformance(
-    RecordTests, LookupTests, ListTests, RandomTests, ConcurrencyTests
+    RecordTests,
+    LookupTests,
+    RestTests,
+    ListTests,
+    RandomTests,
+    ConcurrencyTests,
 ):
     """Every index passes these tests."""

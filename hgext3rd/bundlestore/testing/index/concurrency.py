@@ -38,8 +38,10 @@ class ConcurrencyTests(IndexTests):
     def test_ids_become_visible_in_order(
         self, place: model.Place, index: Any, method: str
     ) -> None:
+        # To start a new Python takes long.
+        count = 4 if method == 'fork' else 2
         writers = processes.start(
-            method, _recordsome, [(type(self), place, n) for n in range(4)]
+            method, _recordsome, [(type(self), place, n) for n in range(count)]
         )
         seen: list[model.Push] = []
         try:
@@ -56,12 +58,12 @@ class ConcurrencyTests(IndexTests):
                     assert push in index.pushes(text=push.text)
         finally:
             codes = processes.join(writers)
-        assert codes == [0] * 4
+        assert codes == [0] * count
         # had one come later with a smaller id, it would not have been seen
         everything = index.pushes()
         last = seen[-1].id if seen else 0
         assert seen == [push for push in everything if push.id <= last]
-        assert len(everything) == 4 * _COUNT
+        assert len(everything) == count * _COUNT
         names = {push.bookmarks[0][0] for push in everything}
         assert names == {b.name for b in index.bookmarks()}
 
@@ -174,7 +176,9 @@ def _useinherited(index: Any, number: int) -> None:
     recorded = index.record(newpush(('child', number)))
     assert index.push(recorded.id) == recorded
     assert recorded in index.pushes(text=f'CHILD {number}')
-    index.close()
+    if number % 2:
+        # The others end as workers of servers do, which close nothing.
+        index.close()
 
 
 def _recordforever(

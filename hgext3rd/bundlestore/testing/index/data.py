@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Sequence
-from typing import Optional
+from typing import Any, Optional
 
 from ... import model
 
@@ -156,3 +156,17 @@ def newpush(
 
 def ids(pushes: Sequence[model.Push]) -> list[int]:
     return [push.id for push in pushes]
+
+
+def inanyorder(found: Any) -> Any:
+    """Return what an index returned with all keys sorted, to compare it:
+    bundles that do not rest on each other may come in any order."""
+    if isinstance(found, dict):
+        return {key: inanyorder(value) for key, value in found.items()}
+    if isinstance(found, list):
+        if all(isinstance(value, str) for value in found):
+            return sorted(found)
+        return [inanyorder(value) for value in found]
+    if isinstance(found, (model.Push, model.Location, model.Bundle)):
+        return found._replace(rests=tuple(sorted(found.rests)))
+    return found

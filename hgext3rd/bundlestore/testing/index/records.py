@@ -13,7 +13,7 @@ from ... import errors, model
 from ...interfaces import IBundleIndex
 from ..reference import pushof
 from .base import IndexTests
-from .data import HOSTILE_TEXTS, ids, moveto, newpush, nodeof
+from .data import HOSTILE_TEXTS, ids, keyof, moveto, newpush, nodeof
 
 
 class RecordTests(IndexTests):
@@ -34,6 +34,7 @@ class RecordTests(IndexTests):
         assert index.pushes(user='alice', node=nodeof(1)) == []
         assert index.pushes(text='some', since=1, until=2) == []
         assert index.locate([nodeof(1)]) == {}
+        assert index.bundles([keyof(1)]) == {}
         assert index.nodes('a') == []
         assert index.bookmark('x') is None
         assert index.bookmarks() == []
