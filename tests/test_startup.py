@@ -1,14 +1,27 @@
-"""What a process loads: each push over ssh is a new one."""
+"""What a process loads: each push over ssh is a new one.
+
+And what happens where it cannot load what it needs: nothing lands.
+"""
 
 from __future__ import annotations
 
+import importlib
+import inspect
+import pkgutil
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+import environments
+import hgext3rd.bundlestore
 from harness import matrix
-from harness.hg import Hg
+from harness.hg import Hg, Repo
+from harness.servers import Transport
+from harness.snapshot import untouched
+from harness.store import bundles, tryurl
+from hgext3rd.bundlestore import wraps
 
 #: an extension that tells what the process has loaded in the end
 LOADED = """\
@@ -23,38 +36,239 @@ def extsetup(ui):
     atexit.register(tell)
 """
 
-#: what neither a client nor a server over ssh has any use for; ``zope`` is
-#: for servers that are asked something
-NEEDLESS = (
-    'mercurial.hgweb.hgweb_mod',
-    'mercurial.hgweb.hgweb_mod_inner',
-    'hgext3rd.bundlestore.web.scratch',
-    'hgext3rd.bundlestore.web.pushlog',
-    'hgext3rd.bundlestore.pushlist',
-    'hgext3rd.bundlestore.testing',
-    'hgext3rd.bundlestore.indexes.database',
-    'sqlite3',
-    'importlib.metadata',
-)
+#: What a process may load because the extension is on. Whoever adds to this
+#: pays for it with each command of each user: measure it with
+#: bench/startup.py.
+ALWAYS = {
+    'hgext',
+    'hgext3rd',
+    'hgext3rd.bundlestore',
+    'hgext3rd.bundlestore.admin',
+    'hgext3rd.bundlestore.client',
+    'hgext3rd.bundlestore.client.commands',
+    'hgext3rd.bundlestore.compat',
+    'hgext3rd.bundlestore.config',
+    'hgext3rd.bundlestore.metadata',
+    'hgext3rd.bundlestore.names',
+    'hgext3rd.bundlestore.wraps',
+    'mercurial.__version__',
+    'mercurial.exthelper',
+    'pkgutil',
+    'zope',
+}
+#: the option of a path, with which Mercurial up to 7.0 brings more along
+PATHS = {
+    'mercurial.interfaces.repository',
+    'mercurial.interfaces.util',
+    'mercurial.revlogutils.constants',
+    'mercurial.utils.urlutil',
+}
+#: that it has a repository to work in: pushes are wrapped
+REPOSITORY = {
+    'mercurial.bundle2',
+    'mercurial.exchange',
+    'mercurial.phases',
+}
+#: that this has a bundle store
+STORE = {
+    'hgext3rd.bundlestore.loading',
+    'hgext3rd.bundlestore.serve',
+    'hgext3rd.bundlestore.server',
+    'mercurial.wireprotov1server',
+    'mercurial.wireprototypes',
+}
+#: that it serves
+SERVE = {
+    'hgext3rd.bundlestore.loading',
+    'hgext3rd.bundlestore.warm',
+}
+#: that a client says hello to it
+HELLO = {
+    'hgext3rd.bundlestore.handshake',
+}
+
+HELLO_REQUEST = 'hello\nbetween\npairs 81\n' + '0' * 40 + '-' + '0' * 40
 
 
-@pytest.mark.parametrize('version', matrix.VERSIONS)
-@pytest.mark.parametrize('server', [False, True], ids=['client', 'server'])
-def test_nothing_needless_is_loaded(
-    hg: Callable[..., Hg], tmp_path: Path, version: str, server: bool
-) -> None:
-    made = hg(version)
-    repo = made.init(tmp_path / 'repo')
-    repo.enable()
-    if server:
-        repo.configure('bundlestore', {'server': 'yes'})
-    script = tmp_path / 'loaded.py'
-    script.write_text(LOADED)
-    told = repo.run('root', config=[f'extensions.loaded={script}']).err
-    names = {
+def loaded(repo: Repo, script: Path, *args: str, input: str = '') -> set[str]:
+    """Return the modules that a command loads."""
+    config = [f'extensions.loaded={script}']
+    if input:
+        # "serve --stdio" takes no --config
+        repo.configure('extensions', {'loaded': str(script)})
+        config = []
+    told = repo.run(*args, config=config, input=input or None).err
+    return {
         line.partition(' ')[2]
         for line in told.splitlines()
         if line.startswith('LOADED ')
     }
-    assert 'hgext3rd.bundlestore.loading' in names or not server
-    assert not names.intersection(NEEDLESS)
+
+
+@pytest.mark.parametrize(
+    'version',
+    [
+        *(
+            pytest.param(v, marks=pytest.mark.slow)
+            for v in matrix.VERSIONS[:-1]
+        ),
+        matrix.NEWEST,
+    ],
+)
+def test_nothing_needless_is_loaded(
+    hg: Callable[..., Hg], tmp_path: Path, version: str
+) -> None:
+    script = tmp_path / 'loaded.py'
+    script.write_text(LOADED)
+    plain = hg(version).init(tmp_path / 'plain')
+    client = hg(version).init(tmp_path / 'client')
+    client.enable()
+    server = hg(version).init(tmp_path / 'server')
+    server.enable()
+    server.configure('bundlestore', {'server': 'yes'})
+
+    serve = ('-R', '.', 'serve', '--stdio')
+    for repo, command, hello, allowed in (
+        (client, ('version',), '', ALWAYS | PATHS),
+        (client, ('root',), '', ALWAYS | REPOSITORY),
+        (server, ('root',), '', ALWAYS | REPOSITORY | STORE),
+        (client, serve, HELLO_REQUEST, ALWAYS | REPOSITORY | SERVE),
+        (
+            server,
+            serve,
+            HELLO_REQUEST,
+            ALWAYS | REPOSITORY | STORE | SERVE | HELLO,
+        ),
+    ):
+        without = loaded(plain, script, *command, input=hello)
+        more = loaded(repo, script, *command, input=hello) - without
+        assert 'hgext3rd.bundlestore.wraps' in more
+        assert (more >= HELLO) == (allowed >= HELLO)
+        assert sorted(more - allowed) == [], command
+
+
+def rooms() -> list[str]:
+    package = hgext3rd.bundlestore
+    prefix = f'{package.__name__}.'
+    return [
+        info.name
+        for info in pkgutil.walk_packages(package.__path__, prefix)
+        if not info.name.startswith(f'{prefix}testing')
+    ]
+
+
+def test_rooms_and_the_table_agree() -> None:
+    """Who reads a room sees what its functions wrap, and the table lists all
+    of them."""
+    marked = {}
+    for name in rooms():
+        module = importlib.import_module(name)
+        for key, value in vars(module).items():
+            if not inspect.isfunction(value) or value.__module__ != name:
+                continue
+            wrapped = getattr(value, 'inplaceof', None)
+            if wrapped is not None:
+                room = name.partition('bundlestore.')[2]
+                marked[f'{room}.{key}'] = wrapped
+    listed = {}
+    for table in (wraps.REPOSITORY, wraps.STORE, wraps.PEER):
+        for wrapped, target in table.items():
+            listed[target] = wrapped
+    for commands in (wraps.COMMANDS, wraps.WIRE):
+        for command, target in commands.items():
+            listed[target] = f'the command {command.decode()}'
+    assert marked == listed
+    for target in wraps.WIRECOMMANDS.values():
+        assert callable(wraps.room(target))
+
+
+# -- half an extension is none
+
+
+def refuse(transport: Transport, base: Repo, pushers: list[Repo]) -> list[str]:
+    """Have all pushes refused; return what was said."""
+    said = []
+    for repo in pushers:
+        flags = ['--bundle-store'] if repo.hg.ext else []
+        with untouched(base.path):
+            result = repo.run('push', '--force', *flags, ok=None)
+        assert result.code
+        said.append(result.err)
+    assert not bundles(base)
+    return said
+
+
+@pytest.fixture
+def pushers(client: Repo, vanilla: Repo) -> list[Repo]:
+    """A client with the extension and one without, with something to push."""
+    client.commit({'a': 'a\n'}, 'must not land')
+    vanilla.commit({'b': 'b\n'}, 'must not land either')
+    return [client, vanilla]
+
+
+@pytest.mark.parametrize(
+    'broken',
+    [
+        # what the extension wraps: when it starts, when a repository is
+        # opened, and when one with a bundle store is
+        'import mercurial.commands as m; del m.table[b"help"]',
+        'import mercurial.scmutil as m; del m.revrange',
+        'import mercurial.exchange as m; del m.check_heads',
+    ],
+    ids=['command', 'repository', 'store'],
+)
+@matrix.over('ssh')
+def test_mercurial_that_lacks_what_is_wrapped(
+    transport: Transport,
+    base: Repo,
+    pushers: list[Repo],
+    tmp_path: Path,
+    broken: str,
+) -> None:
+    """Then no repository can be opened that has a bundle store: Mercurial
+    itself would go on without the extension, and pushes would land."""
+    made = tryurl(transport, base)
+    fake = tmp_path / 'fake'
+    fake.mkdir()
+    (fake / 'sitecustomize.py').write_text(broken)
+    script = tmp_path / 'brokenhg'
+    script.write_text(
+        f'#!/bin/sh\nexec env PYTHONPATH={fake}'
+        f' {transport.hg.executable} "$@"\n'
+    )
+    script.chmod(0o755)
+    for repo in pushers:
+        repo.configure('ui', {'remotecmd': str(script)})
+    pushers[1].configure('paths', {'default': transport.url(made)})
+    for said in refuse(transport, base, pushers):
+        assert 'cannot load the bundlestore extension: ' in said
+
+
+@pytest.mark.parametrize(
+    'room', ['receive', 'route', 'cgstream', 'serve', 'server', 'wire']
+)
+@matrix.over('ssh')
+def test_room_that_cannot_be_loaded(
+    transport: Transport,
+    base: Repo,
+    pushers: list[Repo],
+    tmp_path: Path,
+    room: str,
+) -> None:
+    """Rooms are loaded when they are needed. A push that needs one which is
+    broken is refused, and never goes on to the base."""
+    package = tmp_path / 'package' / 'bundlestore'
+    shutil.copytree(environments.ROOT / 'hgext3rd' / 'bundlestore', package)
+    (package / f'{room}.py').write_text('import that_is_not_there\n')
+    made = tryurl(transport, base)
+    for repo in (base, made):
+        repo.configure('extensions', {'bundlestore': str(package)})
+    pushers[1].configure('paths', {'default': transport.url(made)})
+    if room == 'wire':
+        # a client without the extension has nothing to do with it
+        pushers = pushers[:1]
+    for said in refuse(transport, base, pushers):
+        assert 'abort: ' in said
+        if room in ('receive', 'serve', 'wire'):
+            assert 'cannot load the bundlestore extension: ' in said
+            assert 'that_is_not_there' in said

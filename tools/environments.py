@@ -6,6 +6,7 @@
     .envs/tools           the newest VERSION, this project and its test tools
     .envs/pip             what builds the others
     .envs/wheels          one wheel of each Mercurial, built once
+    .envs/chg             Mercurial's C client for command servers, built once
 
 There is one VERSION for each release in ``testedwith`` of metadata.py that
 runs with a Python of this machine.
@@ -378,6 +379,39 @@ def makewheel(environment: Environment) -> None:
         made.rename(folder)
 
 
+def chg() -> Path:
+    """Return where the newest Mercurial's ``chg`` is, if it could be made."""
+    return ENVS / 'chg' / supported()[-1] / 'chg'
+
+
+def makechg() -> None:
+    """Compile ``chg``, which no wheel has, out of Mercurial's source."""
+    if chg().exists():
+        return
+    if not (shutil.which('cc') and shutil.which('make')):
+        say('left out, no C compiler or no make here: chg')
+        return
+    folder = chg().parent
+    version = folder.name
+    say(f'fetching and compiling chg of Mercurial {version}')
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        run(
+            pip(
+                *('download', '--no-deps', '--no-binary', 'mercurial'),
+                *('--dest', temporary, f'mercurial=={version}'),
+            )
+        )
+        (archive,) = Path(temporary).glob('*.tar.gz')
+        run(['tar', '-xzf', archive, '-C', temporary, '--wildcards', '*/chg/*'])
+        (source,) = Path(temporary).glob('*/contrib/chg')
+        run(
+            ['make', '-C', source],
+            'On Debian: apt-get install gcc libc6-dev make',
+        )
+        source.rename(folder)
+
+
 def makeproject(project: str) -> Path:
     """Build the wheel of this project, once for each state of it."""
     folder = ENVS / 'dist' / project
@@ -445,9 +479,13 @@ def make(
     with locked():
         started = time.monotonic()
         project = projecthash()
-        if not outdated(versions, kinds):
+        # only all the tests together have a use for it
+        chgmissing = set(kinds) == set(KINDS) and not chg().exists()
+        if not chgmissing and not outdated(versions, kinds):
             return
         makepip()
+        if chgmissing:
+            makechg()
         byversion = {each.version: each for each in environments}
         inparallel(makewheel, list(byversion.values()))
         wheel = None

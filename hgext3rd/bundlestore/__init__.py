@@ -23,6 +23,9 @@ ask for it by itself::
   try = https://hg.example.org/project
   try:bundle-store = yes
 
+What the bundle store has already is not sent again, unless the push is
+forced with ``-f``.
+
 A push may move a **scratch bookmark**, a name in the bundle store. It needs
 no local bookmark of that name if a revision is given, and moves only forward
 unless forced::
@@ -103,33 +106,14 @@ def _checkinstallation() -> None:
 _checkinstallation()
 
 try:
-    from . import (
-        admin,
-        config,
-        handshake,
-        manual,
-        overlay,
-        receive,
-        serve,
-        web,
-        wire,
-    )
-    from .client import commands, pull, push
+    from . import admin, config, wraps
+    from .client import commands
 
     eh.merge(config.eh)
-    eh.merge(manual.eh)
     eh.merge(admin.eh)
-    eh.merge(overlay.eh)
-    eh.merge(receive.eh)
-    eh.merge(serve.eh)
-    eh.merge(handshake.eh)
-    eh.merge(web.eh)
-    eh.merge(push.eh)
-    eh.merge(pull.eh)
     eh.merge(commands.eh)
-    # Last: from here on the extension takes pushes that ask for the bundle
-    # store, and all that keeps them out of the repository must be in place.
-    eh.merge(wire.eh)
+    # All other rooms are in the table of this one, and wait to be called.
+    eh.merge(wraps.eh)
 except AttributeError as exc:
     # This module is imported lazily, by the first look for one of its names.
     # Mercurial takes an AttributeError then for a missing name, would go on

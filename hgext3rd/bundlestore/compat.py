@@ -7,25 +7,23 @@ release does: ``# hg <= X.Y``.
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import sys
+import types
 
-from mercurial import bundle2, commands
 from mercurial.utils import urlutil
 
 try:
-    from mercurial import bundle2_part_handlers
-    from mercurial.exchanges import bundle_caps
+    from mercurial import bundle2_part_handlers as parthandlers
+    from mercurial.exchanges import bundle_caps  # noqa: F401  is it there?
 
-    parthandler = bundle2_part_handlers.parthandler
-    #: (module, name) of the function that lists the bundle2 capabilities
-    REPOCAPS = (bundle_caps, 'get_repo_caps')
+    #: the function of Mercurial that lists the bundle2 capabilities
+    REPOCAPS = 'exchanges.bundle_caps.get_repo_caps'
 except ImportError:  # hg <= 7.1
-    parthandler = bundle2.parthandler
-    REPOCAPS = (bundle2, 'getrepocaps')
+    from mercurial import bundle2 as parthandlers
 
-# Commands can be wrapped once this module is loaded. A WSGI server has no
-# other reason to load it, and the extension would fail there.
-COMMANDS = commands.table
+    REPOCAPS = 'bundle2.getrepocaps'
 
 
 #: Modules with the applications of hgweb: only a process that serves pages
@@ -37,6 +35,14 @@ HGWEB = (
     'mercurial.hgweb.hgwebdir_mod',  # hg <= 7.1
 )
 
+
+def isweb() -> bool:
+    """Whether this process serves web pages, as a WSGI or CGI script or as
+    ``hg serve`` that has opened its port."""
+    # one that was not loaded yet has another type
+    return any(type(sys.modules.get(n)) is types.ModuleType for n in HGWEB)
+
+
 #: Templates of hgweb's styles that put the name of a file between the quotes
 #: of an attribute as it is: what is wrong there, and what is right.
 UNESCAPED = {  # hg <= 7.2
@@ -44,10 +50,24 @@ UNESCAPED = {  # hg <= 7.2
 }
 
 
+#: the names of the step of a pull that sends the files of a repository
+STREAMSTEPS = (
+    b'stream',
+    b'stream2',  # hg <= 6.3
+)
+
+
 def clientcaps(repo) -> dict:
     """Return the bundle2 capabilities of ``repo`` acting as a client."""
-    module, name = REPOCAPS
-    return getattr(module, name)(repo, role=b'client')
+    module, _dot, name = REPOCAPS.rpartition('.')
+    getrepocaps = getattr(importlib.import_module(f'mercurial.{module}'), name)
+    caps: dict = getrepocaps(repo, role=b'client')
+    return caps
+
+
+def parthandler(name: bytes, params: tuple[bytes, ...]):
+    """Declare a decorated function to read bundle2 parts."""
+    return parthandlers.parthandler(name, params)
 
 
 def seekablepart(part):

@@ -5,27 +5,25 @@ Who the client is, is remembered here, too.
 
 from __future__ import annotations
 
-from mercurial import exchange, exthelper, wireprototypes, wireprotov1server
+from mercurial import wireprototypes
 
 from . import compat, server as servermod
-from .serve import CAPABILITY
-
-eh = exthelper.exthelper()
-
+from .names import CAPABILITIES, CAPABILITY
+from .wraps import inplaceof
 
 # -- capabilities
 
 
-@eh.wrapfunction(wireprotov1server, '_capabilities')
-def _capabilities(orig, repo, proto):
+@inplaceof('wireprotov1server._capabilities')
+def capabilities(orig, repo, proto):
     caps = orig(repo, proto)
-    if servermod.of(repo) is not None and CAPABILITY not in caps:
-        caps.append(CAPABILITY)
+    if servermod.of(repo) is not None:
+        caps.extend(c for c in CAPABILITIES if c not in caps)
     return caps
 
 
-@eh.wrapfunction(*compat.REPOCAPS)
-def _getrepocaps(orig, repo, *args, **kwargs):
+@inplaceof(compat.REPOCAPS)
+def getrepocaps(orig, repo, *args, **kwargs):
     caps = orig(repo, *args, **kwargs)
     if kwargs.get('role') == b'server' and servermod.of(repo) is not None:
         caps = dict(caps)
@@ -33,8 +31,8 @@ def _getrepocaps(orig, repo, *args, **kwargs):
     return caps
 
 
-@eh.wrapfunction(wireprotov1server, 'getdispatchrepo')
-def _getdispatchrepo(orig, repo, proto, *args, **kwargs):
+@inplaceof('wireprotov1server.getdispatchrepo')
+def getdispatchrepo(orig, repo, proto, *args, **kwargs):
     """Remember who speaks: ``pushkey`` is not told."""
     server = servermod.of(repo)
     if server is not None:
@@ -50,28 +48,22 @@ def _opensheads(repo) -> bool:
     return server is not None and server.settings.openheads
 
 
-@eh.uisetup
-def _wrapheads(ui):
+@inplaceof('the command heads')
+def heads(orig, repo, proto, *args):
     """Answer ``heads`` on a try URL as an empty repository does.
 
     A client then neither minds new heads and branches nor sends more: what
     is common it learns from ``known``.
     """
-    command = wireprotov1server.commands[b'heads']
-    orig = command.func
-
-    def heads(repo, proto, *args):
-        if _opensheads(repo):
-            return wireprototypes.bytesresponse(
-                wireprototypes.encodelist([repo.nullid]) + b'\n'
-            )
-        return orig(repo, proto, *args)
-
-    command.func = heads
+    if _opensheads(repo):
+        return wireprototypes.bytesresponse(
+            wireprototypes.encodelist([repo.nullid]) + b'\n'
+        )
+    return orig(repo, proto, *args)
 
 
-@eh.wrapfunction(exchange, 'check_heads')
-def _checkheads(orig, repo, their_heads, context):
+@inplaceof('exchange.check_heads')
+def checkheads(orig, repo, their_heads, context):
     """A push to a try URL races with nobody, and the client that pushes a
     bundle1 was told of other heads than there are."""
     if not _opensheads(repo):

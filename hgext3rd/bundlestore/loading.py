@@ -1,39 +1,79 @@
-"""Loads modules at once where threads will use them.
+"""Loads modules early where waiting for their first use does harm.
 
 Mercurial imports lazily: a module is executed when it is first touched. Before
 Python 3.13 that is not safe when two threads touch it at the same moment: one
 of them sees a module without its names, and its client a server error.
-Servers with threads (hgweb) therefore load all modules that wait, when they
-open a repository with a bundle store; it takes them half a second, once. A
-process that serves one client, over ssh or as a CGI script, stays lazy.
+Servers with threads (hgweb) therefore load all modules that wait, and all
+rooms of this extension, when they open a repository with a bundle store; it
+takes them half a second, once. So do command servers that fork, such as chg's:
+what they have loaded, their children need not. A process that serves one
+client, over ssh or as a CGI script, stays lazy.
 """
 
 from __future__ import annotations
 
 import contextlib
+import importlib
 import os
+import pkgutil
 import sys
 import threading
 import types
+from collections.abc import Iterable, Iterator
 
 from . import compat
 
 _SAFE = sys.version_info >= (3, 13)
 _lock = threading.Lock()
 
+#: modules that the rooms import where they use them, as few pushes need them
+_LATE = (
+    'concurrent.futures.thread',
+    'importlib.metadata',
+    'json',
+    'sqlite3',
+    'zope.interface',
+    'mercurial.httppeer',
+    'mercurial.sshpeer',
+    'mercurial.wireprotoserver',
+)
+
 
 def prepare(force: bool = False) -> None:
     """Load everything if this process has threads or soon will have, which
     the caller knows for sure with ``force``."""
-    if _SAFE or not (force or _threaded()):
-        return
-    with _lock:
-        waiting = _waiting()
-        while waiting:
-            for module in waiting:
-                _load(module)
-            # those loaded now have brought new ones
-            waiting = [m for m in _waiting() if m not in waiting]
+    if force or _threaded():
+        with _lock:
+            loadall(web=True)
+
+
+def loadall(web: bool) -> None:
+    """Load the rooms, those for web servers if they are wanted, and all that
+    waits in this process."""
+    package = sys.modules[__package__]
+    for name in [*_LATE, *_rooms(package.__path__, f'{__package__}.', web)]:
+        # whoever needs it will get the error; nobody may
+        with contextlib.suppress(Exception):
+            importlib.import_module(name)
+    # Where threads do no harm, all rooms are loaded none the less: an upgrade
+    # must not put new ones beside old ones.
+    waiting = _waiting()
+    while waiting:
+        for module in waiting:
+            _load(module)
+        # those loaded now have brought new ones
+        waiting = [m for m in _waiting() if m not in waiting]
+
+
+def _rooms(path: Iterable[str], prefix: str, web: bool) -> Iterator[str]:
+    for info in pkgutil.iter_modules(path, prefix):
+        name = info.name[len(prefix) :]
+        if name == 'testing' or (name == 'web' and not web):
+            continue
+        yield info.name
+        if info.ispkg:
+            inside = [os.path.join(folder, name) for folder in path]
+            yield from _rooms(inside, f'{info.name}.', web)
 
 
 def _waiting() -> list[types.ModuleType]:
@@ -41,14 +81,14 @@ def _waiting() -> list[types.ModuleType]:
     # something would load it
     return [
         module
-        for module in list(sys.modules.values())
+        for name, module in list(sys.modules.items())
         if type(module).__name__ == '_LazyModule'
+        and (not _SAFE or name.startswith(f'{__package__}.'))
     ]
 
 
 def _load(module: types.ModuleType) -> None:
-    # One for another platform fails, say. Whoever needs it will get the
-    # error; nobody may.
+    # one for another platform fails, say
     with contextlib.suppress(Exception):
         module.__doc__  # noqa: B018  any attribute will do
 
@@ -57,15 +97,4 @@ def _threaded() -> bool:
     if threading.current_thread() is not threading.main_thread():
         return True
     # a CGI script serves one request
-    return isweb() and 'GATEWAY_INTERFACE' not in os.environ
-
-
-def isweb() -> bool:
-    """Whether this process serves web pages, as a WSGI or CGI script or as
-    ``hg serve`` that has opened its port."""
-    return any(map(_isloaded, compat.HGWEB))
-
-
-def _isloaded(name: str) -> bool:
-    """Whether the module is here and does not wait to be loaded."""
-    return type(sys.modules.get(name)) is types.ModuleType
+    return compat.isweb() and 'GATEWAY_INTERFACE' not in os.environ

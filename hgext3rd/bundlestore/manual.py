@@ -2,25 +2,34 @@
 
 from __future__ import annotations
 
-from mercurial import exthelper, help as helpmod
+import functools
+
+from mercurial import help as helpmod
 from mercurial.i18n import _
 from mercurial.utils import resourceutil
 
-eh = exthelper.exthelper()
+from .wraps import inplaceof
 
 
 def _text(name: bytes):
     def load(ui):
-        package = b'hgext3rd.bundlestore.helptext'
+        package = f'{__package__}.helptext'.encode()
         with resourceutil.open_resource(package, name) as fh:
             return fh.read()
 
     return load
 
 
-@eh.extsetup
-def register(ui):
-    """Add the administrator's topic to ``hg help``."""
+@inplaceof('the command help')
+def help(orig, ui, *args, **opts):
+    """Know the topics."""
+    register()
+    return orig(ui, *args, **opts)
+
+
+@functools.cache
+def register() -> None:
+    """Add the administrator's topic to Mercurial's."""
     helpmod.helptable.append(
         (
             [b'bundlestore-server'],

@@ -11,26 +11,23 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Any
 
 from mercurial import (
     bundlerepo,
     error,
     extensions,
-    exthelper,
     localrepo,
     phases,
-    repoview,
     vfs as vfsmod,
 )
 from mercurial.i18n import _
 from mercurial.node import short
 
-from . import bundlefile, compat, errors, interfaces
+from . import bundlefile, compat, model
 from .server import aborting, of, servedview
-
-eh = exthelper.exthelper()
+from .wraps import inplaceof
 
 
 class _ReadonlyVfs(vfsmod.readonlyvfs):
@@ -226,8 +223,8 @@ def _unveil(overlay) -> None:
         overlay.invalidatevolatilesets()
 
 
-@eh.wrapfunction(repoview, 'pinnedrevs')
-def _pinnedrevs(orig, repo):
+@inplaceof('repoview.pinnedrevs')
+def pinnedrevs(orig, repo):
     """Keep the changesets of an overlay's bundle visible.
 
     A client asked for them by hash, and may have pushed them together with
@@ -246,33 +243,13 @@ def openbundles(repo, server, keys: Iterable[str]):
     them checked against their keys; the caller closes it."""
     with aborting(), contextlib.ExitStack() as stack:
         paths = [
-            stack.enter_context(_checkedfile(server.store, key)) for key in keys
+            stack.enter_context(bundlefile.checkedfile(server.store, key))
+            for key in keys
         ]
         if len(paths) > 1:
             paths = [bundlefile.join(repo.ui, paths)]
             stack.callback(compat.tryunlink, paths[0])
         return openfile(repo, paths[0])
-
-
-@contextlib.contextmanager
-def _checkedfile(store, key: str) -> Iterator[bytes]:
-    """Give a file with the bundle's bytes, read through and found true."""
-    if interfaces.ILocalPath.providedBy(store):
-        with _opened(store, key) as reader:
-            while reader.read(bundlefile.BLOCK):
-                pass
-    with bundlefile.plainfile(store, key, lambda: _opened(store, key)) as path:
-        yield path
-
-
-def _opened(store, key: str):
-    try:
-        return store.open(key)
-    except errors.UnknownKey as exc:
-        raise errors.BundleStoreError(
-            f'bundle {key[:12]} is missing from the bundle store',
-            'push the same changesets again to bring it back',
-        ) from exc
 
 
 def opennodes(repo, server, nodes: Iterable[bytes]):
@@ -283,7 +260,7 @@ def opennodes(repo, server, nodes: Iterable[bytes]):
         return None
     wanted = dict(located)
     while True:
-        keys = dict.fromkeys(where.key for where in wanted.values())
+        keys = model.chain(wanted.values())
         overlay = openbundles(repo, server, keys)
         view = servedview(overlay)
         lost = [n for n in located if not view.changelog.hasnode(n)]

@@ -18,7 +18,9 @@ from . import backends, config, errors, model
 
 def of(repo):
     """Return the :class:`Server` of ``repo`` (any view of it), or None."""
-    return getattr(repo, 'bundlestore', None)
+    # Not with a default for "bundlestore": one that fails with an
+    # AttributeError would count as none, and pushes would land.
+    return repo.bundlestore if getattr(repo, 'hasbundlestore', False) else None
 
 
 def servedview(repo):
@@ -58,17 +60,17 @@ class Server:
     It holds no reference to the repository: the repository holds it.
     """
 
-    def __init__(self, repo) -> None:
+    def __init__(self, repo, spools: bool) -> None:
         self.settings = config.settings(repo.ui)
         self.isscratchbookmark = config.bookmarkmatcher(repo.ui)
         # A share has the store of its source: a try URL and its base are one.
-        directory = repo.vfs.reljoin(repo.sharedpath, b'bundlestore')
-        self._place = model.Place(directory, repo.store.createmode)
+        self._directory = repo.vfs.reljoin(repo.sharedpath, b'bundlestore')
+        self._mode = repo.store.createmode
         self._store: Any = None
         self._index: Any = None
         #: whether pushes that go to the base are put into a temporary file
         #: first, as Mercurial does (see ``route``)
-        self.spools = True
+        self.spools = spools
         #: whether this repository was opened as another's peer, by path
         self.haspeer = False
         #: who the wire protocol serves now, as in the url of a push
@@ -80,6 +82,10 @@ class Server:
         #: pushed or pulled (see ``serve.listkeys``); over http, where each
         #: request stands alone, there are none
         self.scratchroots: set[bytes] = set()
+
+    @property
+    def _place(self) -> model.Place:
+        return model.Place(self._directory, self._mode)
 
     @property
     def store(self):

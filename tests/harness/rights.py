@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
 import os
+import shutil
 import stat
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -44,6 +47,28 @@ def asnobody(function: Callable[[], Any]) -> Any:
     if error:
         raise Refused(error)
     return result
+
+
+@contextlib.contextmanager
+def publicfolder() -> Iterator[Path]:
+    """Make a folder that every user of the machine can get to.
+
+    It is in memory where it can be, so that a test of an index does not wait
+    for a disk each time that something is made durable.
+    """
+    memory = '/dev/shm'
+    path = Path(
+        tempfile.mkdtemp(
+            prefix='bundlestore-test-',
+            dir=memory if os.access(memory, os.W_OK) else None,
+        )
+    )
+    path.chmod(0o755)
+    try:
+        yield path
+    finally:
+        unprotect(path)
+        shutil.rmtree(path)
 
 
 def protect(folder: Path) -> None:

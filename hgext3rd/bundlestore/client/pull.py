@@ -13,10 +13,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from mercurial import (
-    bundlerepo,
     error,
     exchange,
-    exthelper,
     pycompat,
     revsetlang,
     scmutil,
@@ -25,15 +23,15 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import urlutil
 
-from .. import compat, config, serve, server as servermod
+from .. import compat, config, server as servermod
+from ..names import CAPABILITY, MIN_PREFIX
+from ..wraps import inplaceof
 
-eh = exthelper.exthelper()
-
-_HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % serve.MIN_PREFIX)
+_HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
 
 
-@eh.wrapfunction(scmutil, 'revrange')
-def _revrange(orig, repo, specs, *args, **kwargs):
+@inplaceof('scmutil.revrange')
+def revrange(orig, repo, specs, *args, **kwargs):
     specs = list(specs)
     if _applies(repo):
         missing = _missing(repo, specs)
@@ -47,7 +45,7 @@ def _applies(repo) -> bool:
     return (
         repo.ui.configbool(config.SECTION, b'autopull')
         and repo.local()
-        and not isinstance(repo, bundlerepo.bundlerepository)
+        and not repo.url().startswith(b'bundle:')
         and servermod.of(repo) is None
         and b'default' in repo.ui.paths
     )
@@ -124,7 +122,7 @@ def _fetch(repo, names: list[bytes]) -> None:
     _asked(repo).update(names)
     path = ui.paths[b'default'][0]
     with _connected(repo, path) as peer:
-        if peer is None or not peer.capable(serve.CAPABILITY):
+        if peer is None or not peer.capable(CAPABILITY):
             return
         nodes = _lookup(peer, names)
         if not nodes:

@@ -1,43 +1,24 @@
 """hgweb: pages of scratch changesets, the push log, bundles to download.
 
 Only servers of hgweb need the rooms in here, and a push over ssh must not
-load them: :func:`install` is called when a process turns out to be one.
+load them: :func:`install` is called, once, when a process turns out to be
+one (see ``wraps.py``).
 """
 
 from __future__ import annotations
 
-from mercurial import extensions, exthelper, server
+from mercurial import extensions
 
-from .. import loading
-
-eh = exthelper.exthelper()
-
-
-@eh.extsetup
-def extsetup(ui) -> None:
-    if loading.isweb():
-        install()
-        loading.prepare()
-    else:
-        extensions.wrapfunction(server, 'createservice', _createservice)
-
-
-def _createservice(orig, ui, repo, opts, *args, **kwargs):
-    """Get ready for ``hg serve`` before it opens a port."""
-    if not opts[b'cmdserver']:
-        install()
-        loading.prepare(force=True)
-    return orig(ui, repo, opts, *args, **kwargs)
+from .. import manual
 
 
 def install() -> None:
-    """Add what this package has to the hgweb of this process, once."""
+    """Add what this package has to the hgweb of this process."""
     from mercurial.hgweb import common, hgweb_mod, webcommands
 
     from . import download, permissions, pushlog, scratch
 
-    if scratch.openforrequest in common.permhooks:
-        return
+    manual.register()
     # In place, as other modules hold the same list. Ours comes last: whoever
     # may not read must not learn what is in the store.
     common.permhooks[:] = [

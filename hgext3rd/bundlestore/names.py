@@ -1,0 +1,26 @@
+"""Words of the wire that are needed before the rooms that they belong to.
+
+Nothing is imported here, so that the start of a process stays cheap.
+"""
+
+from __future__ import annotations
+
+#: mandatory stream parameter (upper case: who does not know it must abort)
+PARAMETER = b'BUNDLESTORE'
+#: capability of a repository with a bundle store, and of bundle2 there
+CAPABILITY = b'bundlestore'
+#: Part of a push that stands in for the changegroup where the store has the
+#: very same bundle: the heads of the push, in the parameter ``key`` the bundle.
+SAME = b'bundlestore:same'
+#: advisory part of the reply to clients with this extension
+STORED = b'bundlestore:stored'
+#: the versions of a changegroup that can be stored
+CHANGEGROUPS = (b'01', b'02', b'03')
+#: wire command that lists pushes
+PUSHES = b'bundlestorepushes'
+#: wire command that tells what need not be pushed, and its capability
+KNOWN = b'bundlestoreknown'
+#: what a repository with a bundle store tells of itself
+CAPABILITIES = (CAPABILITY, KNOWN)
+#: shortest prefix of a hash that is looked up in the index
+MIN_PREFIX = 6

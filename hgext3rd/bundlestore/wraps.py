@@ -1,0 +1,266 @@
+"""Which functions of Mercurial are wrapped, by which room, and from when on.
+
+This is the one list of them; in the rooms, :func:`inplaceof` marks them. Each
+entry names a function below ``mercurial`` and the room's function that takes
+its place, which gets the original as its first argument. A room is loaded
+when a function of it is first called, so a server never loads the client's
+rooms, nor a client the server's. A room that cannot be loaded ends the
+request with an abort: no push goes on to the base because of it.
+
+To wrap a function means to load its module. Only commands are therefore
+wrapped when a process starts, the others when they can first matter:
+
+* ``REPOSITORY``: when the process opens its first repository. No push and no
+  pull comes before. Last of all, the stream parameter that asks for the
+  bundle store becomes known: by then ``exchange.unbundle`` is wrapped, and
+  nothing that asks for the store can get past it.
+* ``STORE``: when it opens the first repository with a bundle store, before
+  anybody can use that.
+* ``PEER``: when such a repository is opened by its path, as another's peer.
+
+What fails there fails the opening of the repository, so that nobody works
+with half an extension.
+"""
+
+from __future__ import annotations
+
+import functools
+import importlib
+import threading
+
+from mercurial import error, extensions, exthelper
+from mercurial.i18n import _
+from mercurial.utils import stringutil
+
+from . import compat, config, loading, names
+
+eh = exthelper.exthelper()
+
+COMMANDS = {
+    b'push': 'client.push.push',
+    b'serve': 'warm.serve',
+    b'help': 'manual.help',
+}
+
+REPOSITORY = {
+    'exchange.push': 'client.push.exchangepush',
+    'exchange._processcompared': 'client.push.processcompared',
+    'utils.urlutil.get_push_paths': 'client.push.getpushpaths',
+    'scmutil.revrange': 'client.pull.revrange',
+    'exchange.unbundle': 'receive.unbundle',
+}
+
+STORE = {
+    'exchange.getbundlechunks': 'serve.getbundlechunks',
+    'exchange.check_heads': 'handshake.checkheads',
+    'repoview.pinnedrevs': 'overlay.pinnedrevs',
+    'wireprotov1server._capabilities': 'handshake.capabilities',
+    'wireprotov1server.getdispatchrepo': 'handshake.getdispatchrepo',
+    'wireprotov1server.find_pullbundle': 'serve.findpullbundle',
+    compat.REPOCAPS: 'handshake.getrepocaps',
+}
+
+PEER = {
+    'scmutil.revsingle': 'serve.revsingle',
+    'bundlerepo.getremotechanges': 'serve.getremotechanges',
+}
+
+#: commands of the wire protocol that are wrapped, from ``STORE`` on
+WIRE = {
+    b'heads': 'handshake.heads',
+}
+
+#: commands of the wire protocol that are ours, from ``STORE`` on and when a
+#: client is about to send one
+WIRECOMMANDS = {
+    names.PUSHES: 'wire.pushes',
+    names.KNOWN: 'wire.known',
+}
+
+
+def inplaceof(name: str):
+    """Mark a room's function as the one that wraps ``name``."""
+
+    def mark(function):
+        function.inplaceof = name
+        return function
+
+    return mark
+
+
+# -- rooms that are loaded when they are called
+
+
+@functools.cache
+def room(target: str):
+    """Return the function ``ROOM.NAME`` of ours; aborts if it cannot be
+    had."""
+    module, _dot, name = target.rpartition('.')
+    try:
+        return getattr(importlib.import_module(f'.{module}', __package__), name)
+    except Exception as exc:
+        raise _abort(exc) from exc
+
+
+def late(target: str):
+    """Return a function that calls the room's function ``target``."""
+
+    def call(*args, **kwargs):
+        return room(target)(*args, **kwargs)
+
+    return call
+
+
+def _abort(exc: Exception) -> error.Abort:
+    abort = error.Abort(
+        _(b'cannot load the bundlestore extension: %s')
+        % stringutil.forcebytestr(exc),
+        hint=_(b'install hg-bundlestore again'),
+    )
+    # so that a client that pushes is told, see ``receive.py``
+    abort.duringunbundle2 = True
+    return abort
+
+
+# -- moments
+
+
+def _holding(step):
+    """Keep what fails for ``reposetup``. Mercurial would go on without an
+    extension that fails before, even if it is required, and pushes would
+    land."""
+
+    def run(ui) -> None:
+        try:
+            step()
+        except Exception as exc:
+            _failures.append(exc)
+
+    return run
+
+
+def _wrapcommands() -> None:
+    from mercurial import commands
+
+    for command, target in COMMANDS.items():
+        entry = extensions.wrapcommand(commands.table, command, late(target))
+        if command == b'push':
+            entry[1].append(
+                (
+                    b'',
+                    b'bundle-store',
+                    None,
+                    _(
+                        b'push to the bundle store: nothing lands in the '
+                        b'repository'
+                    ),
+                )
+            )
+    compat.boolpathoption(b'bundle-store', 'bundle_store')(
+        late('client.push.pathoption')
+    )
+
+
+def _startweb() -> None:
+    # a WSGI or CGI script has loaded Mercurial's modules before
+    if compat.isweb():
+        apply('web')
+        loading.prepare()
+
+
+eh.uisetup(_holding(_wrapcommands))
+eh.extsetup(_holding(_startweb))
+
+
+@eh.reposetup
+def reposetup(ui, repo) -> None:
+    if _failures:
+        raise _abort(_failures[0])
+    if not repo.local():
+        return
+    apply('repository')
+    # overlays come by here, too
+    if config.isserver(repo.ui) and not repo.url().startswith(b'bundle:'):
+        apply('store')
+        if compat.isweb():
+            apply('web')
+        room('serve.setup')(repo)
+
+
+_failures: list[Exception] = []
+_applied: set = set()
+_lock = threading.RLock()
+
+
+def apply(moment: str) -> None:
+    """Wrap what is to be wrapped at a moment, ``repository``, ``store``,
+    ``peer`` or ``web``, once in a process."""
+    if moment in _applied:
+        # no lock: a command server may fork while a thread holds it
+        return
+    with _lock:
+        if moment in _applied:
+            return
+        try:
+            MOMENTS[moment]()
+        except Exception as exc:
+            raise _abort(exc) from exc
+        _applied.add(moment)
+
+
+def _applyrepository() -> None:
+    from mercurial import bundle2
+
+    _wrap(REPOSITORY)
+    # The last of all. From here on the extension takes pushes that ask for
+    # the bundle store, and what keeps them out of the repository must be in
+    # place.
+    bundle2.b2streamparamhandler(names.PARAMETER.lower())(
+        late('wire.checkparameter')
+    )
+
+
+def _applystore() -> None:
+    from mercurial import wireprotov1server
+
+    _wrap(STORE)
+    for command, target in WIRE.items():
+        _wrapattribute(wireprotov1server.commands[command], 'func', target)
+    apply('ask')
+
+
+def _applyask() -> None:
+    from mercurial import wireprotov1server
+
+    for command, target in WIRECOMMANDS.items():
+        if command not in wireprotov1server.commands:
+            declare = wireprotov1server.wireprotocommand
+            declare(command, b'*', permission=b'pull')(late(target))
+
+
+def _applypeer() -> None:
+    _wrap(PEER)
+
+
+MOMENTS = {
+    'repository': _applyrepository,
+    'store': _applystore,
+    'ask': _applyask,
+    'peer': _applypeer,
+    'web': late('web.install'),
+}
+
+
+def _wrap(table: dict) -> None:
+    for name, target in table.items():
+        module, _dot, function = name.rpartition('.')
+        container = importlib.import_module(f'mercurial.{module}')
+        _wrapattribute(container, function, target)
+
+
+def _wrapattribute(container, name: str, target: str) -> None:
+    # one that failed halfway is tried again
+    key = (id(container), name)
+    if key not in _applied:
+        extensions.wrapfunction(container, name, late(target))
+        _applied.add(key)
