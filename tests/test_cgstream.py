@@ -402,13 +402,20 @@ def sources(draw: st.DrawFn) -> list[tuple[bytes, Stream]]:
     return result
 
 
-def concatenated(parts: list[tuple[bytes, Stream]]) -> tuple[bytes, bytes]:
-    opened: list[tuple[BinaryIO, cgstream.Layout]] = []
+def opened(
+    parts: list[tuple[bytes, Stream]],
+) -> list[tuple[BinaryIO, cgstream.Layout]]:
+    result: list[tuple[BinaryIO, cgstream.Layout]] = []
     for version, stream in parts:
         fh = io.BytesIO(encode(stream, version))
-        opened.append((fh, cgstream.layout(fh, version)))
-    version = cgstream.jointversion([layout for _fh, layout in opened])
-    return version, b''.join(cgstream.concatenate(opened))
+        result.append((fh, cgstream.layout(fh, version)))
+    return result
+
+
+def concatenated(parts: list[tuple[bytes, Stream]]) -> tuple[bytes, bytes]:
+    sources = opened(parts)
+    version = cgstream.jointversion([layout for _fh, layout in sources])
+    return version, b''.join(cgstream.concatenate(sources))
 
 
 @settings(QUICK, max_examples=120)
@@ -437,3 +444,55 @@ def test_concatenate_01() -> None:
     version, data = concatenated([(b'01', stream), (b'01', stream)])
     assert version == b'02'
     assert revisions([mercurials(data, b'02')]) == revisions([stream, stream])
+
+
+@settings(QUICK, max_examples=120)
+@given(
+    parts=sources(),
+    front=streams(trees=False),
+    newer=st.booleans(),
+    sizes=st.lists(st.integers(1, 500), min_size=1, max_size=5),
+)
+def test_concatenate_behind_another(
+    parts: list[tuple[bytes, Stream]],
+    front: Stream,
+    newer: bool,
+    sizes: list[int],
+) -> None:
+    """It is read as it comes, and its revisions come first everywhere."""
+    files = sorted(dict(front.files).items())
+    front = front._replace(files=tuple(files))
+    joined = opened(parts)
+    version = cgstream.jointversion([layout for _fh, layout in joined])
+    version = b'03' if newer else version
+    read = Reader(encode(front, version), sizes)
+    data = b''.join(cgstream.concatenate(joined, version, read))
+    assert not read.rest()
+    whole = mercurials(data, version)
+    everything = [front, *(stream for _, stream in parts)]
+    assert revisions([whole]) == revisions(everything)
+    found = dict(whole.files)
+    assert list(found) == sorted(found)
+    assert len(found) == len(whole.files)
+    for group, first in (
+        (whole.changesets, front.changesets),
+        (whole.manifests, front.manifests),
+        *((found[name], group) for name, group in front.files),
+    ):
+        assert group[: len(first)] == first
+
+
+@pytest.mark.parametrize('names', [(b'b', b'a'), (b'a', b'a')])
+def test_concatenate_behind_files_that_are_not_sorted(
+    names: tuple[bytes, ...],
+) -> None:
+    front = Stream((), (), (), tuple((name, ()) for name in names))
+    read = Reader(encode(front, b'02'))
+    with pytest.raises(MalformedChangegroup, match='not sorted'):
+        list(cgstream.concatenate(opened([(b'02', one())]), b'02', read))
+
+
+def test_concatenate_behind_trees() -> None:
+    read = Reader(encode(one(trees=True), b'03'))
+    with pytest.raises(MalformedChangegroup, match='tree manifests'):
+        list(cgstream.concatenate(opened([(b'03', one())]), b'03', read))

@@ -27,10 +27,11 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, Callable, NamedTuple
 
+from . import names
 from .errors import BundleStoreError
 
 #: versions this module reads; it writes 02 and 03
-VERSIONS = (b'01', b'02', b'03')
+VERSIONS = names.CHANGEGROUPS
 
 #: bytes of a delta that are in memory at once
 BLOCK = 128 * 1024
@@ -102,6 +103,8 @@ class Layout(NamedTuple):
     #: (name, offset), in the order of the stream
     trees: tuple[tuple[bytes, int], ...]
     files: tuple[tuple[bytes, int], ...]
+    #: for each of these offsets, the one behind the last revision
+    ends: dict[int, int]
 
 
 def readexactly(read: Read, count: int) -> bytes:
@@ -208,12 +211,9 @@ def _copygroup(
 def _copychangesets(
     read: Read, source: bytes, target: bytes, visitor: Visitor
 ) -> Iterator[bytes]:
-    for entry, length in _entries(read, source):
-        if length > MAX_CHANGESET:
-            raise MalformedChangegroup(f'a changeset of {length} bytes')
-        delta = readexactly(read, length)
+    for entry, delta in changesets(read, source):
         visitor.changeset(entry, delta)
-        yield _packed(entry, length, target)
+        yield _packed(entry, len(delta), target)
         yield delta
     visitor.endchangesets()
 
@@ -229,6 +229,15 @@ def _copynamed(
         yield _END
         name = _named(read)
     yield _END
+
+
+def changesets(read: Read, version: bytes) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the changesets of a changegroup with their deltas, and read
+    nothing behind them; raises ``MalformedChangegroup``."""
+    for entry, length in _entries(read, version):
+        if length > MAX_CHANGESET:
+            raise MalformedChangegroup(f'a changeset of {length} bytes')
+        yield entry, readexactly(read, length)
 
 
 def transcode(
@@ -264,11 +273,13 @@ def _copytrees(
 def layout(fh: BinaryIO, version: bytes) -> Layout:
     """Scan a seekable changegroup (``read``, ``seek``, ``tell``; positioned at
     its start) and return where its groups are."""
+    ends = {}
 
     def skipgroup() -> int:
         start: int = fh.tell()
         for _entry, length in _entries(fh.read, version):
             fh.seek(length, 1)
+        ends[start] = fh.tell() - len(_END)
         return start
 
     def skipnamed() -> tuple[tuple[bytes, int], ...]:
@@ -282,45 +293,96 @@ def layout(fh: BinaryIO, version: bytes) -> Layout:
     changelog = skipgroup()
     manifest = skipgroup()
     trees = skipnamed() if version == b'03' else ()
-    return Layout(version, changelog, manifest, trees, skipnamed())
+    return Layout(version, changelog, manifest, trees, skipnamed(), ends)
 
 
-def concatenate(sources: list[tuple[BinaryIO, Layout]]) -> Iterator[bytes]:
+def concatenate(
+    sources: list[tuple[BinaryIO, Layout]],
+    target: bytes | None = None,
+    front: Read | None = None,
+) -> Iterator[bytes]:
     """Yield one changegroup with the revisions of all ``sources``.
 
     Each source is a seekable stream and its :func:`layout`. Groups of the
     same name are joined. Revisions that several sources hold come several
     times, which every reader of version 02 and 03 takes: a delta names its
-    base, so none depends on its neighbours. The result has the version that
-    :func:`jointversion` gives.
+    base, so none depends on its neighbours.
+
+    ``target`` is the version of the result, by default what
+    :func:`jointversion` gives. ``front`` reads a changegroup of that version
+    whose revisions come before the others of their groups. It is read once,
+    as it comes: its files must be sorted by name, as Mercurial has them, and
+    it has no tree manifests.
     """
-    target = jointversion([layout for _fh, layout in sources])
+    if target is None:
+        target = jointversion([layout for _fh, layout in sources])
 
-    def copy(fh: BinaryIO, version: bytes, offset: int) -> Iterator[bytes]:
+    def copy(fh: BinaryIO, lay: Layout, offset: int) -> Iterator[bytes]:
         fh.seek(offset)
-        yield from _copygroup(fh.read, version, target, None)
+        if lay.version == target:
+            yield from _copydelta(fh.read, lay.ends[offset] - offset)
+        else:
+            yield from _copygroup(fh.read, lay.version, target, None)
 
-    def copynamed(attr: str) -> Iterator[bytes]:
-        where: dict[bytes, list[tuple[BinaryIO, bytes, int]]] = {}
+    def copyfront() -> Iterator[bytes]:
+        if front is not None:
+            yield from _copygroup(front, target, target, None)
+
+    def copynamed(attr: str, ahead: _Ahead) -> Iterator[bytes]:
+        where: dict[bytes, list[tuple[BinaryIO, Layout, int]]] = {}
         for fh, lay in sources:
             for name, offset in getattr(lay, attr):
-                where.setdefault(name, []).append((fh, lay.version, offset))
-        for name in sorted(where):
+                where.setdefault(name, []).append((fh, lay, offset))
+        for name in ahead.merged(sorted(where)):
             yield _LENGTH.pack(len(name) + 4) + name
-            for group in where[name]:
+            if ahead.name == name:
+                yield from copyfront()
+                ahead.advance()
+            for group in where.get(name, ()):
                 yield from copy(*group)
             yield _END
         yield _END
 
+    yield from copyfront()
     for fh, lay in sources:
-        yield from copy(fh, lay.version, lay.changelog)
+        yield from copy(fh, lay, lay.changelog)
     yield _END
+    yield from copyfront()
     for fh, lay in sources:
-        yield from copy(fh, lay.version, lay.manifest)
+        yield from copy(fh, lay, lay.manifest)
     yield _END
     if target == b'03':
-        yield from copynamed('trees')
-    yield from copynamed('files')
+        if front is not None and _named(front):
+            raise MalformedChangegroup('unannounced tree manifests')
+        yield from copynamed('trees', _Ahead(None))
+    yield from copynamed('files', _Ahead(front))
+
+
+class _Ahead:
+    """The names of the groups in a stream that is read while it is merged
+    with others: ``name`` is that of the next group, b'' at the end."""
+
+    def __init__(self, read: Read | None) -> None:
+        self._read = read
+        self.name = b''
+        self.advance()
+
+    def advance(self) -> None:
+        if self._read is None:
+            return
+        previous, self.name = self.name, _named(self._read)
+        if self.name and self.name <= previous:
+            raise MalformedChangegroup('its files are not sorted')
+
+    def merged(self, names: list[bytes]) -> Iterator[bytes]:
+        """Yield these sorted names and those of the stream, each once and in
+        order; the consumer advances the stream."""
+        for name in names:
+            while self.name and self.name < name:
+                yield self.name
+            yield name
+        while self.name:
+            yield self.name
 
 
 def jointversion(layouts: list[Layout]) -> bytes:

@@ -3,7 +3,8 @@
 The repository's class answers ``lookup``, ``listkeys`` and ``pushkey``;
 ``known`` and ``heads`` stay those of the base, as a client that took a
 scratch changeset for common ground would later be sent the whole repository.
-``getbundle`` is answered from an overlay.
+``getbundle`` is answered from the stored bundles as they are, or from an
+overlay.
 """
 
 from __future__ import annotations
@@ -11,22 +12,14 @@ from __future__ import annotations
 import re
 from typing import Any
 
-from mercurial import (
-    bundlerepo,
-    error,
-    exchange,
-    exthelper,
-    localrepo,
-    scmutil,
-    wireprotov1server,
-)
+from mercurial import error, exchange, localrepo
 from mercurial.i18n import _
 from mercurial.node import hex
 
 from . import (
     access,
     bookmarks,
-    config,
+    fastpath,
     model,
     overlay,
     server as servermod,
@@ -34,27 +27,18 @@ from . import (
 
 # by name, so that this module at least is loaded before there are threads
 from .loading import prepare as prepareloading
+from .names import CAPABILITIES, MIN_PREFIX
 from .server import aborting, hasnode, servedview
+from .wraps import apply as applywraps, inplaceof
 
-eh = exthelper.exthelper()
-
-CAPABILITY = b'bundlestore'
-
-#: shortest prefix of a hash that is looked up in the index
-MIN_PREFIX = 6
 #: a hash, or a prefix of one that is looked up there
 HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
 #: candidates that an ambiguous prefix lists
 _MAX_CANDIDATES = 10
 
 
-@eh.reposetup
-def reposetup(ui, repo):
-    """Give repositories with ``bundlestore.server`` their bundle store."""
-    if not repo.local() or not config.isserver(repo.ui):
-        return
-    if isinstance(repo, bundlerepo.bundlerepository):
-        return
+def setup(repo) -> None:
+    """Give a repository with ``bundlestore.server`` its bundle store."""
     prepareloading()
     # Core puts every upload into a temporary file before it hands it on; the
     # limits on a push would come too late. ``route`` does it for pushes to
@@ -63,9 +47,10 @@ def reposetup(ui, repo):
     repo.ui.setconfig(b'server', b'streamunbundle', True, b'bundlestore')
 
     repo.__class__ = type(
-        'bundlestorerepository', (_Serving, repo.__class__), {}
+        'bundlestorerepository',
+        (_Serving, repo.__class__),
+        {'_bundlestorespools': spools},
     )
-    repo.bundlestore.spools = spools
 
 
 # what it is mixed into: any class of repository
@@ -75,9 +60,11 @@ _Repository: Any = object
 class _Serving(_Repository):
     """What a repository with a bundle store answers differently."""
 
+    hasbundlestore = True
+
     @localrepo.unfilteredpropertycache
     def bundlestore(self):
-        return servermod.Server(self)
+        return servermod.Server(self, spools=self._bundlestorespools)
 
     def lookup(self, key):
         if HASH.match(key):
@@ -119,10 +106,11 @@ class _Serving(_Repository):
 
     def _restrictcapabilities(self, caps):
         caps = set(super()._restrictcapabilities(caps))
-        caps.add(CAPABILITY)
+        caps.update(CAPABILITIES)
         return caps
 
     def peer(self, *args, **kwargs):
+        applywraps('peer')
         peer = super().peer(*args, **kwargs)
         self.bundlestore.haspeer = True
         if self.bundlestore.settings.openheads:
@@ -188,8 +176,8 @@ def _listed(candidates: list[bytes]) -> bytes:
     return text
 
 
-@eh.wrapfunction(scmutil, 'revsingle')
-def _revsingle(orig, repo, revspec, *args, **kwargs):
+@inplaceof('scmutil.revsingle')
+def revsingle(orig, repo, revspec, *args, **kwargs):
     """Let ``hg identify -r HASH PATH`` see scratch changesets: for a path it
     asks the repository itself, not a peer."""
     try:
@@ -274,8 +262,8 @@ def _movebookmark(repo, server, key, old, new) -> bool:
 
 
 class _Chunks:
-    """The chunks of a bundle that an overlay gives. The overlay is closed at
-    their end, or when nobody wants them any more."""
+    """The chunks of an answer. What gives them, ``view``, is closed at their
+    end, or when nobody wants them any more."""
 
     def __init__(self, chunks, view) -> None:
         self._chunks = iter(chunks)
@@ -299,14 +287,31 @@ class _Chunks:
     __del__ = close
 
 
-@eh.wrapfunction(exchange, 'getbundlechunks')
-def _getbundlechunks(orig, repo, source, heads=None, *args, **kwargs):
+@inplaceof('exchange.getbundlechunks')
+def getbundlechunks(orig, repo, source, heads=None, *args, **kwargs):
     server = servermod.of(repo)
     if server is None or not heads:
         return orig(repo, source, heads, *args, **kwargs)
+    located = server.locate(repo, heads)
+    if not located:
+        return orig(repo, source, heads, *args, **kwargs)
+    answer = fastpath.prepare(
+        repo, server, located, source, heads, *args, **kwargs
+    )
+    if answer is not None:
+        if not access.ishttp(server.client):
+            server.scratchroots.update(answer.roots)
+        try:
+            return answer.info, _Chunks(answer.chunks(), answer)
+        except BaseException:
+            answer.close()
+            raise
     view = overlay.opennodes(repo, server, heads)
     if view is None:
         return orig(repo, source, heads, *args, **kwargs)
+    repo.ui.log(
+        b'bundlestore', b'serves %d heads from an overlay\n', len(located)
+    )
     if not exchange.bundle2requested(kwargs.get('bundlecaps')):
         _checkoldclient(repo, server)
     if not access.ishttp(server.client):
@@ -333,8 +338,8 @@ def _checkoldclient(repo, server) -> None:
         )
 
 
-@eh.wrapfunction(wireprotov1server, 'find_pullbundle')
-def _findpullbundle(orig, repo, proto, opts, clheads, heads, common):
+@inplaceof('wireprotov1server.find_pullbundle')
+def findpullbundle(orig, repo, proto, opts, clheads, heads, common):
     """``server.pullbundle`` looks for the revision number of each head and
     has none for a scratch one."""
     if servermod.of(repo) is not None and not all(
@@ -344,8 +349,8 @@ def _findpullbundle(orig, repo, proto, opts, clheads, heads, common):
     return orig(repo, proto, opts, clheads, heads, common)
 
 
-@eh.wrapfunction(bundlerepo, 'getremotechanges')
-def _getremotechanges(orig, ui, repo, peer, onlyheads=None, *args, **kwargs):
+@inplaceof('bundlerepo.getremotechanges')
+def getremotechanges(orig, ui, repo, peer, onlyheads=None, *args, **kwargs):
     """Let ``hg incoming -r HASH PATH`` see scratch changesets: for a path it
     reads the other repository itself."""
     other = peer.local()
