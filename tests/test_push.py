@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -103,6 +105,28 @@ def test_path_option(
     assert 'stored 1 changeset as push 1\n' in result.out
     vanilla.run('pull', '-r', node)
     assert vanilla.phase(node) == client.phase(node) == 'draft'
+
+
+@matrix.over('ssh')
+def test_needs_no_lock(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """Neither a push nor a pull waits for who works in the base."""
+    base.configure('ui', {'timeout': '1', 'timeout.warn': '0'})
+    node = client.commit({'a': 'a\n'}, 'stored')
+    holder = f'{socket.gethostname()}:{os.getpid()}'
+    for name in ('store/lock', 'wlock'):
+        (base.path / '.hg' / name).symlink_to(holder)
+    with untouched(base.path):
+        client.run('push', '--bundle-store')
+        client.run('push', '--bundle-store', '-B', 'scratch/x', '-r', node)
+        vanilla.run('pull', '-r', 'scratch/x')
+    assert vanilla.phase(node) == 'draft'
+    # while the lock is one that others do wait for
+    result = client.run('push', ok=(20, 255))
+    assert 'timed out waiting for lock' in result.out + result.err
+    (base.path / '.hg/wlock').unlink()
+    (base.path / '.hg/store/lock').unlink()
 
 
 @matrix.over('ssh')

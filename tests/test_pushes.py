@@ -6,7 +6,6 @@ import ast
 import json
 import os
 import re
-import subprocess
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -17,7 +16,7 @@ from typing import Any
 import pytest
 from mercurial import encoding, error
 
-from harness import matrix, servers
+from harness import matrix, servers, wire as wiremod
 from harness.hg import PATIENCE, Hg, Repo
 from harness.snapshot import untouched
 from harness.store import bundles, folder, tryurl
@@ -643,6 +642,8 @@ def test_pager(
 
 # -- a client that lies
 
+PUSHES = 'bundlestorepushes'
+
 #: what is refused, with a sentence
 BAD = [
     *({b'last': value} for value in (b'', b'0', b'-1', b'x', b'1.5', b'1e3')),
@@ -672,42 +673,6 @@ HARMLESS: list[tuple[dict[bytes, bytes], list[int]]] = [
 ]
 
 
-def overssh(base: Repo, questions: list[dict[bytes, bytes]]) -> list[Any]:
-    """Ask ``hg serve --stdio``, all in one connection."""
-    data = b''
-    for args in questions:
-        data += b'bundlestorepushes\n* %d\n' % len(args)
-        for name, value in args.items():
-            data += b'%s %d\n%s' % (name, len(value), value)
-    done = subprocess.run(
-        [base.hg.executable, '-R', base.path, 'serve', '--stdio'],
-        input=data + b'\n',
-        capture_output=True,
-        env=base.hg.cleanenviron(),
-        timeout=PATIENCE,
-        check=False,
-    )
-    assert (done.returncode, done.stderr) == (0, b'')
-    rest, found = done.stdout, []
-    while rest:
-        length, _, rest = rest.partition(b'\n')
-        found.append(json.loads(rest[: int(length)]))
-        rest = rest[int(length) :]
-    return found
-
-
-def overhttp(url: str, questions: list[dict[bytes, bytes]]) -> list[Any]:
-    return [
-        json.loads(
-            get(
-                f'{url}?'
-                + urllib.parse.urlencode({b'cmd': 'bundlestorepushes', **args})
-            )
-        )
-        for args in questions
-    ]
-
-
 def isascii(args: dict[bytes, bytes]) -> bool:
     return all(value.isascii() for value in args.values())
 
@@ -723,9 +688,10 @@ def test_hostile_arguments(transport: servers.Transport, base: Repo) -> None:
     questions = [*bad, *(args for args, _ in harmless)]
     with untouched(base.path):
         if transport.name == 'ssh':
-            found = overssh(base, questions)
+            found = wiremod.overssh(base, PUSHES, questions)
         else:
-            found = overhttp(transport.url(base), questions)
+            url = transport.url(base)
+            found = wiremod.overhttp(url, PUSHES, questions)
     assert len(found) == len(questions)
     for args, answer in zip(bad, found):
         assert set(answer) <= {'error', 'hint'}, args
@@ -741,7 +707,7 @@ def test_pages_are_bounded(
     transport: servers.Transport, base: Repo, many: None
 ) -> None:
     asked: list[dict[bytes, bytes]] = [{}, {b'limit': b'400'}, {b'last': b'50'}]
-    pages = overssh(base, asked)
+    pages = wiremod.overssh(base, PUSHES, asked)
     assert [len(page['pushes']) for page in pages] == [200, 200, 50]
     assert [page['next'] for page in pages] == [250, 250, None]
 

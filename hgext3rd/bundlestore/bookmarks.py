@@ -5,7 +5,7 @@ They live in the index, never in the repository.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from typing import Callable, Optional
 
 from mercurial import error
 from mercurial.i18n import _
@@ -36,16 +36,17 @@ def checkname(server, name: bytes, user: str) -> str:
     return text
 
 
-def checkmoves(
-    repo,
-    moves: list[BookmarkMove],
-    parents: Mapping[bytes, tuple[bytes, bytes]],
-) -> None:
+#: gives the parents of a changeset that is pushed or stored, else None
+_Parents = Callable[[bytes], Optional[tuple[bytes, bytes]]]
+
+
+def checkmoves(repo, moves: list[BookmarkMove], parents: _Parents) -> None:
     """Abort unless every move goes to a changeset that is there, and, but for
     those with force, to a descendant.
 
-    ``parents`` is the graph of the push that brings the moves. A bookmark may
-    move within it, into it from the base, and within the base.
+    ``parents`` tells of the push that brings the moves and of what is stored
+    below. A bookmark may move within these, into them from the base, and
+    within the base.
     """
     for move in moves:
         if move.new is None:
@@ -54,7 +55,7 @@ def checkmoves(
                     _(b"bookmark '%s' does not exist") % tolocal(move.name)
                 )
             continue
-        if move.new not in parents and not _inbase(repo, move.new):
+        if parents(move.new) is None and not _inbase(repo, move.new):
             raise error.Abort(
                 _(b"bookmark '%s' points to unknown changeset %s")
                 % (tolocal(move.name), short(move.new)),
@@ -74,12 +75,7 @@ def _inbase(repo, node: bytes) -> bool:
     return hasnode(repo, node)
 
 
-def _isforward(
-    repo,
-    old: bytes,
-    new: bytes,
-    parents: Mapping[bytes, tuple[bytes, bytes]],
-) -> bool:
+def _isforward(repo, old: bytes, new: bytes, parents: _Parents) -> bool:
     """Whether ``old`` is ``new`` or an ancestor of it."""
     seen = set()
     below = []
@@ -91,10 +87,11 @@ def _isforward(
         if node in seen:
             continue
         seen.add(node)
-        if node in parents:
-            pending.extend(parents[node])
-        else:
+        found = parents(node)
+        if found is None:
             below.append(node)
+        else:
+            pending.extend(found)
     if not _inbase(repo, old):
         return False
     cl = servedview(repo).changelog

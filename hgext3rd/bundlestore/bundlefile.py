@@ -9,14 +9,16 @@ part. ``hg unbundle`` takes it, ``bundle:BASE+FILE`` opens it.
 from __future__ import annotations
 
 import contextlib
+import os
 import struct
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable
+from contextlib import AbstractContextManager
+from typing import Any, Callable, Union
 
 from mercurial import bundle2, exchange, obsolete
 
-from . import cgstream, compat, interfaces
+from . import cgstream, compat, errors, interfaces, model
 
 _EMPTY = struct.pack('>i', 0)
 
@@ -122,6 +124,85 @@ def join(ui, paths: list[bytes], directory: bytes | None = None) -> bytes:
 
 def _uniquemarkers(files: list[BundleFile]) -> list[bytes]:
     return list(dict.fromkeys(m for f in files for m in f.markers))
+
+
+def opened(store: Any, key: str) -> Any:
+    """Return a reader of the stored bundle; raises ``BundleStoreError``, with
+    a hint for users where there is none."""
+    try:
+        return store.open(key)
+    except errors.UnknownKey as exc:
+        raise errors.UnknownKey(
+            f'bundle {key[:12]} is missing from the bundle store',
+            'push the same changesets again to bring it back',
+        ) from exc
+
+
+def readchangegroup(ui, stream) -> tuple[cgstream.Read, bytes]:
+    """Return what reads the changegroup of a bundle (``stream`` has ``read``)
+    and its version."""
+    for part in exchange.readbundle(ui, stream, b'').iterparts():
+        if part.type == b'changegroup':
+            return part.read, part.params.get(b'version', b'01')
+    raise cgstream.MalformedChangegroup('there is none')
+
+
+@contextlib.contextmanager
+def checkedfile(store: Any, key: str) -> Iterator[bytes]:
+    """Give the path of a plain file with the bytes of a stored bundle, read
+    through and found true."""
+    if interfaces.ILocalPath.providedBy(store):
+        with opened(store, key) as reader:
+            while reader.read(BLOCK):
+                pass
+    with plainfile(store, key, lambda: opened(store, key)) as path:
+        yield path
+
+
+@contextlib.contextmanager
+def completefile(
+    ui, store: Any, rests: Iterable[str], file: AbstractContextManager[bytes]
+) -> Iterator[bytes]:
+    """Give the path of a bundle that is complete with the base repository:
+    what ``file`` gives (see :func:`plainfile`), and the bundles of ``store``
+    that it rests on."""
+    with contextlib.ExitStack() as stack:
+        paths = [stack.enter_context(checkedfile(store, key)) for key in rests]
+        paths.append(stack.enter_context(file))
+        if len(paths) > 1:
+            paths = [join(ui, paths)]
+            stack.callback(compat.tryunlink, paths[0])
+        yield paths[0]
+
+
+class _Joined:
+    """A joined bundle, to be read from front to end (as ``IBundleReader``)."""
+
+    def __init__(self, path: bytes) -> None:
+        self._file = open(path, 'rb')
+        self.size = os.fstat(self._file.fileno()).st_size
+        self.read = self._file.read
+        self.close = self._file.close
+
+    def __enter__(self) -> _Joined:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self.close()
+
+
+def opencomplete(
+    ui, store: Any, bundle: Union[model.Push, model.Bundle, model.Location]
+) -> Any:
+    """Return a reader of a bundle and of all that it rests on, in one; raises
+    ``BundleStoreError``."""
+    if not bundle.rests:
+        return opened(store, bundle.key)
+    # the file goes with its name; what is open stays
+    with completefile(
+        ui, store, bundle.rests, checkedfile(store, bundle.key)
+    ) as path:
+        return _Joined(path)
 
 
 @contextlib.contextmanager

@@ -10,19 +10,21 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import Any
+from contextlib import AbstractContextManager
 
 from mercurial import error
 from mercurial.node import short
 
-from . import bundlefile, overlay
+from . import overlay
 from .cgstream import MalformedChangegroup
 
 
-def check(repo, staged: Any, nodes: Iterable[bytes]) -> None:
-    """Check a staged bundle (``IStagedBundle``) that brings ``nodes``; raises
-    ``MalformedChangegroup``."""
-    with bundlefile.plainfile(staged, staged.key, staged.open) as path:
+def check(
+    repo, file: AbstractContextManager[bytes], nodes: Iterable[bytes]
+) -> None:
+    """Check a bundle that brings ``nodes``; ``file`` gives the path of a file
+    with it and all that it rests on. Raises ``MalformedChangegroup``."""
+    with file as path:
         try:
             with contextlib.closing(overlay.openfile(repo, path)) as view:
                 _checkmanifests(view)

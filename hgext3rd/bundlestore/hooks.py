@@ -12,40 +12,34 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 
 from mercurial import error, hook, pycompat
 from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import stringutil
 
-from . import bundlefile, overlay
+from . import overlay
 from .server import aborting, tolocal
 
 
-def prehook(receiver, staged) -> None:
-    """Run ``prebundlestore`` on a staged bundle; raises if it fails."""
-    _run(
-        receiver,
-        b'prebundlestore',
-        bundlefile.plainfile(staged, staged.key, staged.open),
-        staged.key,
-        receiver.checker.nodes,
-        receiver.checker.heads(),
-        True,
-    )
+def prehook(receiver, push, file: AbstractContextManager[bytes]) -> None:
+    """Run ``prebundlestore`` on a push (``model.NewPush``) that is about to
+    be recorded; raises if it fails. ``file`` gives the path of its complete
+    bundle when it is entered."""
+    _run(receiver, b'prebundlestore', push, file, True)
 
 
-def posthook(receiver, push, store) -> None:
-    """Run ``bundlestore`` on a recorded push; its failure changes nothing,
-    and never raises: the client must be told that the push is stored."""
+def posthook(receiver, push, file: AbstractContextManager[bytes]) -> None:
+    """Run ``bundlestore`` on a recorded push (``model.Push``); its failure
+    changes nothing, and never raises: the client must be told that the push
+    is stored."""
     try:
         _run(
             receiver,
             b'bundlestore',
-            bundlefile.plainfile(store, push.key, lambda: store.open(push.key)),
-            push.key,
-            push.nodes,
-            push.heads,
+            push,
+            file,
             False,
             pushid=b'%d' % push.id,
             bookmark=b' '.join(tolocal(name) for name, _node in push.bookmarks),
@@ -60,22 +54,21 @@ def posthook(receiver, push, store) -> None:
         receiver.ui.traceback()
 
 
-def _run(receiver, name, file, key, nodes, heads, throw, **extra) -> None:
-    """Run a hook; ``file`` gives the path of the bundle when it is entered."""
+def _run(receiver, name, push, file, throw, **extra) -> None:
     if not hook.hashook(receiver.ui, name):
         return
     repo = receiver.repo
     variables = {
-        'node': hex(nodes[0]),
-        'node_last': hex(nodes[-1]),
-        'heads': b' '.join(hex(head.node) for head in heads),
-        'count': b'%d' % len(nodes),
-        'bundleid': key.encode(),
+        'node': hex(push.changesets[0]),
+        'node_last': hex(push.changesets[-1]),
+        'heads': b' '.join(hex(head.node) for head in push.heads),
+        'count': b'%d' % len(push.changesets),
+        'bundleid': push.key.encode(),
         'user': tolocal(receiver.user),
         'source': b'push',
         'url': receiver.url,
     }
-    variables.update(pycompat.strkwargs(receiver.pushvars))
+    variables.update(pycompat.strkwargs(receiver.incoming.pushvars))
     variables.update(extra)
     with contextlib.ExitStack() as stack:
         with aborting():

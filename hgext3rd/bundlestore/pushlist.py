@@ -27,7 +27,7 @@ from mercurial import error
 from mercurial.i18n import _
 from mercurial.node import hex
 
-from . import model, serve
+from . import model, names
 from .server import aborting, tolocal
 
 #: most pushes on a page
@@ -38,7 +38,7 @@ MAX_ITEMS = 20000
 # may have 10,000 changesets each.
 _CHUNK = 10
 
-_HASH = re.compile(rf'[0-9a-f]{{{serve.MIN_PREFIX},40}}\Z')
+_HASH = re.compile(rf'[0-9a-f]{{{names.MIN_PREFIX},40}}\Z')
 _MAX_CANDIDATES = 10
 
 
@@ -85,7 +85,7 @@ def page(server, query: Query) -> dict[str, Any]:
                 newestfirst=True,
             )
         for push in pushes:
-            items += len(push.nodes if query.nodes else push.heads)
+            items += len(push.changesets if query.nodes else push.heads)
             items += len(push.bookmarks)
             if found and items > MAX_ITEMS:
                 answer['next'] = push.id
@@ -107,7 +107,7 @@ def record(push: model.Push, nodes: bool = False) -> dict[str, Any]:
         'user': push.user,
         'bundle': push.key,
         'size': push.size,
-        'count': len(push.nodes),
+        'count': len(push.changesets),
         'heads': [
             {'node': head.node.hex(), 'desc': head.title} for head in push.heads
         ],
@@ -117,7 +117,7 @@ def record(push: model.Push, nodes: bool = False) -> dict[str, Any]:
         ],
     }
     if nodes:
-        result['nodes'] = [node.hex() for node in push.nodes]
+        result['nodes'] = [node.hex() for node in push.changesets]
     return result
 
 
@@ -152,6 +152,6 @@ def findnode(server, word: str) -> bytes | None:
                 b'changesets are named by a hash, or by a prefix of at least '
                 b'%d digits'
             )
-            % serve.MIN_PREFIX,
+            % names.MIN_PREFIX,
         )
     return node

@@ -16,20 +16,13 @@ A failure or a crash before step 4 leaves nothing that anyone can see.
 from __future__ import annotations
 
 import contextlib
-import functools
+import itertools
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mercurial import (
-    bookmarks as bookmod,
     bundle2,
-    encoding,
     error,
-    exchange,
-    extensions,
-    exthelper,
-    pushkey,
-    scmutil,
 )
 from mercurial.i18n import _
 
@@ -37,10 +30,11 @@ from . import (
     access,
     bookmarks,
     bundlefile,
-    cgstream,
-    config,
+    foundation,
     fullcheck,
     hooks,
+    incoming,
+    known,
     model,
     reply,
     route,
@@ -48,11 +42,10 @@ from . import (
     verify,
 )
 from .server import aborting, tolocal
+from .wraps import inplaceof
 
-eh = exthelper.exthelper()
 
-
-@eh.wrapfunction(exchange, 'unbundle')
+@inplaceof('exchange.unbundle')
 def unbundle(orig, repo, cg, heads, source, url):
     """Take scratch pushes aside; let the others through to ``orig``."""
     server = servermod.of(repo)
@@ -146,17 +139,6 @@ def _capturedoutput(receiver) -> Iterator[None]:
     receiver.notes.append(ui.popbuffer())
 
 
-class _Base:
-    """The served changesets, as the checks see them (``verify.Base``)."""
-
-    def __init__(self, repo) -> None:
-        self._changelog = servermod.servedview(repo).changelog
-        self.hasnode = functools.partial(servermod.hasnode, repo)
-
-    def text(self, node: bytes) -> bytes:
-        return self._changelog.revision(node)
-
-
 class Receiver:
     """One scratch push while it is being received."""
 
@@ -166,23 +148,18 @@ class Receiver:
         self.server = server
         self.url = url
         self.requested = decision.requested
-        self._cg = decision.cg
         self.user = access.username(url)
         self.link = reply.linker(repo.ui, server.settings.changeseturl)
+        self._foundation = foundation.Foundation(repo, server)
         self.checker = verify.ChangesetChecker(
-            _Base(repo),
+            self._foundation,
             server.settings.maxchangesets,
             server.settings.maxbundlesize,
             hashes=server.settings.verify != 'none',
         )
-        #: what the bundle2 parts said, filled while they stream by
-        self.replycaps: dict | None = None
-        self.parts: list[reply.Answer] = []
-        self.pushvars: dict[bytes, bytes] = {}
-        self._force = False
-        self._bookmarks: list[tuple[bytes, bytes | None]] = []
-        self._expected: dict[bytes, bytes | None] = {}
-        self._haschangegroup = False
+        self.incoming = incoming.Incoming(
+            repo, server, decision.cg, self.checker
+        )
         #: what the reply says: the recorded push (None if only bookmarks
         #: moved), the bookmarks, and further lines
         self.push: model.Push | None = None
@@ -192,38 +169,37 @@ class Receiver:
     def run(self) -> None:
         """Receive the push; raises if it is refused."""
         self._precheck()
-        with aborting(), contextlib.closing(self.checker):
-            with self.server.store.stage(self._chunks()) as staged:
-                if not self._haschangegroup:
-                    self._onlybookmarks()
-                    return
-                moves = self._moves()
-                self._checkstaged(staged, moves)
-                staged.publish()
-            push = self.server.index.record(
-                model.NewPush(
-                    time=time.time(),
-                    user=self.user,
-                    key=staged.key,
-                    size=staged.size,
-                    nodes=self.checker.nodes,
-                    heads=self.checker.heads(),
-                    moves=tuple(moves),
-                    text=self.checker.text(),
-                )
+        with aborting(), contextlib.ExitStack() as stack:
+            stack.callback(self._foundation.close)
+            stack.callback(self.checker.close)
+            staged = stack.enter_context(
+                self.server.store.stage(self.incoming.chunks())
             )
+            if self.incoming.same is not None:
+                push = self._storedbefore(*self.incoming.same)
+                self._checkpush(push, lambda: self._storedfile(push))
+            elif self.incoming.haschangegroup:
+                push = self._newpush(staged)
+                self._checkpush(push, lambda: self._stagedfile(staged, push))
+                staged.publish()
+            else:
+                self._onlybookmarks()
+                return
+            self.push = self.server.index.record(push)
+        self._recorded(self.push)
+
+    def _recorded(self, push: model.Push) -> None:
         self._rememberroots()
         self.ui.log(
             b'bundlestore',
             b'stored push %d: %d changesets, %d bytes, user %s\n',
             push.id,
-            len(push.nodes),
+            len(push.changesets),
             push.size,
             tolocal(push.user) or b'-',
         )
-        self.push = push
         self.moved = list(push.bookmarks)
-        hooks.posthook(self, push, self.server.store)
+        hooks.posthook(self, push, self._storedfile(push))
 
     # -- before anything is read
 
@@ -251,134 +227,102 @@ class Receiver:
             # an index that cannot be used must be known before the upload
             self.server.index.lastid()
 
-    # -- the stream
-
-    def _chunks(self) -> Iterator[bytes]:
-        """Yield the bundle to store, within the limit on its size."""
-        if isinstance(self._cg, bundle2.unbundle20):
-            parts = self._incomingparts()
-        else:
-            parts = self._bundle1()
-        return verify.limited(
-            bundlefile.container(self.ui, parts),
-            self.server.settings.maxbundlesize,
-            config.formatsize,
-        )
-
-    def _bundle1(self):
-        self._haschangegroup = True
-        yield self._changegroup(self._cg.read, b'01', False)
-
-    def _incomingparts(self):
-        """Read the parts of the push; yield those that are stored."""
-        self._force = b'bundlestore-force' in self._cg.params
-        for part in self._cg.iterparts():
-            handler = self._handlers.get(part.type)
-            if handler is not None:
-                stored = handler(self, part)
-                if stored is not None:
-                    yield stored
-            elif part.mandatory and not part.type.startswith(b'check:'):
-                raise error.BundleUnknownFeatureError(parttype=part.type)
-
-    def _changegrouppart(self, part):
-        if self._haschangegroup:
-            raise error.Abort(_(b'push has more than one changegroup'))
-        self._haschangegroup = True
-        self.parts.append(reply.Answer(b'changegroup', part.id))
-        stored = self._changegroup(
-            part.read,
-            part.params.get(b'version', b'01'),
-            b'treemanifest' in part.params,
-        )
-        stored.data = _nothingmore(stored.data, part)
-        return stored
-
-    def _changegroup(self, read, version: bytes, trees: bool):
-        if version not in cgstream.VERSIONS:
-            raise error.Abort(
-                _(b'changegroup version %s cannot be stored') % version,
-                hint=_(b'versions 01, 02 and 03 can'),
-            )
-        target = b'03' if trees or _needs03(self.repo) else b'02'
-        chunks = cgstream.transcode(read, version, target, self.checker)
-        return bundlefile.changegrouppart(chunks, target, trees)
-
-    def _replycapspart(self, part) -> None:
-        self.replycaps = bundle2.decodecaps(part.read())
-
-    def _obsmarkerspart(self, part):
-        data = part.read(bundlefile.MAX_MARKERS + 1)
-        if len(data) > bundlefile.MAX_MARKERS:
-            raise error.Abort(_(b'push has too many obsolescence markers'))
-        try:
-            count = len(bundlefile.decodemarkers(data))
-        except error.Abort:
-            raise
-        except Exception as exc:  # struct.error and whatever else
-            raise error.Abort(
-                _(b'obsolescence markers cannot be read')
-            ) from exc
-        self.parts.append(reply.Answer(b'obsmarkers', part.id, count))
-        return bundlefile.markerspart(data)
-
-    def _bookmarkspart(self, part) -> None:
-        self._bookmarks += bookmod.binarydecode(self.repo, part)
-
-    def _checkbookmarkspart(self, part) -> None:
-        self._expected.update(bookmod.binarydecode(self.repo, part))
-
-    def _pushkeypart(self, part) -> None:
-        params = {k: pushkey.decode(v) for k, v in part.params.items()}
-        name, new = params.get(b'key', b''), params.get(b'new', b'')
-        accepted = params.get(b'namespace') == b'bookmarks' and (
-            self.server.isscratchbookmark(name)
-        )
-        if accepted:
-            old = params.get(b'old', b'')
-            self._bookmarks.append((name, _unhex(new)))
-            self._expected[name] = _unhex(old)
-        self.parts.append(reply.Answer(b'pushkey', part.id, int(accepted)))
-
-    def _pushvarspart(self, part) -> None:
-        if self.ui.configbool(b'push', b'pushvars.server'):
-            for name, value in part.params.items():
-                self.pushvars[b'USERVAR_' + name.upper()] = value
-
-    def _abortpart(self, part) -> None:
-        raise bundle2.AbortFromPart(
-            part.params.get(b'message', _(b'push was interrupted')),
-            hint=part.params.get(b'hint'),
-        )
-
-    def _ignoredpart(self, part) -> None:
-        """Phases are draft here whatever the client says, and its idea of
-        the repository's heads does not matter."""
-
-    _handlers = {
-        b'replycaps': _replycapspart,
-        b'changegroup': _changegrouppart,
-        b'obsmarkers': _obsmarkerspart,
-        b'bookmarks': _bookmarkspart,
-        b'check:bookmarks': _checkbookmarkspart,
-        b'pushkey': _pushkeypart,
-        b'pushvars': _pushvarspart,
-        b'error:abort': _abortpart,
-        b'phase-heads': _ignoredpart,
-    }
-
     # -- between stream and store
 
-    def _checkstaged(self, staged, moves) -> None:
-        bookmarks.checkmoves(self.repo, moves, self.checker.parents)
+    def _newpush(self, staged) -> model.NewPush:
+        """Return the record of a push whose bundle is staged."""
+        rests = self._foundation.rests()
+        if len(rests) >= known.MAX_BUNDLES:
+            raise error.Abort(
+                _(b'push rests on too many bundles'),
+                hint=_(b'push with --force to send everything'),
+            )
+        return model.NewPush(
+            time=time.time(),
+            user=self.user,
+            key=staged.key,
+            size=staged.size,
+            nodes=self.checker.nodes,
+            heads=self.checker.heads(),
+            moves=tuple(self._moves()),
+            text=self.checker.text(),
+            rests=rests,
+            below=self._below(rests, self.checker.parents.values()),
+        )
+
+    def _below(
+        self,
+        rests: tuple[str, ...],
+        parents: Iterable[Iterable[bytes]],
+    ) -> tuple[bytes, ...]:
+        """Return the changesets of the push that the bundles ``rests`` hold;
+        ``parents`` are those of all that its own bundle holds."""
+        if not rests:
+            return ()
+        return self._foundation.below(rests, itertools.chain(*parents))
+
+    def _storedbefore(self, key: str, heads: list[bytes]) -> model.NewPush:
+        """Return the record of a push whose very bundle is stored."""
+        bundle = known.bundleof(self.repo, self.server, heads)
+        if (
+            bundle is None
+            or bundle.key != key
+            or self.incoming.haschangegroup
+            or not self._foundation.iscomplete(model.chain([bundle]))
+        ):
+            raise error.Abort(
+                _(b'what this push rests on was removed meanwhile'),
+                hint=_(b'push again'),
+            )
+        texts = [self._foundation.text(node) for node in bundle.heads]
+        return model.NewPush(
+            time=time.time(),
+            user=self.user,
+            key=key,
+            size=bundle.size,
+            nodes=bundle.nodes,
+            heads=tuple(
+                model.Head(node, verify.title(text))
+                for node, text in zip(bundle.heads, texts)
+            ),
+            moves=tuple(self._moves()),
+            text=verify.searchtext(texts),
+            rests=bundle.rests,
+            below=self._below(
+                bundle.rests, self._foundation.graph(key).values()
+            ),
+        )
+
+    def _stagedfile(self, staged, push: model.NewPush):
+        plain = bundlefile.plainfile(staged, staged.key, staged.open)
+        return self._completefile(plain, push)
+
+    def _storedfile(self, push: model.NewPush | model.Push):
+        store = self.server.store
+        plain = bundlefile.plainfile(
+            store, push.key, lambda: bundlefile.opened(store, push.key)
+        )
+        return self._completefile(plain, push)
+
+    def _completefile(self, plain, push: model.NewPush | model.Push):
+        return bundlefile.completefile(
+            self.ui, self.server.store, push.rests, plain
+        )
+
+    def _checkpush(self, push: model.NewPush, file) -> None:
+        bookmarks.checkmoves(self.repo, list(push.moves), self._parents)
         if self.server.settings.verify == 'full':
-            fullcheck.check(self.repo, staged, self.checker.nodes)
-        hooks.prehook(self, staged)
+            fullcheck.check(self.repo, file(), push.nodes)
+        hooks.prehook(self, push, file())
+
+    def _parents(self, node: bytes) -> tuple[bytes, bytes] | None:
+        """Return the parents of a changeset that is pushed or stored."""
+        return self.checker.parents.get(node) or self._foundation.parents(node)
 
     def _moves(self) -> list[model.BookmarkMove]:
         """Return the moves of scratch bookmarks that the push asks for."""
         moves = {}
-        for name, new in self._bookmarks:
+        for name, new in self.incoming.bookmarks:
             if not self.server.isscratchbookmark(name):
                 self._otherbookmark(name)
                 continue
@@ -387,9 +331,9 @@ class Receiver:
         return list(moves.values())
 
     def _move(self, name: bytes, text: str, new) -> model.BookmarkMove:
-        if name in self._expected:
-            return model.BookmarkMove(text, new, self._expected[name])
-        if self._force or not self.requested:
+        if name in self.incoming.expected:
+            return model.BookmarkMove(text, new, self.incoming.expected[name])
+        if self.incoming.force or not self.requested:
             # a vanilla client that does not force says what it expects
             return model.BookmarkMove(text, new, force=True)
         old = self.server.index.bookmark(text)
@@ -423,7 +367,7 @@ class Receiver:
                 _(b'push has no changesets'),
                 hint=_(b'there is nothing to store'),
             )
-        bookmarks.checkmoves(self.repo, moves, {})
+        bookmarks.checkmoves(self.repo, moves, self._parents)
         self.server.index.movebookmarks(moves)
         self.moved = [(move.name, move.new) for move in moves]
 
@@ -435,32 +379,3 @@ class Receiver:
                 for node, (p1, p2) in parents.items()
                 if p1 not in parents and p2 not in parents
             )
-
-
-def _nothingmore(chunks, part):
-    """Pass ``chunks`` on and check that they were all that the part had."""
-    yield from chunks
-    if part.read(1):
-        raise cgstream.MalformedChangegroup('data after its end')
-
-
-def _unhex(value: bytes) -> bytes | None:
-    if not value:
-        return None
-    try:
-        return bytes.fromhex(encoding.unifromlocal(value))
-    except ValueError as exc:
-        raise error.Abort(_(b'not a hash: %s') % value) from exc
-
-
-def _needs03(repo) -> bool:
-    """Whether the repository has revisions that version 02 cannot carry."""
-    if scmutil.istreemanifest(repo):
-        return True
-    if b'lfs' in repo.requirements or b'narrowhg-experimental' in (
-        repo.requirements
-    ):
-        return True
-    return any(
-        name == b'lfs' for name, _module in extensions.extensions(repo.ui)
-    )

@@ -9,10 +9,8 @@ from mercurial.i18n import _
 from mercurial.node import hex, short
 
 from .model import Head, Push
+from .names import STORED
 from .server import tolocal
-
-#: advisory reply part for clients with this extension
-STORED = b'bundlestore:stored'
 
 #: heads that are listed before the rest is only counted
 MAX_HEADS = 10
@@ -45,11 +43,12 @@ def make(receiver):
     if push is not None:
         text += describe(push, receiver.link)
     text += b''.join(map(_bookmarkline, receiver.moved))
-    if receiver.replycaps is None and not receiver.parts:
+    incoming = receiver.incoming
+    if incoming.replycaps is None and not incoming.answers:
         receiver.ui.status(text)
         return 1
-    bundler = bundle2.bundle20(receiver.ui, receiver.replycaps or {})
-    for answer in receiver.parts:
+    bundler = bundle2.bundle20(receiver.ui, incoming.replycaps or {})
+    for answer in incoming.answers:
         part = bundler.newpart(b'reply:' + answer.kind, mandatory=False)
         part.addparam(b'in-reply-to', b'%d' % answer.part, mandatory=False)
         part.addparam(
@@ -59,7 +58,7 @@ def make(receiver):
         part = bundler.newpart(STORED, mandatory=False)
         part.addparam(b'push', b'%d' % push.id, mandatory=False)
         part.addparam(b'key', push.key.encode(), mandatory=False)
-        part.data = b''.join(push.nodes)
+        part.data = b''.join(push.changesets)
     bundler.newpart(b'output', data=text, mandatory=False)
     return bundler
 
@@ -67,7 +66,7 @@ def make(receiver):
 def describe(push, link) -> bytes:
     """Return the lines that tell a user what was stored. ``link`` makes a
     link to a head, see :func:`linker`."""
-    count = len(push.nodes)
+    count = len(push.changesets)
     what = _(b'1 changeset') if count == 1 else _(b'%d changesets') % count
     lines = [_(b'stored %s as push %d\n') % (what, push.id)]
     shown = push.heads[:MAX_HEADS]

@@ -35,9 +35,8 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil
 
 from . import bundlefile
+from .names import PARAMETER
 
-#: mandatory stream parameter (upper case: who does not know it must abort)
-PARAMETER = b'BUNDLESTORE'
 #: ``--pushvars`` variable
 PUSHVAR = b'BUNDLESTORE'
 

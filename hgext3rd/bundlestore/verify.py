@@ -1,9 +1,9 @@
 """Is a pushed changegroup what it says? Checks made while it streams by.
 
 Every changeset is rebuilt and hashed, so its name is true. Every parent must
-be in the push or visible in the repository. Every manifest and file revision
-must belong to a changeset that is. The limits on the number of changesets
-count here too; the one on bytes is :func:`limited`.
+be in the push, visible in the repository or stored. Every manifest and file
+revision must belong to a changeset that is. The limits on the number of
+changesets count here too; the one on bytes is :func:`limited`.
 """
 
 from __future__ import annotations
@@ -35,13 +35,14 @@ class Refused(BundleStoreError):
 
 
 class Base(Protocol):
-    """What the checks ask of the repository that a push builds on."""
+    """What the checks ask of what a push builds on."""
 
     def hasnode(self, node: bytes) -> bool:
-        """Whether the changeset is visible to those who may push."""
+        """Whether the changeset is visible to those who may push, or
+        stored."""
 
     def text(self, node: bytes) -> bytes:
-        """The changelog entry of a visible changeset."""
+        """The changelog entry of such a changeset."""
 
 
 def limited(chunks: Iterable[bytes], limit: int, formatsize) -> Iterator[bytes]:
@@ -62,9 +63,12 @@ def limited(chunks: Iterable[bytes], limit: int, formatsize) -> Iterator[bytes]:
         yield chunk
 
 
-class _Texts:
-    """The changelog entries of a push, as a later one may be a delta against
-    any of them. Beyond a few megabytes they are kept in a temporary file."""
+class Texts:
+    """The changelog entries of a bundle, as a later one may be a delta against
+    any of them. Beyond a few megabytes they are kept in a temporary file.
+
+    ``limit`` is the most bytes that they may have, 0 for no limit.
+    """
 
     _INMEMORY = 8 * 1024 * 1024
 
@@ -119,7 +123,7 @@ class ChangesetChecker(Visitor):
         self._base = base
         self._hashes = hashes
         self._max = maxchangesets
-        self._texts = _Texts(maxbytes)
+        self._texts = Texts(maxbytes)
         self._knownlinks: set[bytes] = set()
         self.parents: dict[bytes, tuple[bytes, bytes]] = {}
         self._titles: dict[bytes, str] = {}
@@ -163,9 +167,7 @@ class ChangesetChecker(Visitor):
         for parent in (entry.p1, entry.p2):
             self._checkparent(node, parent)
         text = self._rebuild(entry, delta)
-        if self._hashes and node != storageutil.hashrevisionsha1(
-            text, entry.p1, entry.p2
-        ):
+        if self._hashes and not istrue(entry, text):
             raise MalformedChangegroup(
                 f'changeset {node.hex()[:12]} does not match its hash'
             )
@@ -205,34 +207,13 @@ class ChangesetChecker(Visitor):
                 f'changeset {entry.node.hex()[:12]} is a delta against '
                 f'unknown {base.hex()[:12]}'
             )
-        try:
-            # the size first: a few bytes may ask for gigabytes
-            if mdiff.patchedsize(len(basetext), delta) > MAX_CHANGESET:
-                raise MalformedChangegroup('a changeset of absurd size')
-            return bytes(mdiff.patches(basetext, [delta]))
-        except MalformedChangegroup:
-            raise
-        except Exception as exc:
-            # the C code raises its own mpatchError, the Python one struct's
-            raise MalformedChangegroup(
-                f'changeset {entry.node.hex()[:12]} cannot be rebuilt'
-            ) from exc
+        return rebuilt(entry, basetext, delta)
 
     def endchangesets(self) -> None:
         if not self.parents:
             raise Refused('push has no changesets', 'there is nothing to store')
-        self._text = self._descriptions()
+        self._text = searchtext(map(self._texts.get, self._titles))
         self._texts.close()
-
-    def _descriptions(self) -> str:
-        """Join the descriptions of the heads, none of which is kept before:
-        there may be thousands of long ones."""
-        text = ''
-        for node in self._titles:
-            if len(text) > TEXT_LENGTH:
-                break
-            text += '\n' + _decoded(_description(self._texts.get(node)))
-        return text[1 : TEXT_LENGTH + 1]
 
     # -- manifests and files
 
@@ -246,6 +227,30 @@ class ChangesetChecker(Visitor):
                 f'changeset {link.hex()[:12]}'
             )
         self._knownlinks.add(link)
+
+
+def rebuilt(entry: Entry, basetext: bytes, delta: bytes) -> bytes:
+    """Return the changelog entry that ``delta`` makes of ``basetext``; raises
+    ``MalformedChangegroup``."""
+    try:
+        # the size first: a few bytes may ask for gigabytes
+        if mdiff.patchedsize(len(basetext), delta) > MAX_CHANGESET:
+            raise MalformedChangegroup('a changeset of absurd size')
+        return bytes(mdiff.patches(basetext, [delta]))
+    except MalformedChangegroup:
+        raise
+    except Exception as exc:
+        # the C code raises its own mpatchError, the Python one struct's
+        raise MalformedChangegroup(
+            f'changeset {entry.node.hex()[:12]} cannot be rebuilt'
+        ) from exc
+
+
+def istrue(entry: Entry, text: bytes) -> bool:
+    """Whether ``text`` is what the hash of the changeset says."""
+    return bool(
+        entry.node == storageutil.hashrevisionsha1(text, entry.p1, entry.p2)
+    )
 
 
 def _readable(text: bytes) -> bool:
@@ -266,6 +271,18 @@ def title(text: bytes) -> str:
     description = _description(text)
     line = description.splitlines()[0] if description else b''
     return line.decode('utf-8', 'replace')[:TITLE_LENGTH]
+
+
+def searchtext(entries: Iterable[bytes]) -> str:
+    """Return the text that a search finds a push by, see ``model.NewPush``;
+    ``entries`` are the changelog entries of its heads, which are asked for
+    one after the other: there may be thousands with long descriptions."""
+    text = ''
+    for entry in entries:
+        if len(text) > TEXT_LENGTH:
+            break
+        text += '\n' + _decoded(_description(entry))
+    return text[1 : TEXT_LENGTH + 1]
 
 
 def _description(text: bytes) -> bytes:

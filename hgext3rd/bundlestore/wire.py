@@ -1,37 +1,49 @@
 """What clients and servers with this extension say to each other.
 
-Besides the words of a push (see ``route.py`` and ``reply.py``) there is one
-command, which lists pushes. Its arguments are all optional: ``last`` and
-``limit`` are numbers, ``user`` and ``rev`` text in UTF-8, quoted as in a URL
-(hgweb takes nothing but ASCII for an argument), ``nodes`` is ``1`` or not
-there. Its answer is a page of ``pushlist.py`` in JSON, or an ``error`` with,
-maybe, a ``hint``: an exception would end the connection over ssh, and give
-none of its text over http. Both ends overlook what they do not know, so that
-later releases can say more.
+Besides the words of a push (see ``route.py`` and ``reply.py``) there are two
+commands. Their arguments are all optional, and both ends overlook what they
+do not know, so that later releases can say more. They answer in JSON, maybe
+with nothing but an ``error`` and a ``hint``: an exception would end the
+connection over ssh, and give none of its text over http.
+
+``bundlestorepushes`` lists pushes. ``last`` and ``limit`` are numbers,
+``user`` and ``rev`` text in UTF-8, quoted as in a URL (hgweb takes nothing
+but ASCII for an argument), ``nodes`` is ``1`` or not there. The answer is a
+page of ``pushlist.py``.
+
+``bundlestoreknown`` tells what need not be pushed, see ``known.py``.
+``nodes``, ``heads`` and ``base`` are hashes with spaces between them,
+``total`` is a number. The answer has ``known``, a ``1`` or ``0`` for each of
+``nodes``, ``same``, the key of a bundle or null, and ``rest``, true or false.
+The capability of the same name announces the command.
 """
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping
-from typing import Any, Optional
+from typing import Any, Callable, Optional, TypeVar
 
 from mercurial import (
-    bundle2,
     encoding,
     error,
-    exthelper,
     util,
     wireprototypes,
-    wireprotov1server,
 )
 from mercurial.i18n import _
 
-from . import compat, pushlist, reply, route, server as servermod
+from . import (
+    compat,
+    known as knownmod,
+    model,
+    names,
+    pushlist,
+    server as servermod,
+    wraps,
+)
 
-eh = exthelper.exthelper()
-
-PUSHES = b'bundlestorepushes'
+_T = TypeVar('_T')
 
 _HEXDIGITS = frozenset('0123456789abcdef')
 # all that SQL servers and JSON can hold
@@ -40,22 +52,14 @@ _MAX_DIGITS = 15
 _MAX_TIME = 250_000_000_000
 
 
-@eh.extsetup
-def register(ui):
-    """Make the stream parameter and the reply part known.
-
-    Mercurial aborts a push with a mandatory parameter that it does not know,
-    so this must come after everything that takes such pushes aside.
-    """
-    bundle2.b2streamparamhandler(route.PARAMETER.lower())(_checkparameter)
-    compat.parthandler(reply.STORED, (b'push', b'key'))(_recordstored)
-    command = wireprotov1server.wireprotocommand(
-        PUSHES, b'*', permission=b'pull'
-    )
-    command(_pushes)
+@functools.cache
+def registerreply() -> None:
+    """Make the reply part known to this process, a client."""
+    compat.parthandler(names.STORED, (b'push', b'key'))(_recordstored)
 
 
-def _checkparameter(unbundler, param, value) -> None:
+def checkparameter(unbundler, param, value) -> None:
+    """Refuse a stream parameter that means nothing."""
     if value != b'1':
         raise error.BundleUnknownFeatureError(params=(param,), values=(value,))
 
@@ -63,7 +67,7 @@ def _checkparameter(unbundler, param, value) -> None:
 def _recordstored(operation, part) -> None:
     """Note what the server stored in the records of the operation."""
     operation.records.add(
-        reply.STORED,
+        names.STORED,
         {
             b'push': int(part.params[b'push']),
             b'key': part.params[b'key'],
@@ -72,15 +76,31 @@ def _recordstored(operation, part) -> None:
     )
 
 
+def call(peer, command: bytes, args: Mapping[str, bytes]) -> bytes:
+    """Send a command of ours and return the answer."""
+    # Mercurial wants to know it at this end, too
+    wraps.apply('ask')
+    answer: bytes = peer._call(command, **args)
+    return answer
+
+
 # -- listing pushes, on the server
 
 
-def _pushes(repo, proto, args):
+def pushes(repo, proto, args):
+    """Answer the wire command that lists pushes."""
+    return _answer(
+        repo, lambda server: pushlist.page(server, _decodequery(args))
+    )
+
+
+def _answer(repo, ask: Callable[[servermod.Server], dict[str, Any]]):
+    """Return the response with what ``ask`` says, be it that it aborts."""
     try:
         server = servermod.of(repo)
         if server is None:
             raise error.Abort(_(b'the repository has no bundle store'))
-        answer = pushlist.page(server, _decodequery(args))
+        answer = ask(server)
     except error.Abort as exc:
         answer = {'error': _totext(exc.message)}
         if exc.hint is not None:
@@ -123,6 +143,71 @@ def _textof(args: Mapping[bytes, bytes], name: bytes) -> Optional[str]:
     return text
 
 
+# -- what is known
+
+
+def known(repo, proto, args):
+    """Answer the wire command that tells what need not be pushed."""
+
+    def ask(server) -> dict[str, Any]:
+        query = knownmod.Query(
+            _nodesof(args, b'nodes'),
+            _nodesof(args, b'heads'),
+            _nodesof(args, b'base'),
+            _numberof(args, b'total'),
+        )
+        with servermod.aborting():
+            found = knownmod.answer(repo, server, query)
+        return {
+            'known': ''.join('01'[node in found.known] for node in query.nodes),
+            'same': found.same,
+            'rest': found.rest,
+        }
+
+    return _answer(repo, ask)
+
+
+def _nodesof(args: Mapping[bytes, bytes], name: bytes) -> list[bytes]:
+    try:
+        nodes: list[bytes] = wireprototypes.decodelist(args.get(name, b''))
+    except ValueError:
+        nodes = [b'']
+    if len(nodes) > knownmod.MAX_NODES or any(
+        len(node) != 20 for node in nodes
+    ):
+        raise error.InputError(_(b"'%s' is no list of hashes") % name)
+    return nodes
+
+
+def encodeknown(query: knownmod.Query) -> dict[str, bytes]:
+    """Return the arguments of the command."""
+    args = {'nodes': wireprototypes.encodelist(query.nodes)}
+    if query.heads:
+        args['heads'] = wireprototypes.encodelist(query.heads)
+    if query.base:
+        args['base'] = wireprototypes.encodelist(query.base)
+    if query.total is not None:
+        args['total'] = b'%d' % query.total
+    return args
+
+
+def decodeknown(query: knownmod.Query, data: bytes) -> knownmod.Answer:
+    """Return the server's answer to ``query``; raises
+    ``error.RemoteError``."""
+
+    def read(raw: dict[str, Any]) -> knownmod.Answer:
+        flags = _text(raw['known'])
+        if len(flags) != len(query.nodes):
+            raise ValueError(flags)
+        return knownmod.Answer(
+            {node for node, flag in zip(query.nodes, flags) if flag == '1'},
+            _optional(_key, raw.get('same')),
+            bool(raw.get('rest')),
+        )
+
+    return _decode(data, read)
+
+
 # -- listing pushes, on the client
 
 
@@ -141,6 +226,20 @@ def encodequery(query: pushlist.Query) -> dict[str, bytes]:
 def decodepage(data: bytes) -> dict[str, Any]:
     """Return a page as ``pushlist.page`` does, whatever the server sent;
     raises ``error.RemoteError``."""
+
+    def page(raw: dict[str, Any]) -> dict[str, Any]:
+        return {
+            'pushes': [_record(push) for push in raw['pushes']],
+            'next': _optional(_number, raw.get('next')),
+            'node': _optional(_node, raw.get('node')),
+        }
+
+    return _decode(data, page)
+
+
+def _decode(data: bytes, read: Callable[[dict[str, Any]], _T]) -> _T:
+    """Return what ``read`` makes of an answer, whatever the server sent;
+    raises ``error.RemoteError``."""
     try:
         raw = json.loads(data.decode('utf-8'))
         if 'error' in raw:
@@ -149,11 +248,7 @@ def decodepage(data: bytes) -> dict[str, Any]:
                 _tolocal(raw['error']),
                 hint=None if hint is None else _tolocal(hint),
             )
-        return {
-            'pushes': [_record(push) for push in raw['pushes']],
-            'next': _optional(_number, raw.get('next')),
-            'node': _optional(_node, raw.get('node')),
-        }
+        return read(raw)
     except (
         ValueError,
         TypeError,
@@ -162,7 +257,7 @@ def decodepage(data: bytes) -> dict[str, Any]:
         RecursionError,
     ):
         raise error.RemoteError(
-            _(b'the server gave a list of pushes that makes no sense'),
+            _(b'the server gave an answer that makes no sense'),
             hint=_(b'it may run another release of hg-bundlestore'),
         )
 
@@ -207,6 +302,10 @@ def _text(value: Any) -> str:
         raise TypeError(value)
     # JSON can name half a surrogate pair, which is no character
     return value.encode('utf-8', 'replace').decode('utf-8')
+
+
+def _key(value: Any) -> str:
+    return model.checkkey(value)
 
 
 def _node(value: Any) -> str:

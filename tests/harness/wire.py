@@ -3,13 +3,15 @@ pushes, byte by byte, by way of ssh and http."""
 
 from __future__ import annotations
 
+import json
 import shlex
 import struct
 import subprocess
 import urllib.parse
+import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from . import web
 from .hg import PATIENCE, Repo
@@ -110,6 +112,44 @@ def _escaped(value: str) -> str:
     for plain, coded in ((':', ':c'), (',', ':o'), (';', ':s'), ('=', ':e')):
         value = value.replace(plain, coded)
     return value
+
+
+Questions = Sequence[Mapping[bytes, bytes]]
+
+
+def overssh(base: Repo, command: str, questions: Questions) -> list[Any]:
+    """Ask ``hg serve --stdio`` with a command that answers in JSON, all in
+    one connection; return the answers."""
+    data = b''
+    for args in questions:
+        data += f'{command}\n* {len(args)}\n'.encode()
+        for name, value in args.items():
+            data += b'%s %d\n%s' % (name, len(value), value)
+    done = subprocess.run(
+        [base.hg.executable, '-R', base.path, 'serve', '--stdio'],
+        input=data + b'\n',
+        capture_output=True,
+        env=base.hg.cleanenviron(),
+        timeout=PATIENCE,
+        check=False,
+    )
+    assert (done.returncode, done.stderr) == (0, b'')
+    rest, found = done.stdout, []
+    while rest:
+        length, _, rest = rest.partition(b'\n')
+        found.append(json.loads(rest[: int(length)]))
+        rest = rest[int(length) :]
+    return found
+
+
+def overhttp(url: str, command: str, questions: Questions) -> list[Any]:
+    """Ask the server at ``url``, in a request each."""
+    answers = []
+    for args in questions:
+        query = urllib.parse.urlencode({b'cmd': command, **args})
+        with urllib.request.urlopen(f'{url}?{query}', timeout=PATIENCE) as file:
+            answers.append(json.load(file))
+    return answers
 
 
 class Part(NamedTuple):

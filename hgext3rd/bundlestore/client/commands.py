@@ -21,7 +21,7 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import dateutil, urlutil
 
-from .. import compat, pushlist, serve, server as servermod, wire
+from .. import compat, names, pushlist, server as servermod, wire
 
 eh = exthelper.exthelper()
 
@@ -166,7 +166,7 @@ def _asking(ui, repo, source, opts) -> Iterator[_Ask]:
     path = _path(ui, source or b'default')
     peer = _connect(ui, repo, path, opts)
     try:
-        if not peer.capable(serve.CAPABILITY):
+        if not peer.capable(names.CAPABILITY):
             raise error.Abort(
                 _(b'%s has no bundle store') % urlutil.hidepassword(path.loc),
                 hint=_(
@@ -203,7 +203,9 @@ def _connect(ui, repo, path, opts):
 
 
 def _askpeer(peer, query: pushlist.Query) -> dict[str, Any]:
-    return wire.decodepage(peer._call(wire.PUSHES, **wire.encodequery(query)))
+    return wire.decodepage(
+        wire.call(peer, names.PUSHES, wire.encodequery(query))
+    )
 
 
 def _records(ask: _Ask, query: pushlist.Query) -> Iterator[dict[str, Any]]:

@@ -14,16 +14,15 @@ from mercurial import (
     changegroup,
     error,
     exchange,
-    exthelper,
     scmutil,
     util,
 )
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from .. import cgstream, compat, config, route, serve
-
-eh = exthelper.exthelper()
+from .. import compat, config, names, wire
+from ..wraps import inplaceof
+from . import known
 
 #: key in the ``opargs`` of ``exchange.push``
 _OPARG = 'bundlestore'
@@ -32,17 +31,7 @@ _OPARG = 'bundlestore'
 # -- what asks for a scratch push
 
 
-@eh.wrapcommand(
-    b'push',
-    opts=[
-        (
-            b'',
-            b'bundle-store',
-            None,
-            _(b'push to the bundle store: nothing lands in the repository'),
-        )
-    ],
-)
+@inplaceof('the command push')
 def push(orig, ui, repo, *dests, **opts):
     """Pass the option on, and see to scratch bookmarks."""
     matches = config.bookmarkmatcher(ui)
@@ -88,15 +77,15 @@ def _checksubrepos(ui, repo, dests, opts) -> None:
         )
 
 
-@compat.boolpathoption(b'bundle-store', 'bundle_store')
-def _pathoption(ui, path, value):
+def pathoption(ui, path, value):
+    """Read the option of a path."""
     parsed = stringutil.parsebool(value)
     # what cannot be read is kept: only a push must fail of it
     return value if parsed is None else parsed
 
 
-@eh.wrapfunction(urlutil, 'get_push_paths')
-def _getpushpaths(orig, repo, ui, dests):
+@inplaceof('utils.urlutil.get_push_paths')
+def getpushpaths(orig, repo, ui, dests):
     """Remember the path that a push goes to: the command hands only the
     location on, and the option would be lost."""
     if repo is None:
@@ -129,8 +118,8 @@ def _isscratchpath(path) -> bool:
     return bool(value)
 
 
-@eh.wrapfunction(exchange, 'push')
-def _exchangepush(orig, repo, remote, *args, **kwargs):
+@inplaceof('exchange.push')
+def exchangepush(orig, repo, remote, *args, **kwargs):
     opargs = dict(kwargs.get('opargs') or {})
     scratch = opargs.pop(_OPARG, False)
     kwargs['opargs'] = opargs
@@ -139,8 +128,8 @@ def _exchangepush(orig, repo, remote, *args, **kwargs):
     return orig(repo, remote, *args, **kwargs)
 
 
-@eh.wrapfunction(exchange, '_processcompared')
-def _processcompared(orig, pushop, pushed, explicit, remotebms, comp):
+@inplaceof('exchange._processcompared')
+def processcompared(orig, pushop, pushed, explicit, remotebms, comp):
     """Leave scratch bookmarks out of other pushes: one that merely moved
     locally must not turn a push that shall land into a scratch push."""
     matches = config.bookmarkmatcher(pushop.ui)
@@ -166,7 +155,7 @@ def _scratchpush(
 ):
     """Push to the bundle store; returns a ``pushoperation`` as
     ``exchange.push`` does, with its ``cgresult`` and ``bkresult`` set."""
-    if not remote.capable(serve.CAPABILITY):
+    if not remote.capable(names.CAPABILITY):
         raise error.Abort(
             _(b'the server has no bundle store'),
             hint=_(
@@ -192,7 +181,10 @@ def _scratchpush(
     if not pushop.outgoing.missing and not moves:
         scmutil.nochangesfound(repo.ui, repo, pushop.outgoing.excluded)
         return pushop
-    reply = _send(pushop, _bundler(pushop, moves, force))
+    same = None
+    if pushop.outgoing.missing and not force:
+        same = known.leaveout(pushop)
+    reply = _send(pushop, _bundler(pushop, moves, force, same))
     _handlereply(pushop, reply)
     return pushop
 
@@ -220,17 +212,20 @@ def _bookmarkmoves(repo, names, revs) -> list[tuple[bytes, bytes | None]]:
     return moves
 
 
-def _bundler(pushop, moves, force):
+def _bundler(pushop, moves, force, same):
     repo, remote = pushop.repo, pushop.remote
     bundler = bundle2.bundle20(pushop.ui, bundle2.bundle2caps(remote))
-    bundler.addparam(route.PARAMETER, b'1')
+    bundler.addparam(names.PARAMETER, b'1')
     if force:
         # advisory, so lower case
         bundler.addparam(b'bundlestore-force', b'1')
     caps = bundle2.encodecaps(compat.clientcaps(repo))
     bundler.newpart(b'replycaps', data=caps)
     exchange.b2partsgenmapping[b'pushvars'](pushop, bundler)
-    if pushop.outgoing.missing:
+    if same is not None:
+        part = bundler.newpart(names.SAME, data=b''.join(same.heads))
+        part.addparam(b'key', same.key.encode())
+    elif pushop.outgoing.missing:
         _addchangegroup(pushop, bundler)
         exchange.b2partsgenmapping[b'obsmarkers'](pushop, bundler)
     if moves:
@@ -259,7 +254,7 @@ def _addchangegroup(pushop, bundler) -> None:
     repo.prepushoutgoinghooks(pushop)
     caps = bundle2.bundle2caps(pushop.remote)
     common = set(caps.get(b'changegroup', ())).intersection(
-        changegroup.supportedoutgoingversions(repo), cgstream.VERSIONS
+        changegroup.supportedoutgoingversions(repo), names.CHANGEGROUPS
     )
     # 01 has implicit delta bases and costs more; above 02 nothing is gained
     version = min(common - {b'01'} or common, default=None)
@@ -291,6 +286,7 @@ def _send(pushop, bundler):
 
 
 def _handlereply(pushop, reply) -> None:
+    wire.registerreply()
     try:
         bundle2.processbundle(pushop.repo, reply)
     except error.BundleValueError as exc:

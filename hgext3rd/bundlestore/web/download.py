@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 from mercurial.hgweb import common
 from mercurial.i18n import _
 
-from .. import compat, errors, interfaces, server as servermod
+from .. import (
+    bundlefile,
+    compat,
+    errors,
+    interfaces,
+    model,
+    server as servermod,
+)
 from ..server import aborting
 from . import scratch
 
@@ -18,6 +26,10 @@ _BLOCK = 1 << 16
 _PUSHID = re.compile(rb'[0-9]{1,15}\Z')
 #: one range of bytes; several in one request are answered with all
 _RANGE = re.compile(rb'bytes=([0-9]{0,18})-([0-9]{0,18})\Z')
+
+
+#: what tells of a bundle: its key and those of what it rests on
+Wanted = Union[model.Push, model.Location]
 
 
 class Range(NamedTuple):
@@ -33,8 +45,9 @@ def bundle(web):
     -----------------------------
 
     Download the stored bundle of a push, or the one that holds a scratch
-    changeset, for ``hg unbundle``. The ETag is the SHA-256 of the bytes; a
-    part of them can be asked for with a ``Range`` header.
+    changeset, for ``hg unbundle``. It is complete: where the bundle rests on
+    others, they come along. The ETag is the SHA-256 of the bytes as they are
+    stored; a part of them can be asked for with a ``Range`` header.
     """
     server = servermod.of(web.repo)
     symbol = web.req.qsparams.get(b'node')
@@ -44,35 +57,36 @@ def bundle(web):
     for hook in common.permhooks:
         hook(web, web.req, b'pull')
     with scratch.reporting(web):
-        key = _find(web, server, symbol)
-        url = _elsewhere(server, key)
+        bundle = _find(web, server, symbol)
+        url = _elsewhere(server, bundle)
         if url:
             return _redirect(web, url)
-        return _send(web, server, key)
+        return _send(web, server, bundle)
 
 
-def _find(web, server, symbol: bytes) -> str:
-    """Return the key of the bundle that the URL names."""
+def _find(web, server, symbol: bytes) -> Wanted:
+    """Return the bundle that the URL names."""
     if _PUSHID.match(symbol):
         with aborting():
             found = server.index.pushes(first=int(symbol), last=int(symbol))
         if found:
-            return str(found[0].key)
+            return found[0]
     node = scratch.scratchnode(web.repo, server, symbol)
     if node is None:
         raise common.ErrorResponse(
             common.HTTP_NOT_FOUND,
             _(b'no push %s in the bundle store; it may have expired') % symbol,
         )
-    return str(server.locate(web.repo, [node])[node].key)
+    location: model.Location = server.locate(web.repo, [node])[node]
+    return location
 
 
-def _elsewhere(server, key: str) -> Optional[bytes]:
+def _elsewhere(server, bundle: Wanted) -> Optional[bytes]:
     """Return the URL where the store itself serves the bundle, if it does."""
-    if not interfaces.IDownloadURL.providedBy(server.store):
+    if bundle.rests or not interfaces.IDownloadURL.providedBy(server.store):
         return None
     with aborting():
-        return server.store.downloadurl(key).encode('ascii')
+        return server.store.downloadurl(bundle.key).encode('ascii')
 
 
 def _redirect(web, url: bytes):
@@ -91,10 +105,18 @@ def _forgetpage(res) -> None:
             del res.headers[name]
 
 
-def _send(web, server, key: str):
+def _etag(bundle: Wanted) -> bytes:
+    """Return what tells the bytes that are sent for a bundle from others."""
+    if not bundle.rests:
+        return b'"%s"' % bundle.key.encode()
+    text = ' '.join((*bundle.rests, bundle.key))
+    return b'"%s"' % hashlib.sha256(text.encode()).hexdigest().encode()
+
+
+def _send(web, server, bundle: Wanted):
     req, res = web.req, web.res
     try:
-        reader = server.store.open(key)
+        reader = bundlefile.opencomplete(web.repo.ui, server.store, bundle)
     except errors.UnknownKey as exc:
         raise common.ErrorResponse(
             common.HTTP_NOT_FOUND,
@@ -104,7 +126,7 @@ def _send(web, server, key: str):
         with aborting():
             raise
     size = reader.size
-    etag = b'"%s"' % key.encode()
+    etag = _etag(bundle)
     _forgetpage(res)
     res.headers[b'ETag'] = etag
     if etag in _listed(req.headers.get(b'If-None-Match')):
@@ -131,7 +153,7 @@ def _send(web, server, key: str):
         )
     res.headers[b'Content-Length'] = b'%d' % (wanted.end - wanted.first)
     res.headers[b'Content-Disposition'] = (
-        b'attachment; filename="%s.hg"' % key[:12].encode()
+        b'attachment; filename="%s.hg"' % bundle.key[:12].encode()
     )
     if req.method == b'HEAD':
         reader.close()

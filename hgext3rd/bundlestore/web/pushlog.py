@@ -20,7 +20,7 @@ from mercurial.i18n import _
 from mercurial.node import bin, hex
 from mercurial.utils import dateutil
 
-from .. import compat, overlay, server as servermod
+from .. import compat, model, overlay, server as servermod
 from ..server import aborting, tolocal
 from . import scratch, styles
 
@@ -258,7 +258,7 @@ def _json(web, server):
     )
     entries = {}
     for push in sorted(chosen, key=lambda push: push.id):
-        nodes = push.nodes[-1:] if tipsonly else push.nodes
+        nodes = push.changesets[-1:] if tipsonly else push.changesets
         entries[str(push.id)] = {
             'changesets': (
                 _described(web, server, push, nodes)
@@ -287,7 +287,7 @@ def _bounded(pushes: Iterable[Any], most: int, tipsonly: bool) -> list:
     chosen: list[Any] = []
     count = 0
     for push in pushes:
-        count += 1 if tipsonly else len(push.nodes)
+        count += 1 if tipsonly else len(push.changesets)
         if chosen and count > most:
             break
         chosen.append(push)
@@ -299,7 +299,7 @@ def _described(web, server, push, nodes) -> list[dict[str, Any]]:
     be read it is the hash: the other pushes must not suffer."""
     try:
         with contextlib.closing(
-            overlay.openbundles(web.repo, server, [push.key])
+            overlay.openbundles(web.repo, server, model.chain([push]))
         ) as view:
             unfiltered = view.unfiltered()
             return [_description(unfiltered[node]) for node in nodes]
@@ -421,9 +421,9 @@ def _entry(web, push, parity) -> dict[bytes, Any]:
                 for name, node in push.bookmarks
             ]
         ),
-        b'count': len(push.nodes),
+        b'count': len(push.changesets),
         b'size': util.bytecount(push.size),
-        b'node': hex(push.nodes[-1]),
+        b'node': hex(push.changesets[-1]),
         b'parity': parity,
     }
 

@@ -1,0 +1,183 @@
+"""What a push rests on: the base repository, and bundles of the store.
+
+A client with this extension sends what the store lacks (see ``known.py``).
+Parents and deltas of what comes may then be in stored bundles, which become
+what the new one rests on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Optional
+
+from . import bundlefile, cgstream, errors, model, verify
+from .server import hasnode, servedview
+
+
+class Foundation:
+    """The changesets below a push: ``verify.Base`` over base and store.
+
+    It remembers which bundles were of use.
+    """
+
+    def __init__(self, repo, server) -> None:
+        self._repo = repo
+        self._server = server
+        self._changelog = servedview(repo).changelog
+        self._located: dict[bytes, Optional[model.Location]] = {}
+        self._used: dict[str, model.Location] = {}
+        self._read: dict[str, _StoredChangesets] = {}
+
+    def hasnode(self, node: bytes) -> bool:
+        if hasnode(self._repo, node):
+            return True
+        where = self._locate(node)
+        if where is None:
+            return False
+        self._used[where.key] = where
+        return True
+
+    def text(self, node: bytes) -> bytes:
+        if hasnode(self._repo, node):
+            text: bytes = self._changelog.revision(node)
+            return text
+        where = self._locate(node)
+        if where is None:
+            raise LookupError(node)
+        return self._changesets(where.key).text(node)
+
+    def parents(self, node: bytes) -> Optional[tuple[bytes, bytes]]:
+        """Return the parents of a stored changeset; None for one that is not,
+        or that the base has as well."""
+        if hasnode(self._repo, node):
+            return None
+        where = self._locate(node)
+        if where is None:
+            return None
+        return self._changesets(where.key).parentsof(node)
+
+    def graph(self, key: str) -> dict[bytes, tuple[bytes, bytes]]:
+        """Return the parents of all changesets in a stored bundle."""
+        return self._changesets(key).parents
+
+    def iscomplete(self, keys: Iterable[str]) -> bool:
+        """Whether all that the bundles rest on is among them or in the
+        base."""
+        graphs = [self.graph(key) for key in keys]
+        held = {verify.NULLID}.union(*graphs)
+        return all(
+            parent in held or hasnode(self._repo, parent)
+            for graph in graphs
+            for parents in graph.values()
+            for parent in parents
+        )
+
+    def rests(self) -> tuple[str, ...]:
+        """Return the keys of the bundles that were of use and of all below
+        them, as ``model.NewPush`` wants them."""
+        return tuple(model.chain(self._used.values()))
+
+    def below(
+        self, rests: Iterable[str], above: Iterable[bytes]
+    ) -> tuple[bytes, ...]:
+        """Return the ancestors of ``above``, with these, that the bundles
+        ``rests`` hold and the base does not, parents first."""
+        holding = {
+            node: key
+            for key, bundle in self._server.index.bundles(rests).items()
+            for node in bundle.nodes
+        }
+        found: dict[bytes, None] = {}
+        pending = list(above)
+        while pending:
+            node = pending[-1]
+            if (
+                node in found
+                or node not in holding
+                or hasnode(self._repo, node)
+            ):
+                pending.pop()
+                continue
+            parents = self._changesets(holding[node]).parentsof(node)
+            missing = [
+                parent
+                for parent in parents
+                if parent in holding
+                and parent not in found
+                and not hasnode(self._repo, parent)
+            ]
+            if missing:
+                pending += missing
+            else:
+                found[pending.pop()] = None
+        return tuple(found)
+
+    def close(self) -> None:
+        for changesets in self._read.values():
+            changesets.close()
+
+    def _locate(self, node: bytes) -> Optional[model.Location]:
+        if node not in self._located:
+            found = self._server.locate(self._repo, [node])
+            self._located[node] = found.get(node)
+        return self._located[node]
+
+    def _changesets(self, key: str) -> _StoredChangesets:
+        if key not in self._read:
+            self._read[key] = _StoredChangesets(
+                self._repo.ui, self._server, key, self.text
+            )
+        return self._read[key]
+
+
+class _StoredChangesets:
+    """The changesets of one stored bundle.
+
+    Of the file no more than them is read, and so no hash of the whole is
+    looked at, but each changeset's own.
+    """
+
+    def __init__(self, ui, server, key: str, basetext) -> None:
+        self._key = key
+        self._basetext = basetext
+        self.parents: dict[bytes, tuple[bytes, bytes]] = {}
+        self._texts = verify.Texts(0)
+        try:
+            with bundlefile.opened(server.store, key) as stream:
+                read, version = bundlefile.readchangegroup(ui, stream)
+                for entry, delta in cgstream.changesets(read, version):
+                    self._add(entry, delta)
+        except (cgstream.MalformedChangegroup, errors.CorruptBundle) as exc:
+            raise self._corrupt() from exc
+
+    def _add(self, entry: cgstream.Entry, delta: bytes) -> None:
+        if entry.base in self._texts:
+            basetext = self._texts.get(entry.base)
+        elif entry.base == verify.NULLID:
+            basetext = b''
+        else:
+            basetext = self._basetext(entry.base)
+        text = verify.rebuilt(entry, basetext, delta)
+        if not verify.istrue(entry, text):
+            raise self._corrupt()
+        self._texts.add(entry.node, text)
+        self.parents[entry.node] = (entry.p1, entry.p2)
+
+    def parentsof(self, node: bytes) -> tuple[bytes, bytes]:
+        if node not in self.parents:
+            raise self._corrupt()
+        return self.parents[node]
+
+    def text(self, node: bytes) -> bytes:
+        if node not in self._texts:
+            raise self._corrupt()
+        return self._texts.get(node)
+
+    def close(self) -> None:
+        self._texts.close()
+
+    def _corrupt(self) -> errors.CorruptBundle:
+        return errors.CorruptBundle(
+            f'stored bundle {self._key} is corrupt',
+            'push with --force to send and store everything again',
+        )

@@ -1,0 +1,208 @@
+"""What a client sends: reads the parts of a push one after the other.
+
+Those that are stored come out as a bundle while they are read; what the others
+say is noted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from mercurial import (
+    bookmarks as bookmod,
+    bundle2,
+    encoding,
+    error,
+    extensions,
+    pushkey,
+    scmutil,
+)
+from mercurial.i18n import _
+
+from . import bundlefile, cgstream, config, model, names, reply, verify
+
+#: heads of a push that a client may name
+_MAX_HEADS = 10000
+
+
+class Incoming:
+    """A push as it comes in: ``cg`` is what ``exchange.unbundle`` gets.
+
+    ``checker`` (``verify.ChangesetChecker``) sees the changegroup on its way.
+    """
+
+    def __init__(self, repo, server, cg, checker) -> None:
+        self._repo = repo
+        self._server = server
+        self._cg = cg
+        self._checker = checker
+        self.haschangegroup = False
+        #: key and heads of the stored bundle that is the very push
+        self.same: tuple[str, list[bytes]] | None = None
+        #: what the reply has to answer, and what the client understands
+        self.answers: list[reply.Answer] = []
+        self.replycaps: dict | None = None
+        #: bookmarks with where they shall be, and where the client saw them
+        self.bookmarks: list[tuple[bytes, bytes | None]] = []
+        self.expected: dict[bytes, bytes | None] = {}
+        #: whether a client with this extension was told to push with force
+        self.force = False
+        #: variables for hooks
+        self.pushvars: dict[bytes, bytes] = {}
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bundle to store, within the limit on its size.
+
+        The attributes tell of the push when it has come to its end. Raises
+        ``error.Abort`` and ``BundleStoreError``.
+        """
+        if isinstance(self._cg, bundle2.unbundle20):
+            parts = self._incomingparts()
+        else:
+            parts = self._bundle1()
+        return verify.limited(
+            bundlefile.container(self._repo.ui, parts),
+            self._server.settings.maxbundlesize,
+            config.formatsize,
+        )
+
+    def _bundle1(self):
+        self.haschangegroup = True
+        yield self._changegroup(self._cg.read, b'01', False)
+
+    def _incomingparts(self):
+        """Read the parts of the push; yield those that are stored."""
+        self.force = b'bundlestore-force' in self._cg.params
+        for part in self._cg.iterparts():
+            handler = self._handlers.get(part.type)
+            if handler is not None:
+                stored = handler(self, part)
+                if stored is not None:
+                    yield stored
+            elif part.mandatory and not part.type.startswith(b'check:'):
+                raise error.BundleUnknownFeatureError(parttype=part.type)
+
+    def _changegrouppart(self, part):
+        if self.haschangegroup:
+            raise error.Abort(_(b'push has more than one changegroup'))
+        self.haschangegroup = True
+        self.answers.append(reply.Answer(b'changegroup', part.id))
+        stored = self._changegroup(
+            part.read,
+            part.params.get(b'version', b'01'),
+            b'treemanifest' in part.params,
+        )
+        stored.data = _nothingmore(stored.data, part)
+        return stored
+
+    def _changegroup(self, read, version: bytes, trees: bool):
+        if version not in cgstream.VERSIONS:
+            raise error.Abort(
+                _(b'changegroup version %s cannot be stored') % version,
+                hint=_(b'versions 01, 02 and 03 can'),
+            )
+        target = b'03' if trees or _needs03(self._repo) else b'02'
+        chunks = cgstream.transcode(read, version, target, self._checker)
+        return bundlefile.changegrouppart(chunks, target, trees)
+
+    def _samepart(self, part) -> None:
+        """What would be pushed is stored already, as one bundle."""
+        heads = part.read(_MAX_HEADS * 20 + 1)
+        if len(heads) % 20 or not heads:
+            raise error.Abort(_(b'not a list of hashes'))
+        nodes = [heads[i : i + 20] for i in range(0, len(heads), 20)]
+        key = part.params.get(b'key', b'').decode('ascii', 'replace')
+        self.same = (model.checkkey(key), nodes)
+
+    def _replycapspart(self, part) -> None:
+        self.replycaps = bundle2.decodecaps(part.read())
+
+    def _obsmarkerspart(self, part):
+        data = part.read(bundlefile.MAX_MARKERS + 1)
+        if len(data) > bundlefile.MAX_MARKERS:
+            raise error.Abort(_(b'push has too many obsolescence markers'))
+        try:
+            count = len(bundlefile.decodemarkers(data))
+        except error.Abort:
+            raise
+        except Exception as exc:  # struct.error and whatever else
+            raise error.Abort(
+                _(b'obsolescence markers cannot be read')
+            ) from exc
+        self.answers.append(reply.Answer(b'obsmarkers', part.id, count))
+        return bundlefile.markerspart(data)
+
+    def _bookmarkspart(self, part) -> None:
+        self.bookmarks += bookmod.binarydecode(self._repo, part)
+
+    def _checkbookmarkspart(self, part) -> None:
+        self.expected.update(bookmod.binarydecode(self._repo, part))
+
+    def _pushkeypart(self, part) -> None:
+        params = {k: pushkey.decode(v) for k, v in part.params.items()}
+        name, new = params.get(b'key', b''), params.get(b'new', b'')
+        accepted = params.get(b'namespace') == b'bookmarks' and (
+            self._server.isscratchbookmark(name)
+        )
+        if accepted:
+            old = params.get(b'old', b'')
+            self.bookmarks.append((name, _unhex(new)))
+            self.expected[name] = _unhex(old)
+        self.answers.append(reply.Answer(b'pushkey', part.id, int(accepted)))
+
+    def _pushvarspart(self, part) -> None:
+        if self._repo.ui.configbool(b'push', b'pushvars.server'):
+            for name, value in part.params.items():
+                self.pushvars[b'USERVAR_' + name.upper()] = value
+
+    def _abortpart(self, part) -> None:
+        raise bundle2.AbortFromPart(
+            part.params.get(b'message', _(b'push was interrupted')),
+            hint=part.params.get(b'hint'),
+        )
+
+    def _ignoredpart(self, part) -> None:
+        """Phases are draft here whatever the client says, and its idea of
+        the repository's heads does not matter."""
+
+    _handlers = {
+        b'replycaps': _replycapspart,
+        b'changegroup': _changegrouppart,
+        names.SAME: _samepart,
+        b'obsmarkers': _obsmarkerspart,
+        b'bookmarks': _bookmarkspart,
+        b'check:bookmarks': _checkbookmarkspart,
+        b'pushkey': _pushkeypart,
+        b'pushvars': _pushvarspart,
+        b'error:abort': _abortpart,
+        b'phase-heads': _ignoredpart,
+    }
+
+
+def _nothingmore(chunks, part):
+    """Pass ``chunks`` on and check that they were all that the part had."""
+    yield from chunks
+    if part.read(1):
+        raise cgstream.MalformedChangegroup('data after its end')
+
+
+def _unhex(value: bytes) -> bytes | None:
+    if not value:
+        return None
+    try:
+        return bytes.fromhex(encoding.unifromlocal(value))
+    except ValueError as exc:
+        raise error.Abort(_(b'not a hash: %s') % value) from exc
+
+
+def _needs03(repo) -> bool:
+    """Whether the repository has revisions that version 02 cannot carry."""
+    if scmutil.istreemanifest(repo):
+        return True
+    if b'lfs' in repo.requirements or b'narrowhg-experimental' in (
+        repo.requirements
+    ):
+        return True
+    return any(
+        name == b'lfs' for name, _module in extensions.extensions(repo.ui)
+    )

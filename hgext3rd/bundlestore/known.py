@@ -1,0 +1,138 @@
+"""What a client need not push, as the store has it already.
+
+A client with this extension asks before it pushes (``client/known.py``), and
+sends the rest as a bundle that rests on stored ones. Reading a changeset of
+it means reading all of these, so there is a limit on their number and size;
+beyond it, the client is told to send everything.
+
+Clients without the extension ask for what the base has, and are told of that
+alone: ``known`` stays the base's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple, Optional
+
+from . import bundlefile, errors, model, names
+
+#: the wire command, and the capability of who has it
+COMMAND = names.KNOWN
+
+#: a client asks about so many changesets at once: what fits into the headers
+#: of an HTTP request, where wire commands have their arguments
+MAX_NODES = 250
+#: a bundle and all it rests on are at most so many
+MAX_BUNDLES = 8
+#: and have at most so many times the bytes that one bundle would need
+MAX_WASTE = 2
+
+#: Bundles up to this size, in bytes, are read through before a push may rest
+#: on them, so that one with a fault is sent again. Of larger ones only the
+#: size is looked at.
+_MAX_HASHED = 8 * 1024 * 1024
+
+
+class Query(NamedTuple):
+    """What a client asks."""
+
+    #: changesets of the push; of very many some only
+    nodes: list[bytes]
+    #: the heads of the push: is it stored as it is?
+    heads: Sequence[bytes] = ()
+    #: What the changesets to be sent have for parents; ``nodes`` are those
+    #: that are not sent then. May they rest on stored bundles?
+    base: Sequence[bytes] = ()
+    #: how many changesets ``nodes`` stand for
+    total: Optional[int] = None
+
+
+class Answer(NamedTuple):
+    """What a server says."""
+
+    #: those of the nodes that the store has
+    known: set[bytes]
+    #: the key of the stored bundle that is the very push
+    same: Optional[str] = None
+    #: whether a bundle may rest on those that hold ``base``
+    rest: bool = False
+
+
+def answer(repo, server, query: Query) -> Answer:
+    """Say what the store has of a push; raises ``BundleStoreError``."""
+    known = set(server.locate(repo, query.nodes))
+    same = bundleof(repo, server, query.heads) if query.heads else None
+    if same is not None and not _issound(server, [same]):
+        same = None
+    return Answer(
+        known,
+        None if same is None else same.key,
+        bool(query.base) and _mayrest(repo, server, query, known),
+    )
+
+
+def bundleof(repo, server, heads: Sequence[bytes]) -> Optional[model.Bundle]:
+    """Return the stored bundle that has these very heads, None if there is
+    none."""
+    found = server.locate(repo, heads)
+    keys = {where.key for where in found.values()}
+    if len(found) != len(set(heads)) or len(keys) != 1:
+        return None
+    (key,) = keys
+    bundle: Optional[model.Bundle] = server.index.bundles([key]).get(key)
+    if bundle is None or set(bundle.heads) != set(heads):
+        return None
+    return bundle
+
+
+def _mayrest(repo, server, query: Query, known: set[bytes]) -> bool:
+    found = server.locate(repo, query.base)
+    keys = model.chain(found.values())
+    if len(found) != len(set(query.base)) or len(keys) >= MAX_BUNDLES:
+        return False
+    bundles = list(server.index.bundles(keys).values())
+    size = sum(bundle.size for bundle in bundles)
+    scale = (query.total or len(known)) / max(len(known), 1)
+    return (
+        len(bundles) == len(keys)
+        and size <= MAX_WASTE * _needed(bundles, known, scale)
+        and _issound(server, bundles)
+    )
+
+
+def _needed(
+    bundles: Iterable[model.Bundle], known: set[bytes], scale: float
+) -> float:
+    """Return about how many bytes the client needs of the bundles: those of
+    ``known`` and of others, which they stand for, if all have the same
+    size."""
+    return sum(
+        bundle.size
+        * min(len(known.intersection(bundle.nodes)) * scale, len(bundle.nodes))
+        / len(bundle.nodes)
+        for bundle in bundles
+    )
+
+
+def _issound(server, bundles: Iterable[model.Bundle]) -> bool:
+    """Whether the bundles and what they rest on are there and, as far as that
+    is cheap to say, what they were."""
+    keys = model.chain(bundles)
+    recorded = server.index.bundles(keys)
+    try:
+        return all(
+            key in recorded and _isasrecorded(server.store, recorded[key])
+            for key in keys
+        )
+    except (errors.UnknownKey, errors.CorruptBundle):
+        return False
+
+
+def _isasrecorded(store, bundle: model.Bundle) -> bool:
+    if store.size(bundle.key) != bundle.size:
+        return False
+    if bundle.size <= _MAX_HASHED:
+        with store.open(bundle.key) as reader:
+            while reader.read(bundlefile.BLOCK):
+                pass
+    return True
