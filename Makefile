@@ -8,7 +8,7 @@ BIN := $(ENVS)/tools/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench-web dev clean
+.PHONY: help demo test quick lint bench bench-index bench-web dev clean
 
 help:
 	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
@@ -16,6 +16,10 @@ help:
 	@echo 'make test   lint and all tests'
 	@echo 'make quick  the tests that are not slow'
 	@echo 'make lint   ruff and mypy'
+	@echo 'make bench [QUICK=1] [WORK=folder] [REPO=path]'
+	@echo '            what we and our peers take, in 20 minutes (QUICK=1: 3)'
+	@echo 'make bench-index'
+	@echo '            the index at ten million changesets'
 	@echo 'make bench-web'
 	@echo '            what pages of scratch changesets cost the server'
 	@echo 'make dev    make or refresh all environments, say where they are'
@@ -42,6 +46,17 @@ lint:
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+# WORK keeps what is built on the way, for the next time
+bench: export BUNDLESTORE_BENCH_REPO = $(REPO)
+bench: export BUNDLESTORE_BENCH_WORK = $(WORK)
+bench:
+	@$(PYTHON) tools/environments.py
+	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+
+bench-index:
+	@$(PYTHON) tools/environments.py
+	@$(BIN)/python bench/index.py --full --json bench/index.json
+
 bench-web:
 	@$(PYTHON) tools/environments.py
 	@$(BIN)/python bench/web.py
@@ -53,5 +68,5 @@ dev:
 	@echo 'hg VERSION without:          $(ENVS)/VERSION/plain/bin/hg'
 
 clean:
-	rm -rf $(ENVS) build dist artefacts *.egg-info
+	rm -rf $(ENVS) .bench build dist artefacts *.egg-info
 	rm -rf .hypothesis .mypy_cache .pytest_cache .ruff_cache

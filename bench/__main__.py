@@ -1,0 +1,263 @@
+"""Measure everything, or write the report of a measurement again.
+
+    python -m bench [--quick] [--work FOLDER] [--output FOLDER]
+    python -m bench --report RESULTS.json [--output FOLDER]
+
+The table goes to standard output, progress to standard error. RESULTS.md,
+results.json and the plot go to the folder --output. What is built on the way
+(repositories, filled stores) is kept in --work, if given, for the next time.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import datetime
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Callable
+
+import environments
+from hgext3rd.bundlestore import backends
+
+from . import extras, measure, report, repositories
+from .place import Mercurial, Place, digest, say
+from .results import QUICK, Results, Sizes
+from .rows import crowd, large, small, space, web
+from .rows.context import Context
+from .systems.base import System, Unavailable
+from .systems.git import Git
+from .systems.infinitepush import InfinitePush
+from .systems.ours import Ours
+from .systems.plain import Plain
+
+HERE = Path(__file__).resolve().parent
+
+
+STEPS: dict[str, Callable[[Context], None]] = {
+    'stored': small.measure_stored,
+    'index': space.measure_index,
+    'files': small.measure_files,
+    'large': large.measure_large,
+    'crowd': crowd.measure_crowd,
+    'stack': space.measure_stack,
+    'web': web.measure_web,
+    'weblarge': web.measure_weblarge,
+}
+
+
+def machine(folder: Path) -> dict[str, str]:
+    """Return what matters of this machine."""
+    cpus = os.cpu_count() or 1
+    model = ''
+    with contextlib.suppress(OSError):
+        for line in Path('/proc/cpuinfo').read_text().splitlines():
+            if line.startswith('model name'):
+                model = line.partition(':')[2].strip()
+                break
+    memory = ''
+    with contextlib.suppress(OSError, ValueError):
+        size = os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES')
+        memory = f', {size / 2**30:.0f} GiB of memory'
+    done = subprocess.run(
+        ['stat', '--file-system', '--format=%T', str(folder)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return {
+        'processor': f'{cpus} × {model or platform.machine()}{memory}',
+        'system': platform.platform(),
+        'file system': done.stdout.strip() or 'unknown',
+        'Python': platform.python_version(),
+    }
+
+
+def command(options: argparse.Namespace) -> str:
+    words = ['make', 'bench', *(['QUICK=1'] if options.quick else [])]
+    if options.repo:
+        words.append(f'REPO={options.repo}')
+    return ' '.join(words)
+
+
+class Bench:
+    """One run."""
+
+    def __init__(self, options: argparse.Namespace, folder: Path) -> None:
+        self.options = options
+        self.sizes: Sizes = QUICK if options.quick else Sizes()
+        self.place = Place(folder)
+        self.results = Results(
+            {
+                'date': datetime.date.today().isoformat(),
+                'command': command(options),
+                'quick': options.quick,
+                'machine': machine(folder),
+                'sizes': self.sizes._asdict(),
+                'systems': {},
+                'repositories': [],
+                'cells': {},
+            }
+        )
+
+    def run(self) -> Results:
+        started = time.monotonic()
+        measure.setup()
+        version = environments.supported()[-1]
+        repositories.ready({version: ['plain', 'ext']})
+        context = self.context(Mercurial(version, 'plain'))
+        only = (self.options.only or '').split(',')
+        for name, step in STEPS.items():
+            if name in only or only == ['']:
+                step(context)
+                measure.settle()
+        if only == ['']:
+            extras.run(self.results, self.place, self.options.quick)
+        self.results.data['took'] = round(time.monotonic() - started)
+        return self.results
+
+    def context(self, maker: Mercurial) -> Context:
+        place, sizes = self.place, self.sizes
+        ours, plain = Ours(place), Plain(place)
+        systems: list[System] = []
+        for system in (ours, InfinitePush(place), plain, Git(place)):
+            try:
+                system.prepare()
+            except Unavailable as exc:
+                say(str(exc))
+                self.results.data['systems'][system.key] = str(exc)
+            else:
+                systems.append(system)
+                self.results.data['systems'][system.key] = system.title
+        if self.options.repo:
+            base = repositories.copied(place, maker, self.options.repo)
+        else:
+            base = repositories.releases(place, maker, sizes.releases)
+        with self.filling(ours, base):
+            files = repositories.synthetic(place, maker, sizes.files)
+            # made now, as the other processor is busy filling
+            for level in sizes.levels:
+                plain.filled(base, level)
+        self.results.data['repositories'] += [base.title, files.title]
+        return Context(
+            place, sizes, self.results, systems, ours, plain, base, files
+        )
+
+    @contextlib.contextmanager
+    def filling(
+        self, ours: Ours, base: repositories.Template
+    ) -> Iterator[None]:
+        """Have bundle stores filled in the background, by fill.py."""
+        levels = (*self.sizes.levels, *self.sizes.highlevels)
+        bundle = self.place.run / 'one.hg'
+        bundle.write_bytes(ours.onebundle(base))
+
+        def make(path: Path) -> None:
+            path.mkdir()
+            words = [sys.executable, '-m', 'bench.fill', bundle, path, *levels]
+            subprocess.run(
+                [str(word) for word in words],
+                cwd=HERE.parent,
+                stdin=subprocess.DEVNULL,
+                stdout=sys.stderr,
+                check=True,
+            )
+
+        # what an older index left is of no use to a newer one
+        package = Path(backends.__file__).parent
+        sources = sorted(package.glob('indexes/*.py'))
+        name = '-'.join(map(str, ('stores', digest(sources), *levels)))
+        with ThreadPoolExecutor(1) as pool:
+            built = pool.submit(self.place.build, name, make)
+            yield
+            say('waiting for the stores to be full')
+            path = built.result()
+        ours.stores = {level: path / str(level) for level in levels}
+
+
+@contextlib.contextmanager
+def workfolder(path: Path | None) -> Iterator[Path]:
+    """Give the folder to work in, a temporary one by default."""
+    if path is not None:
+        path.mkdir(parents=True, exist_ok=True)
+        yield path.resolve()
+        return
+    with tempfile.TemporaryDirectory(prefix='bundlestore-bench-') as folder:
+        yield Path(folder)
+
+
+def main() -> int:
+    summary, _, details = (__doc__ or '').partition('\n\n')
+    parser = argparse.ArgumentParser(
+        prog='python -m bench',
+        description=summary,
+        epilog=details,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        '--quick', action='store_true', help='small sizes, few rounds'
+    )
+    parser.add_argument(
+        '--work',
+        type=Path,
+        default=os.environ.get('BUNDLESTORE_BENCH_WORK') or None,
+        help='the folder to work in, which keeps what is built',
+    )
+    parser.add_argument(
+        '--output',
+        type=Path,
+        help='where the results go: bench/, with --quick .bench/',
+    )
+    parser.add_argument(
+        '--only',
+        metavar='STEP,…',
+        help=f'of {", ".join(STEPS)}; nothing is written without --output',
+    )
+    parser.add_argument(
+        '--repo',
+        default=os.environ.get('BUNDLESTORE_BENCH_REPO'),
+        help='a repository of your own, in place of the releases',
+    )
+    parser.add_argument(
+        '--index',
+        type=Path,
+        default=extras.INDEX,
+        help='what bench/index.py found, folded in if it is there',
+    )
+    parser.add_argument(
+        '--report', type=Path, metavar='JSON', help='measure nothing'
+    )
+    options = parser.parse_args()
+    sys.stdout.reconfigure(encoding='utf-8')  # type: ignore[union-attr]
+    output = options.output
+    if output is None and not options.only:
+        output = HERE.parent / '.bench' if options.quick else HERE
+    if options.report:
+        results = Results.load(options.report)
+    else:
+        with workfolder(options.work) as folder:
+            bench = Bench(options, folder)
+            try:
+                results = bench.run()
+            finally:
+                shutil.rmtree(bench.place.run, ignore_errors=True)
+    extras.fold(results, options.index)
+    print(report.text(results))
+    if output is not None:
+        output.mkdir(parents=True, exist_ok=True)
+        results.save(output / 'results.json')
+        report.write(results, output, HERE / 'notes.md')
+        say(f'written: {output / "RESULTS.md"}')
+    return 0
+
+
+if __name__ == '__main__':
+    sys.exit(main())

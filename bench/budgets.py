@@ -1,0 +1,208 @@
+"""The budgets: what was promised, and whether the figures of a run keep it.
+
+A budget whose figures are missing is neither held nor missed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from .results import Results
+
+MB = 1_000_000
+
+
+class Budget(NamedTuple):
+    #: what is limited, and to what
+    what: str
+    limit: str
+    #: what was found, in the words of the limit; empty where nothing was
+    figure: str
+    #: None: not measured
+    held: bool | None
+
+    @property
+    def verdict(self) -> str:
+        if self.held is None:
+            return 'not measured'
+        return 'held' if self.held else '**missed**'
+
+
+def check(results: Results) -> list[Budget]:
+    """Return all budgets, in the order of the design."""
+    return list(_check(results))
+
+
+def _check(results: Results) -> Iterator[Budget]:
+    sizes = results.sizes
+    large = f'{sizes.large // MB} MB'
+    yield _atmost(
+        'push of one changeset, ssh: more than with nothing to push',
+        _ms(results.more(('push/0', 'ours'), ('floor', 'ours'))),
+        25,
+        'ms',
+        _processor(results, 'push/0', 'floor'),
+    )
+    for level in (sizes.levels[-1], *sizes.highlevels[-1:]):
+        yield _atmost(
+            f'… with {level:,} pushes stored, of an empty store',
+            results.ratio((f'push/{level}', 'ours'), ('push/0', 'ours')),
+            1.10,
+            '×',
+        )
+    peaks = {
+        row: max(results.samples(row, 'ours'), default=None)
+        for row in (
+            *('medium/pushpeak', 'large/pushpeak', 'large/pullpeak'),
+            *('http/pushpeak', 'http/pullpeak', 'http/bundlepeak'),
+        )
+    }
+    found = [peak for peak in peaks.values() if peak is not None]
+    worst = max(found, default=None)
+    yield _atmost(
+        f'memory of the server, the worst of pushes and pulls up to {large}',
+        worst if len(found) == len(peaks) else None,
+        80,
+        'MB',
+    )
+    yield _atmost(
+        f'server time for a push of {large}, of cp + fsync of the same bytes',
+        results.ratio(('large/server', 'ours'), ('large/copy', 'limit')),
+        2,
+        '×',
+    )
+    yield _atmost(
+        f'push of {large}, whole, of plain Mercurial',
+        results.ratio(('large/push', 'ours'), ('large/push', 'plain')),
+        0.4,
+        '×',
+    )
+    yield _atmost(
+        f'pull of {large}, whole, of hg unbundle of the same bundle',
+        results.ratio(('large/pull', 'ours'), ('large/pull', 'limit')),
+        1.1,
+        '×',
+    )
+    yield _atmost(
+        'pull of a stored push, base in common: more than with nothing to pull',
+        _ms(results.more(('pull', 'ours'), ('pullfloor', 'ours'))),
+        40,
+        'ms',
+        _processor(results, 'pull', 'pullfloor'),
+    )
+    yield _atleast(
+        f'{sizes.clients} clients at once, of pushes with nothing to send',
+        results.ratio(('crowd/rate', 'ours'), ('crowd/nothing', 'ours')),
+        0.9,
+        '×',
+    )
+    yield _atmost(
+        '… of whom wait for a lock of the base repository',
+        results.median('crowd/waits', 'ours'),
+        0,
+        '%',
+    )
+    yield from _index(results.data.get('index'))
+    yield _atmost(
+        f'a stack of {sizes.height} pushed {sizes.tops} times, top amended',
+        _kb(results.median('stack/bytes', 'ours')),
+        30,
+        'kB',
+    )
+    for name in ('chg', 'startup'):
+        yield from _extra(name, results.data.get(name))
+
+
+#: what the limits of bench/index.py are for, by unit
+_INDEX = {
+    '': 'index: bytes a changeset',
+    '×': 'index: a record, of one in an empty index',
+}
+_INDEX_MS = {1.0: 'index: hit, miss and prefix', 5.0: 'index: lists of pushes'}
+
+
+def _index(found: Any) -> Iterator[Budget]:
+    """Yield for each limit of bench/index.py the figure that is the nearest
+    to it, or above it."""
+    if not found:
+        yield _budget(
+            'index at 10 million changesets: hit, miss, prefix; bytes',
+            None,
+            'at most 1 ms; 120 bytes',
+            '',
+            None,
+        )
+        return
+    worst: dict[tuple[str, float], dict[str, Any]] = {}
+    for row in found['rows']:
+        if row.get('limit') is not None:
+            key = row['unit'], row['limit']
+            if key not in worst or row['figure'] > worst[key]['figure']:
+                worst[key] = row
+    for (unit, limit), row in worst.items():
+        what = _INDEX.get(unit) or _INDEX_MS.get(limit, 'index')
+        if unit == 'ms':
+            what += f', the worst: {row["what"]}'
+        yield _atmost(what, row['figure'], limit, unit or 'bytes')
+
+
+#: what other programs of the bench tell budgets of, see alternating.py
+_EXTRAS = {
+    'chg': 'push of one changeset with chg on both sides',
+    'startup': 'start-up with the extension on',
+}
+
+
+def _extra(name: str, found: Any) -> Iterator[Budget]:
+    if not found:
+        yield _budget(_EXTRAS[name], None, '', '', None)
+        return
+    for one in found['budgets']:
+        yield _atmost(one['what'], one['value'], one['limit'], 'ms')
+
+
+def _ms(seconds: float | None) -> float | None:
+    return None if seconds is None else seconds * 1000
+
+
+def _kb(size: float | None) -> float | None:
+    return None if size is None else size / 1000
+
+
+def _number(value: float) -> str:
+    return f'{value:.2f}' if abs(value) < 10 else f'{value:.0f}'
+
+
+def _processor(results: Results, row: str, floor: str) -> str:
+    """Return what the same is in processor time, which is steadier."""
+    spent = [results.processor(one, 'ours') for one in (row, floor)]
+    if spent[0] is None or spent[1] is None:
+        return ''
+    return f'processor: {_number((spent[0] - spent[1]) * 1000)} ms'
+
+
+def _atmost(
+    what: str, value: float | None, limit: float, unit: str, aside: str = ''
+) -> Budget:
+    held = None if value is None else value <= limit
+    return _budget(what, value, f'at most {limit:g} {unit}', unit, held, aside)
+
+
+def _atleast(what: str, value: float | None, limit: float, unit: str) -> Budget:
+    held = None if value is None else value >= limit
+    return _budget(what, value, f'at least {limit:g} {unit}', unit, held)
+
+
+def _budget(
+    what: str,
+    value: float | None,
+    limit: str,
+    unit: str,
+    held: bool | None,
+    aside: str = '',
+) -> Budget:
+    figure = '' if value is None else f'{_number(value)} {unit}'
+    if figure and aside:
+        figure += f' ({aside})'
+    return Budget(what, limit, figure, held)

@@ -1,0 +1,57 @@
+"""Folds in what other programs of the bench measure: the cost of loading the
+extension, ``chg``, and the index at ten million changesets.
+
+Each writes its figures as JSON. They are measured in runs of their own, as
+each compares things within itself.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+from .place import Place, say
+from .results import Results
+
+HERE = Path(__file__).resolve().parent
+
+#: what runs with every run, if it is there
+PROGRAMS = ('startup', 'chg')
+
+#: what ``make bench-index`` writes
+INDEX = HERE / 'index.json'
+
+#: how long one may take, in seconds
+PATIENCE = 600
+
+
+def run(results: Results, place: Place, quick: bool) -> None:
+    for name in PROGRAMS:
+        path = HERE / f'{name}.py'
+        if path.exists():
+            with results.trying('ours', f'extra/{name}'):
+                results.data[name] = _run(path, place, quick)
+
+
+def fold(results: Results, index: Path) -> None:
+    """Take what was measured of the index at scale, whenever that was."""
+    if index.exists():
+        results.data['index'] = json.loads(index.read_text())
+
+
+def _run(path: Path, place: Place, quick: bool) -> object:
+    say(f'bench/{path.name}')
+    output = place.run / f'{path.stem}.json'
+    words = [sys.executable, str(path), '--json', str(output)]
+    done = subprocess.run(
+        words + (['--rounds', '3'] if quick else []),
+        stdin=subprocess.DEVNULL,
+        stdout=sys.stderr,
+        timeout=PATIENCE,
+        check=False,
+    )
+    if done.returncode:
+        raise ValueError(f'bench/{path.name} ended with {done.returncode}')
+    return json.loads(output.read_text())

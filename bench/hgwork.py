@@ -1,0 +1,223 @@
+#!/usr/bin/env python3
+"""Makes changesets in bulk, in memory.
+
+Run by the Python of an environment with Mercurial, with an order as JSON on
+standard input; the answer is JSON on standard output. See the functions whose
+names begin with ``do_``.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+from typing import Any
+
+if __name__ == '__main__':
+    from mercurial import context, localrepo, phases, ui as uimod
+
+#: of all that is made here, in seconds
+DATE = 1_700_000_000
+
+
+def open_repo(path: str, create: bool = False) -> Any:
+    ui = uimod.ui.load()
+    ui.setconfig(b'ui', b'username', b'bench <bench@example.org>')
+    return localrepo.instance(ui, path.encode(), create=create)
+
+
+def commit(
+    repo: Any, parent: Any, files: dict[bytes, bytes], text: str, number: int
+) -> Any:
+    """Commit ``files`` on the changeset ``parent`` (a node)."""
+
+    def filectx(repo: Any, memctx: Any, path: bytes) -> Any:
+        return context.memfilectx(repo, memctx, path, files[path])
+
+    ctx = context.memctx(
+        repo,
+        (parent, repo.nullid),
+        text.encode(),
+        sorted(files),
+        filectx,
+        date=(DATE + number, 0),
+    )
+    return repo.commitctx(ctx)
+
+
+def edited(ctx: Any, path: bytes, line: str) -> dict[bytes, bytes]:
+    return {path: ctx[path].data() + line.encode() + b'\n'}
+
+
+def do_one(order: dict[str, Any]) -> list[str]:
+    """Make ``count`` changesets beside each other on the last public one;
+    each adds a line to a file."""
+    repo = open_repo(order['repo'])
+    chance = random.Random(order['seed'])
+    parent = _tip(repo)
+    path = chance.choice(sorted(parent.manifest()))
+    nodes = []
+    # Each draft would cost more than the one before, so first they are none.
+    repo.ui.setconfig(b'phases', b'new-commit', b'public')
+    with repo.wlock(), repo.lock(), repo.transaction(b'bench') as tr:
+        _comparelittle(repo.manifestlog.getstorage(b'')._revlog)
+        for number in range(order['count']):
+            line = f'{order["seed"]} {number} {chance.random()}'
+            files = edited(parent, path, line)
+            text = f'try: change number {number} of {order["seed"]}'
+            nodes.append(commit(repo, parent.node(), files, text, number))
+        phases.retractboundary(repo, tr, phases.draft, nodes)
+    return [node.hex() for node in nodes]
+
+
+def _comparelittle(revlog: Any) -> None:
+    """Have each of many siblings not compared with all the others, to find
+    the best base for its delta. A push does not do that either."""
+    if hasattr(revlog, 'delta_config'):
+        revlog.delta_config.sparse_revlog = False
+    else:
+        # hg <= 6.6
+        revlog._sparserevlog = False
+
+
+def _tip(repo: Any) -> Any:
+    # without revsets, whose tables not every release loads by itself
+    revs = (repo[rev] for rev in reversed(range(len(repo))))
+    return next(ctx for ctx in revs if not ctx.phase())
+
+
+def do_big(order: dict[str, Any]) -> list[str]:
+    """Make a changeset with one file of ``size`` random bytes."""
+    repo = open_repo(order['repo'])
+    chance = random.Random(order['seed'])
+    # in pieces, as Python has a limit there
+    left, blocks = order['size'], []
+    while left > 0:
+        blocks.append(chance.randbytes(min(left, 1_000_000)))
+        left -= len(blocks[-1])
+    with repo.wlock(), repo.lock(), repo.transaction(b'bench'):
+        parent = _tip(repo).node()
+        node = commit(
+            repo, parent, {b'big.bin': b''.join(blocks)}, 'try: much', 0
+        )
+    return [node.hex()]
+
+
+def do_stack(order: dict[str, Any]) -> list[str]:
+    """Make a stack of ``height`` changesets, and ``count`` - 1 other ones for
+    its top; return all ``count`` tops. Each edits one file of a few."""
+    repo = open_repo(order['repo'])
+    chance = random.Random(order['seed'])
+    ctx = _tip(repo)
+    paths = chance.sample(sorted(ctx.manifest()), 5)
+    tops = []
+    with repo.wlock(), repo.lock(), repo.transaction(b'bench'):
+        for number in range(order['height'] - 1):
+            line = f'part {number} {chance.random()}'
+            files = edited(ctx, chance.choice(paths), line)
+            text = f'stack: part {number}'
+            ctx = repo[commit(repo, ctx.node(), files, text, number)]
+        for number in range(order['count']):
+            line = f'top {number} {chance.random()}'
+            files = edited(ctx, paths[0], line)
+            text = f'stack: the top, amended {number} times'
+            tops.append(commit(repo, ctx.node(), files, text, number))
+    return [node.hex() for node in tops]
+
+
+def do_drafts(order: dict[str, Any]) -> list[str]:
+    """Return all that is not public."""
+    repo = open_repo(order['repo'])
+    return [repo[rev].hex().decode() for rev in repo if repo[rev].phase()]
+
+
+def do_synthetic(order: dict[str, Any]) -> int:
+    """Make a repository with ``files`` files and a few public changesets."""
+    repo = open_repo(order['repo'], create=True)
+    chance = random.Random(order['files'])
+    paths = [
+        b'part%02d/folder%03d/file%06d.txt' % (n % 20, n % 500, n)
+        for n in range(order['files'])
+    ]
+    files = {}
+    for path in paths:
+        lines = [b'%x\n' % chance.getrandbits(100) for _ in range(8)]
+        files[path] = path + b'\n' + b''.join(lines)
+    with repo.wlock(), repo.lock(), repo.transaction(b'bench'):
+        node = commit(repo, repo.nullid, files, 'all of it', 0)
+        for number in range(1, 21):
+            for path in chance.sample(paths, 10):
+                files[path] += b'%d\n' % number
+            changed = {p: files[p] for p in chance.sample(paths, 10)}
+            changed[paths[number]] = b'%d\n' % number
+            node = commit(repo, node, changed, f'more {number}', number)
+    return len(repo)
+
+
+def do_export(order: dict[str, Any]) -> list[int]:
+    """Write changesets into the file ``out``, for ``git fast-import``: all of
+    them as the branch ``master``, or, if there are ``nodes``, these and what
+    of theirs is not public, as references below ``refs``. Return the marks
+    of ``nodes``."""
+    repo = open_repo(order['repo'])
+    nodes = [bytes.fromhex(node) for node in order['nodes']]
+    revs = _drafts(repo, nodes) if nodes else list(repo)
+    exported = set(revs)
+    with open(order['out'], 'wb') as out:
+        for rev in revs:
+            ref = f'{order["refs"]}/{rev}' if nodes else 'refs/heads/master'
+            parent = repo[rev].p1().rev()
+            if parent in exported:
+                start = f'from :{parent + 1}\n'
+            elif nodes:
+                # all that is made here is on the last public changeset
+                start = 'from refs/heads/master^0\n'
+            else:
+                start = ''
+            _export(out, repo[rev], ref, start)
+    return [repo[node].rev() + 1 for node in nodes]
+
+
+def _drafts(repo: Any, nodes: list[bytes]) -> list[int]:
+    """Return the revisions of ``nodes`` and their ancestors that are not
+    public."""
+    found: set[int] = set()
+    todo = [repo[node] for node in nodes]
+    while todo:
+        ctx = todo.pop()
+        if ctx.phase() and ctx.rev() not in found:
+            found.add(ctx.rev())
+            todo += ctx.parents()
+    return sorted(found)
+
+
+def _export(out: Any, ctx: Any, ref: str, start: str) -> None:
+    text = ctx.description()
+    out.write(f'commit {ref}\nmark :{ctx.rev() + 1}\n'.encode())
+    out.write(b'committer bench <bench@example.org> %d +0000\n' % ctx.date()[0])
+    out.write(b'data %d\n%s\n' % (len(text), text))
+    out.write(start.encode())
+    for path in ctx.files():
+        if path in ctx:
+            data = ctx[path].data()
+            out.write(b'M 644 inline %s\ndata %d\n' % (path, len(data)))
+            out.write(data + b'\n')
+        else:
+            out.write(b'D %s\n' % path)
+    out.write(b'\n')
+
+
+def do_facts(order: dict[str, Any]) -> dict[str, Any]:
+    """Count what is in the repository, and name the last public changeset."""
+    repo = open_repo(order['repo'])
+    tip = _tip(repo)
+    return {
+        'changesets': len(repo),
+        'files': len(tip.manifest()),
+        'tip': tip.hex().decode(),
+    }
+
+
+if __name__ == '__main__':
+    order = json.load(sys.stdin)
+    print(json.dumps(globals()['do_' + order['do']](order)))

@@ -1,0 +1,110 @@
+"""The interface of a system: Mercurial with this project, or a peer."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..measure import Argument, Command
+from ..place import Place, linktree
+from ..repositories import Template, remove
+
+
+class Unavailable(Exception):
+    """The system cannot be had here; the message tells why."""
+
+
+class System:
+    """Makes servers and clients (folders), and the commands to run.
+
+    A *revision* is what the system calls a changeset: a hash.
+    """
+
+    #: its key in results
+    key = ''
+
+    def __init__(self, place: Place) -> None:
+        self.place = place
+        self.folder = place.run / self.key
+        self.folder.mkdir()
+
+    @property
+    def title(self) -> str:
+        """What it is, and of what version."""
+        raise NotImplementedError
+
+    def prepare(self) -> None:
+        """Install it; raises :class:`Unavailable`."""
+
+    def server(self, name: str, template: Template, stored: int = 0) -> Path:
+        """Make a server's repository in which that many pushes are stored
+        (heads or references, for those that have no store)."""
+        raise NotImplementedError
+
+    def client(self, name: str, template: Template) -> Path:
+        """Make a clone of what is in ``template``."""
+        raise NotImplementedError
+
+    def twin(self, client: Path, name: str) -> Path:
+        """Copy a client with all that it has."""
+        path = self.folder / name
+        shutil.copytree(client, path)
+        return path
+
+    def changes(self, client: Path, seed: int, count: int) -> list[str]:
+        """Make changesets beside each other in a client; return them."""
+        raise NotImplementedError
+
+    def big(self, client: Path, size: int) -> str:
+        """Make a changeset with one file of ``size`` random bytes."""
+        raise NotImplementedError
+
+    def stack(self, client: Path, height: int, count: int) -> list[str]:
+        """Make a stack and ``count`` - 1 amended tops; return all tops."""
+        raise NotImplementedError
+
+    def push(
+        self,
+        client: Path,
+        server: Argument,
+        revision: str | None,
+        ssh: Path | None = None,
+    ) -> Command:
+        """Return the command that pushes a revision, or, without one, what
+        the server has already. ``server`` is a folder, taken by ssh, or a
+        URL; ``ssh`` another script in place of the usual one."""
+        raise NotImplementedError
+
+    def pull(
+        self,
+        client: Path,
+        server: Argument,
+        revision: str | None,
+        ssh: Path | None = None,
+    ) -> Command:
+        """Return the command that fetches a revision, or, without one, what
+        the client has already."""
+        raise NotImplementedError
+
+    def serve(self, server: Path) -> Sequence[Argument]:
+        """Return the command that serves a repository by http, and prints
+        its URL."""
+        raise Unavailable('not measured')
+
+    def storedbytes(self, server: Path) -> int:
+        """Return how many bytes of changesets a server holds."""
+        raise NotImplementedError
+
+    def indexbytes(self, server: Path) -> int:
+        """Return the bytes on disk of what finds the changesets."""
+        raise Unavailable('–')
+
+    def _copy(self, source: Path, name: str, template: Template) -> Path:
+        """Copy a repository to a new place of this system, in the place of
+        what was there."""
+        path = self.folder / name
+        remove(path)
+        copy = linktree if template.large else shutil.copytree
+        copy(source, path)
+        return path

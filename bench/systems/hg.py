@@ -1,0 +1,136 @@
+"""What the systems have in common that are a Mercurial."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from ..measure import Argument, Command
+from ..place import Mercurial, Place, filebytes, rewrite
+from ..repositories import Template
+from .base import System
+
+WEB = """
+[web]
+push_ssl = no
+allow-push = *
+"""
+
+#: the exit code of a push that found nothing to push
+NOTHING = 1
+
+
+class HgSystem(System):
+    """A Mercurial on both sides. ``maker`` makes changesets for it."""
+
+    #: what a push is told, apart from a revision, and without one
+    pushwords: Sequence[str] = ()
+    nothingwords: Sequence[str] = ()
+    clientconfig = ''
+    serverconfig = ''
+
+    maker: Mercurial
+    mercurial: Mercurial
+
+    def __init__(self, place: Place) -> None:
+        super().__init__(place)
+        #: of each client, the last changeset that everybody has
+        self._tips: dict[Path, str] = {}
+
+    def server(self, name: str, template: Template, stored: int = 0) -> Path:
+        source = template.path
+        if stored:
+            source = self.filled(template, stored)
+        path = self._copy(source, name, template)
+        rewrite(path / '.hg' / 'hgrc', self.serverconfig + WEB)
+        self.fill(path, stored)
+        return path
+
+    def filled(self, template: Template, stored: int) -> Path:
+        """Return a repository with that many pushes to copy."""
+        return template.path
+
+    def fill(self, server: Path, stored: int) -> None:
+        """Have that many pushes in a server that was just made."""
+
+    def client(self, name: str, template: Template) -> Path:
+        path = self._copy(template.path, name, template)
+        self._tips[path] = template.tip
+        rewrite(path / '.hg' / 'hgrc', self.clientconfig)
+        return path
+
+    def twin(self, client: Path, name: str) -> Path:
+        path = super().twin(client, name)
+        self._tips[path] = self._tips[client]
+        return path
+
+    def changes(self, client: Path, seed: int, count: int) -> list[str]:
+        return self._work(client, do='one', seed=seed, count=count)
+
+    def big(self, client: Path, size: int) -> str:
+        (node,) = self._work(client, do='big', seed=1, size=size)
+        return node
+
+    def stack(self, client: Path, height: int, count: int) -> list[str]:
+        return self._work(
+            client, do='stack', seed=1, height=height, count=count
+        )
+
+    def _work(self, client: Path, **order: object) -> list[str]:
+        nodes: list[str] = self.place.hgwork(
+            self.maker, {'repo': str(client), **order}
+        )
+        return nodes
+
+    def push(
+        self,
+        client: Path,
+        server: Argument,
+        revision: str | None,
+        ssh: Path | None = None,
+    ) -> Command:
+        words = ['push', *(self.pushwords if revision else self.nothingwords)]
+        words += ['--rev', revision or self._tips[client]]
+        return self._command(client, server, words, revision, ssh)
+
+    def pull(
+        self,
+        client: Path,
+        server: Argument,
+        revision: str | None,
+        ssh: Path | None = None,
+    ) -> Command:
+        words = ['pull', '--rev', revision or self._tips[client]]
+        return self._command(client, server, words, 'pull', ssh)
+
+    def _command(
+        self,
+        client: Path,
+        server: Argument,
+        words: Sequence[str],
+        revision: str | None,
+        ssh: Path | None,
+    ) -> Command:
+        url = str(server)
+        if isinstance(server, Path):
+            url = f'ssh://bench.example.org/{server}'
+        config = [
+            *('--config', f'ui.ssh={ssh or self.place.ssh}'),
+            *('--config', f'ui.remotecmd={self.mercurial.hg}'),
+        ]
+        return Command(
+            [self.mercurial.hg, *config, *words, url],
+            client,
+            self.place.environ(),
+            (0,) if revision else (NOTHING,),
+        )
+
+    def serve(self, server: Path) -> Sequence[Argument]:
+        return [
+            *(self.mercurial.hg, 'serve', '--repository', server),
+            *('--address', '127.0.0.1', '--port', '0', '--print-url'),
+            *('--accesslog', '/dev/null'),
+        ]
+
+    def storedbytes(self, server: Path) -> int:
+        return filebytes(server / '.hg' / 'store')
