@@ -35,7 +35,7 @@ COLUMNS = ('ours', 'infinitepush', 'plain', 'git', 'limit')
 class Sizes(NamedTuple):
     """How much a run does."""
 
-    rounds: int = 16
+    rounds: int = 12
     #: pushes (heads, references) that are stored
     levels: tuple[int, ...] = (1_000, 10_000)
     #: the same, only for what is measured to have no such limit
@@ -43,14 +43,14 @@ class Sizes(NamedTuple):
     #: bytes of large pushes
     medium: int = 90_000_000
     large: int = 500_000_000
-    largerounds: int = 3
+    largerounds: int = 2
     #: clients at once, and how often each pushes in a round
     clients: int = 16
     pushes: int = 3
-    crowdrounds: int = 2
+    crowdrounds: int = 1
     #: files of the synthetic repository
     files: int = 100_000
-    filesrounds: int = 3
+    filesrounds: int = 2
     #: changesets of a stack, and how often it is pushed
     height: int = 20
     tops: int = 21

@@ -30,12 +30,18 @@ QUICKPAIRS = {
 
 
 def combinations() -> Iterator[Any]:
-    """Every client with every server over every transport.
+    """Every client with every server over ssh, and with the newest over http:
+    what differs between versions is in the commands, not in what carries them.
 
     By path there is one process only, so client and server are one version.
     """
     pairs = [('path', version, version) for version in VERSIONS]
-    pairs += itertools.product(TRANSPORTS[1:], VERSIONS, VERSIONS)
+    pairs += itertools.product(['ssh'], VERSIONS, VERSIONS)
+    pairs += [
+        ('http', client, server)
+        for client, server in itertools.product(VERSIONS, VERSIONS)
+        if NEWEST in (client, server)
+    ]
     for transport, client, server in pairs:
         quick = (client, server) in QUICKPAIRS[transport]
         ident = client if transport == 'path' else f'{client}-to-{server}'
