@@ -138,6 +138,13 @@ def opened(store: Any, key: str) -> Any:
         ) from exc
 
 
+def drain(reader: Any) -> None:
+    """Read to the end: raises ``CorruptBundle`` if the bundle is not what it
+    was."""
+    while reader.read(BLOCK):
+        pass
+
+
 def readchangegroup(ui, stream) -> tuple[cgstream.Read, bytes]:
     """Return what reads the changegroup of a bundle (``stream`` has ``read``)
     and its version."""
@@ -153,8 +160,7 @@ def checkedfile(store: Any, key: str) -> Iterator[bytes]:
     through and found true."""
     if interfaces.ILocalPath.providedBy(store):
         with opened(store, key) as reader:
-            while reader.read(BLOCK):
-                pass
+            drain(reader)
     with plainfile(store, key, lambda: opened(store, key)) as path:
         yield path
 

@@ -133,6 +133,5 @@ def _isasrecorded(store, bundle: model.Bundle) -> bool:
         return False
     if bundle.size <= _MAX_HASHED:
         with store.open(bundle.key) as reader:
-            while reader.read(bundlefile.BLOCK):
-                pass
+            bundlefile.drain(reader)
     return True

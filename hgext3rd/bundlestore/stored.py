@@ -104,7 +104,7 @@ class Whole:
     def check(self) -> None:
         """Read to the very end; raises ``CorruptBundle`` if the bundle is not
         what it was."""
-        _drain(self._reader)
+        bundlefile.drain(self._reader)
 
     def close(self) -> None:
         self._kept.close()
@@ -178,7 +178,7 @@ class _File:
         try:
             self._before = os.fstat(self._fh.fileno())
             self.size = self._before.st_size
-            _drain(VerifyingReader(self._fh, key, self.size))
+            bundlefile.drain(VerifyingReader(self._fh, key, self.size))
             self._readparts(ui)
         except BaseException:
             self._fh.close()
@@ -326,14 +326,9 @@ def _checked(store: Any, key: str) -> tuple[Any, int]:
     # elsewhere than in a local file, to read twice may mean to wait twice
     if size <= _ADVANCE and interfaces.ILocalPath.providedBy(store):
         with reader:
-            _drain(reader)
+            bundlefile.drain(reader)
         reader = bundlefile.opened(store, key)
     return reader, size
-
-
-def _drain(reader) -> None:
-    while reader.read(bundlefile.BLOCK):
-        pass
 
 
 def _parents(read: cgstream.Read, version: bytes) -> Parents:
