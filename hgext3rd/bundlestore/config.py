@@ -6,6 +6,7 @@ page; a test compares the three.
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple, Optional
 
 from mercurial import configitems, error, exthelper, util
@@ -23,6 +24,9 @@ eh.configitem(SECTION, b'store', default=b'file')
 eh.configitem(SECTION, b'index', default=b'file')
 eh.configitem(SECTION, b'max-bundle-size', default=b'1 GB')
 eh.configitem(SECTION, b'max-changesets', default=10000)
+eh.configitem(SECTION, b'max-rate', default=None)
+eh.configitem(SECTION, b'quota', default=None)
+eh.configitem(SECTION, b'retention', default=None)
 eh.configitem(SECTION, b'verify', default=b'changesets')
 eh.configitem(SECTION, b'allow-push', default=list)
 eh.configitem(SECTION, b'deny-push', default=list)
@@ -37,6 +41,13 @@ eh.configitem(SECTION, b'bookmark-pattern', default=b're:^scratch/')
 eh.configitem(SECTION, b'autopull', default=True)
 
 
+class Rate(NamedTuple):
+    """So many pushes in so many seconds."""
+
+    pushes: int
+    seconds: float
+
+
 class Settings(NamedTuple):
     """What a server's configuration says, checked and typed."""
 
@@ -48,6 +59,12 @@ class Settings(NamedTuple):
     maxbundlesize: int
     #: 0 for no limit
     maxchangesets: int
+    #: most pushes that a user may make in so many seconds, None for no limit
+    maxrate: Optional[Rate]
+    #: bytes that a user may hold, None for no limit
+    quota: Optional[int]
+    #: seconds after which a push may be removed, None for never
+    retention: Optional[float]
     #: ``none``, ``changesets`` or ``full``
     verify: str
     openheads: bool
@@ -70,6 +87,79 @@ def _choice(ui, name: bytes, choices: tuple[bytes, ...]) -> bytes:
     return value
 
 
+#: seconds of a unit of time, by its first letters
+_UNITS = {
+    b'second': 1,
+    b'minute': 60,
+    b'hour': 3600,
+    b'day': 86400,
+    b'week': 7 * 86400,
+    b'month': 30 * 86400,
+    b'year': 365 * 86400,
+}
+
+
+def _unit(name: bytes) -> Optional[int]:
+    """Return the seconds of a unit (``d``, ``day`` or ``days``)."""
+    found = [s for unit, s in _UNITS.items() if name in (unit, unit + b's')]
+    if not found and len(name) == 1 and name != b'm':
+        found = [s for unit, s in _UNITS.items() if unit.startswith(name)]
+    return found[0] if found else None
+
+
+def parseduration(text: bytes) -> Optional[float]:
+    """Return the seconds that ``text`` such as ``90 days`` means; a number
+    alone means days. None if it is nothing of the kind."""
+    match = re.fullmatch(rb'\s*(\d+(?:\.\d+)?)\s*([a-z]*)\s*', text.lower())
+    unit = _unit(match[2] or b'day') if match else None
+    return None if match is None or unit is None else float(match[1]) * unit
+
+
+def _wanted(ui, name: bytes) -> Optional[bytes]:
+    """Return the value of an item that may be ``none``."""
+    value = ui.config(SECTION, name)
+    return None if not value or value.lower() == b'none' else value
+
+
+def _duration(ui, name: bytes) -> Optional[float]:
+    value = _wanted(ui, name)
+    if value is None:
+        return None
+    seconds = parseduration(value)
+    if seconds is None:
+        raise error.ConfigError(
+            _(b"bundlestore.%s is not a length of time ('%s')") % (name, value),
+            hint=_(b"for example '90 days'"),
+        )
+    return seconds
+
+
+def _bytes(ui, name: bytes) -> Optional[int]:
+    value = _wanted(ui, name)
+    if value is None:
+        return None
+    try:
+        return util.sizetoint(value)
+    except error.ParseError:
+        raise error.ConfigError(
+            _(b"bundlestore.%s is not a byte quantity ('%s')") % (name, value)
+        )
+
+
+def _rate(ui, name: bytes) -> Optional[Rate]:
+    value = _wanted(ui, name)
+    if value is None:
+        return None
+    pushes, _slash, unit = value.lower().partition(b'/')
+    seconds = _unit((unit or b'hour').strip())
+    if not pushes.strip().isdigit() or seconds is None:
+        raise error.ConfigError(
+            _(b"bundlestore.%s is not a rate ('%s')") % (name, value),
+            hint=_(b"for example '60/hour'"),
+        )
+    return Rate(int(pushes), float(seconds))
+
+
 def settings(ui) -> Settings:
     """Return the server's settings; raises ``error.ConfigError``."""
     routeall = _choice(ui, b'route', (b'requested', b'all')) == b'all'
@@ -84,6 +174,9 @@ def settings(ui) -> Settings:
         ),
         maxbundlesize=ui.configbytes(SECTION, b'max-bundle-size'),
         maxchangesets=ui.configint(SECTION, b'max-changesets'),
+        maxrate=_rate(ui, b'max-rate'),
+        quota=_bytes(ui, b'quota'),
+        retention=_duration(ui, b'retention'),
         verify=_choice(
             ui, b'verify', (b'none', b'changesets', b'full')
         ).decode(),

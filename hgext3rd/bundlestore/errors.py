@@ -30,6 +30,10 @@ class UnknownKey(BundleStoreError, LookupError):
     """A well-formed key under which the store holds nothing."""
 
 
+class UnknownNote(BundleStoreError, LookupError):
+    """A name under which the store has no note."""
+
+
 class CorruptBundle(BundleStoreError):
     """The stored bytes do not hash to the key they are stored under."""
 
@@ -64,6 +68,20 @@ class BundleGone(BundleStoreError):
             'push again',
         )
         self.key = key
+
+
+class QuotaExceeded(BundleStoreError):
+    """A user would hold more than ``quota`` bytes.
+
+    ``held`` is what the user holds, ``size`` what the push would add.
+    """
+
+    def __init__(self, user: str, quota: int, held: int, size: int) -> None:
+        super().__init__(f'push exceeds the quota of {quota} bytes')
+        self.user = user
+        self.quota = quota
+        self.held = held
+        self.size = size
 
 
 class BackendUnavailable(BundleStoreError):

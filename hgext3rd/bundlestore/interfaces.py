@@ -115,6 +115,36 @@ class IBundleStore(Interface):
         """Iterate over the keys of all published bundles, in no particular
         order. What comes or goes meanwhile may or may not be among them."""
 
+    def modified(key: str) -> float:
+        """Return when the bundle was last published, in seconds since the
+        epoch by the clock of the store; raises ``UnknownKey``."""
+
+    def strays(age: float):
+        """Iterate over what stagings that never ended left behind, as
+        ``model.Stray``, if nothing was written to it for ``age`` seconds."""
+
+    def deletestray(name: str) -> None:
+        """Remove a stray; does nothing if it is gone. A staging that still
+        goes on fails then, with ``BackendUnavailable``."""
+
+    # Notes are what is kept beside the bundles for when the index is lost, see
+    # ``housekeeping/records.py``. A name is as ``model.checknotename`` has it,
+    # else ``InvalidKey`` is raised.
+
+    def putnote(name: str, data: bytes) -> None:
+        """Keep ``data`` under ``name``, in the place of what was there, in
+        one step. When it returns, the note survives the loss of power."""
+
+    def note(name: str) -> bytes:
+        """Return what is kept under ``name``; raises ``UnknownNote``."""
+
+    def notes():
+        """Iterate over the names of all notes, in no particular order. What
+        comes or goes meanwhile may or may not be among them."""
+
+    def deletenote(name: str) -> None:
+        """Remove a note; raises ``UnknownNote``."""
+
     def close() -> None:
         """Let go of resources; the store opens them anew when used again."""
 
@@ -150,13 +180,22 @@ class IBundleIndex(Interface):
     changeset has landed meanwhile is the caller's question.
     """
 
-    def record(push) -> object:
+    def record(push, publish=None, quota=None) -> object:
         """Record a ``model.NewPush`` and return it as a ``model.Push``.
 
         All of it becomes visible in one step (id, changesets, bookmark
         moves) and survives the loss of power when the method returns. The
-        caller made the bundle durable before. The same bundle may be
-        recorded any number of times, once a push. Recording finds changesets
+        same bundle may be recorded any number of times, once a push.
+
+        ``publish()`` makes the bundle durable in the store. It is called
+        when nothing but a failure of the index can keep the push from being
+        recorded, and while no :meth:`discard` looks at the bundle; without
+        it, the caller made the bundle durable before. What it raises comes
+        out, and nothing is recorded.
+
+        With ``quota`` (bytes), raises ``QuotaExceeded`` if the user would
+        then hold more than that; a bundle that the user holds already adds
+        nothing. Recording finds changesets
         again that an earlier push of another bundle brought; both bundles
         hold them then.
 
@@ -169,9 +208,10 @@ class IBundleIndex(Interface):
         recorded (any more); nothing is recorded then.
         """
 
-    def movebookmarks(moves) -> None:
+    def movebookmarks(moves) -> int:
         """Apply some ``model.BookmarkMove`` without a push, all or none;
-        raises ``BookmarkMoved``."""
+        raises ``BookmarkMoved``. Return the highest id that was given when
+        they were applied."""
 
     def locate(nodes) -> dict:
         """Return ``{node: model.Location}`` for those of ``nodes`` (an
@@ -253,5 +293,52 @@ class IBundleIndex(Interface):
         on.
         """
 
+    def discard(key: str, delete) -> bool:
+        """Call ``delete()``, which removes the bundle ``key`` from the store,
+        if that bundle is not recorded, and return whether it was called. No
+        :meth:`record` of the bundle succeeds meanwhile: it waits."""
+
+    def pin(id: int, pinned: bool = True) -> None:
+        """Say whether a push is kept whatever its age; raises
+        ``UnknownPush``."""
+
+    def usage(user: str) -> object:
+        """Return what a user holds, as ``model.Usage``, at a cost that does
+        not depend on how much that is."""
+
+    def users() -> list:
+        """Return the ``model.Usage`` of all who hold anything, most bytes
+        first, then by name."""
+
+    def count(user: str, since: float, limit: int) -> int:
+        """Return how many pushes a user made with ``since < time``, counting
+        no further than to ``limit``."""
+
+    def statistics() -> object:
+        """Return ``model.Statistics``. This may take a while."""
+
+    def problems():
+        """Iterate over what is wrong with the index itself, apart from what
+        a look at the store shows: sentences (str) without a period. This may
+        take long. Raises ``BackendUnavailable`` if nothing can be read."""
+
+    def restore(push, bookmarks: bool = True) -> None:
+        """Record a ``model.Push`` under its own id, in the place of what has
+        that id; for repairs, in ascending order of ids where bundles rest on
+        others. Raises ``BundleGone``. With ``bookmarks``, scratch bookmarks
+        are moved to where the push moved them, wherever they are."""
+
+    def reserve(id: int) -> None:
+        """See to it that no push is given this id or a smaller one."""
+
     def close() -> None:
         """Let go of resources; the index opens them anew when used again."""
+
+
+class ISetAside(Interface):
+    """Ability of an index: it can begin anew where it is damaged."""
+
+    def setaside() -> str:
+        """Move what is there out of the way, so that the index is an empty
+        one, and return (for a message) where it is now. Nobody may be using
+        the index."""

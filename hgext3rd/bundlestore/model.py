@@ -11,6 +11,7 @@ the ``dataclasses`` module costs that process about ten milliseconds.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from typing import NamedTuple, Optional, Union
 
@@ -33,6 +34,21 @@ def checkkey(key: object) -> str:
         f'not the key of a bundle: {ascii(key)[:80]}',
         'a key is 64 lower-case hexadecimal digits',
     )
+
+
+#: What the name of a note may be: a folder and a name, of characters that
+#: every file system and URL takes as they are. No bundle and nothing else of
+#: a store has such a name.
+_NOTENAME = re.compile(r'[a-z0-9]{2,16}/[a-z0-9][a-z0-9.]{0,100}\.json', re.A)
+
+
+def checknotename(name: object) -> str:
+    """Return ``name`` if a note of a store can have it, else raise
+    ``InvalidKey``. Anything may be passed. What comes back is safe as a
+    relative path."""
+    if isinstance(name, str) and _NOTENAME.fullmatch(name):
+        return name
+    raise errors.InvalidKey(f'not the name of a note: {ascii(name)[:80]}')
 
 
 class Head(NamedTuple):
@@ -112,6 +128,8 @@ class Push(NamedTuple):
     rests: tuple[str, ...] = ()
     #: every changeset of the push that those hold, parents first
     below: tuple[bytes, ...] = ()
+    #: whether it is kept whatever its age
+    pinned: bool = False
 
     @property
     def changesets(self) -> tuple[bytes, ...]:
@@ -154,6 +172,45 @@ def chain(found: Iterable[Union[Push, Bundle, Location]]) -> list[str]:
     for one in found:
         keys.update(dict.fromkeys((*one.rests, one.key)))
     return list(keys)
+
+
+class Usage(NamedTuple):
+    """What one user holds."""
+
+    user: str
+    pushes: int
+    #: bytes of the bundles of these pushes, each bundle counted once
+    size: int
+
+
+class Statistics(NamedTuple):
+    """What an index holds."""
+
+    pushes: int
+    #: pushes that are pinned
+    pinned: int
+    users: int
+    bookmarks: int
+    #: recorded bundles, also those that are only there as others rest on
+    #: them, with their bytes and their changesets
+    bundles: int
+    size: int
+    changesets: int
+    #: times of the pushes that came first and last, None if there are none
+    oldest: Optional[float]
+    newest: Optional[float]
+    #: bytes that the index itself takes
+    indexsize: int
+
+
+class Stray(NamedTuple):
+    """What a push that was never finished left behind in a store."""
+
+    #: by which the store knows it
+    name: str
+    size: int
+    #: when it was written to last
+    time: float
 
 
 class Place(NamedTuple):
