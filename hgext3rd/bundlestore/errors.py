@@ -38,6 +38,10 @@ class CorruptBundle(BundleStoreError):
     """The stored bytes do not hash to the key they are stored under."""
 
 
+class CorruptNote(BundleStoreError):
+    """A note of a store is not what was written."""
+
+
 class UnknownPush(BundleStoreError, LookupError):
     """A push id that the index does not hold (any more)."""
 

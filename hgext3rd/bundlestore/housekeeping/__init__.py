@@ -1,0 +1,1 @@
+"""Keeps a bundle store in order: what administrators run, and what for."""
