@@ -28,7 +28,7 @@ def pushed(base: Repo, newclient: Callable[..., Repo]) -> list[str]:
     return nodes
 
 
-@matrix.every_combination
+@matrix.every_version
 def test_update(
     transport: Transport, base: Repo, newclient: Callable[..., Repo]
 ) -> None:

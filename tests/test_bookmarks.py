@@ -17,7 +17,7 @@ from harness.store import bundles, tryurl
 NAME = 'scratch/alice/some-thing'
 
 
-@matrix.every_combination
+@matrix.every_version
 def test_push_and_pull(
     transport: Transport, base: Repo, newclient: Callable[..., Repo]
 ) -> None:

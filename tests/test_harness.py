@@ -17,7 +17,7 @@ from harness.servers import HttpTransport, Transport, crashes
 from harness.snapshot import differences, snapshot, untouched
 
 
-@matrix.every_combination
+@matrix.every_version
 def test_plain_push_and_pull(
     transport: Transport,
     plainbase: Repo,

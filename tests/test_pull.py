@@ -26,7 +26,7 @@ def pushed(base: Repo, client: Repo) -> list[str]:
     return stack
 
 
-@matrix.every_combination
+@matrix.every_version
 def test_clone_incoming_identify(
     transport: Transport,
     base: Repo,
@@ -367,7 +367,7 @@ def shown(transport: Transport, base: Repo) -> Callable[[], dict[str, str]]:
     return lambda: dict(line.split() for line in log.read_text().splitlines())
 
 
-@matrix.every_combination
+@matrix.every_version
 def test_what_the_base_does_not_show(
     transport: Transport,
     base: Repo,

@@ -162,7 +162,7 @@ def test_path_option_says_no(
     assert base.node('tip') == node
 
 
-@matrix.every_combination
+@matrix.every_version
 def test_plain_push_still_lands(
     transport: Transport, base: Repo, newclient: Callable[..., Repo]
 ) -> None:
@@ -373,7 +373,7 @@ def test_changegroup_versions(
     client.verify()
 
 
-@matrix.every_combination
+@matrix.every_version
 def test_bundle1_client(
     transport: Transport, base: Repo, newclient: Callable[..., Repo]
 ) -> None:

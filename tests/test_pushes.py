@@ -79,7 +79,7 @@ def fill(base: Repo, pushes: Iterable[model.NewPush]) -> None:
 # -- what is shown
 
 
-@matrix.every_combination
+@matrix.every_version
 def test_what_was_pushed(
     transport: servers.Transport,
     base: Repo,

@@ -68,6 +68,26 @@ every_combination = pytest.mark.parametrize(
 )
 
 
+def _withnewest() -> Iterator[Any]:
+    for param in combinations():
+        transport, client, server = param.values
+        ends = {VERSIONS[0], NEWEST}
+        if NEWEST not in (client, server):
+            continue
+        if transport == 'http' and not {client, server} <= ends:
+            continue
+        yield param
+
+
+#: Decorates a test that is to run with every version on either side, the
+#: newest on the other. What both sides have to agree on is tested in every
+#: combination by pushes and pulls; this is for the rest.
+every_version = pytest.mark.parametrize(
+    ('transport_name', 'client_version', 'server_version'),
+    list(_withnewest()),
+)
+
+
 def over(*names: str) -> pytest.MarkDecorator:
     """Decorate a test that is to run over these transports only."""
     assert set(names) <= set(TRANSPORTS)
