@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import errno
 import gc
@@ -36,6 +37,8 @@ from hgext3rd.bundlestore.indexes import (
     connections,
     database,
     file as indexfile,
+    migrate,
+    records,
     schema,
 )
 from hgext3rd.bundlestore.stores.file import FileStore
@@ -712,7 +715,7 @@ def test_damaged_index(place: model.Place, index: Any) -> None:
     with pytest.raises(errors.BackendUnavailable, match='damaged') as caught:
         index.pushes()
     assert caught.value.hint is not None
-    assert 'backup' in caught.value.hint
+    assert 'bundlestore-verify --repair' in caught.value.hint
 
 
 def test_folder_in_place_of_index(place: model.Place, index: Any) -> None:
@@ -798,7 +801,7 @@ def test_writer_is_killed_while_it_records(index: Any) -> None:
         processes.killself()
 
     def work() -> None:
-        indexfile._move = die  # type: ignore[assignment]
+        records.move = die  # type: ignore[assignment]
         index.record(newpush('two', count=1000))
 
     (code,) = processes.join(processes.start('fork', work, [()]))
@@ -820,7 +823,14 @@ def test_writer_is_killed_while_it_creates(
 
     def halfway() -> None:
         schema.STATEMENTS = (*schema.STATEMENTS[:3], 'not SQL')  # type: ignore
-        database._rollback = die  # type: ignore
+        create = migrate.create
+
+        def createanddie(sql: sqlite3.Connection) -> None:
+            with contextlib.suppress(sqlite3.OperationalError):
+                create(sql)
+            die()
+
+        migrate.create = createanddie
         index.record(newpush('one'))
 
     for work in (attheoutset, halfway):
@@ -929,6 +939,32 @@ def test_ordinary_fork_leaves_nothing_open(index: Any) -> None:
     assert index.lastid() == 1
 
 
+def test_fork_does_not_wait_for_itself(
+    index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would, where what publishes a bundle starts a process."""
+    monkeypatch.setattr(connections, 'TIMEOUT', 0.5)
+    waited: list[bool] = []
+    wait = connections._lock.wait_for
+
+    def remembering(*arguments: Any) -> bool:
+        waited.append(wait(*arguments))
+        return waited[-1]
+
+    monkeypatch.setattr(connections._lock, 'wait_for', remembering)
+
+    def publish() -> None:
+        pid = os.fork()
+        if pid == 0:
+            os._exit(not connections._unsafe)
+        assert os.waitpid(pid, 0)[1] == 0
+
+    assert index.record(newpush('one'), publish).id == 1
+    assert all(waited)
+    assert len(waited) > 1
+    assert index.record(newpush('two'), publish).id == 2
+
+
 def test_log_of_processes_that_do_not_close(
     place: model.Place, index: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -943,6 +979,9 @@ def test_log_of_processes_that_do_not_close(
     assert sizes[0] > 1 << 15
     assert max(sizes) < 1 << 18
     assert len(index.pushes()) == 8
+
+
+_STATEMENTS = ('SELECT', 'WITH', 'DELETE', 'INSERT', 'UPDATE')
 
 
 def test_lists_are_not_searched_from_end_to_end(
@@ -979,19 +1018,24 @@ def test_lists_are_not_searched_from_end_to_end(
     index.nodes('ab')
     index.bookmarks('a/*', limit=10)
     index.bookmark('a/x')
+    index.usage('alice')
+    index.count('alice', 1.0, 10)
+    index.pin(push.id)
     index.record(newpush('two', moves=[moves[0]._replace(force=True)]))
+    index.record(newpush('two'), lambda: None, quota=1 << 40)
+    index.discard(push.key, lambda: None)
     index.record(newpush('two')._replace(rests=push.rests))
     index.remove(base.id)
     index.remove(push.id)
     connection.set_trace_callback(None)
     assert len(statements) > 100
     harmless = re.compile(
-        'sqlite_sequence|wanted|found|below|sqlite_master'
+        'sqlite_sequence|wanted|found|below|sqlite_master|subquery'
         # by words or id
         '|search VIRTUAL TABLE INDEX [0-9]+:[M=]'
     )
     for statement in statements:
-        if statement.split()[0] in ('SELECT', 'WITH', 'DELETE', 'INSERT'):
+        if statement.split()[0] in _STATEMENTS:
             plan = connection.execute(f'EXPLAIN QUERY PLAN {statement}')
             for step in [row[3] for row in plan]:
                 scans = step.startswith('SCAN') and 'CONSTANT' not in step
@@ -1007,6 +1051,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
         index.record(push)
         index.record(newpush('two', count=2)._replace(rests=(push.key,)))
     for id in (1, 3, 2, 4):
+        index.pin(id)
         index.remove(id)
     (connection,) = index._database._connections._idle
     rows = connection.execute(
@@ -1018,6 +1063,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     assert tables == {
         *('bookmark', 'bundle', 'head', 'move', 'node', 'push'),
         *('description', 'search_content', 'rest', 'kept', 'below'),
+        *('pin', 'usage'),
     }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')

@@ -11,14 +11,22 @@ from __future__ import annotations
 import contextlib
 import os
 import struct
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Union
 
 from mercurial import bundle2, exchange, obsolete
 
-from . import cgstream, compat, errors, interfaces, model
+from . import (
+    cgstream,
+    compat,
+    errors,
+    fileops,
+    interfaces,
+    localfiles,
+    model,
+    pushstream,
+)
 
 _EMPTY = struct.pack('>i', 0)
 
@@ -26,7 +34,7 @@ _EMPTY = struct.pack('>i', 0)
 BLOCK = 256 * 1024
 
 #: more markers than any honest push has; they are parsed in memory
-MAX_MARKERS = 32 * 1024 * 1024
+MAX_MARKERS = 8 * 1024 * 1024
 
 
 def changegrouppart(chunks: Iterable[bytes], version: bytes, trees: bool):
@@ -147,10 +155,19 @@ def drain(reader: Any) -> None:
 
 def readchangegroup(ui, stream) -> tuple[cgstream.Read, bytes]:
     """Return what reads the changegroup of a bundle (``stream`` has ``read``)
-    and its version."""
-    for part in exchange.readbundle(ui, stream, b'').iterparts():
-        if part.type == b'changegroup':
-            return part.read, part.params.get(b'version', b'01')
+    and its version.
+
+    Whatever the bytes are, this and what it returns raise nothing but
+    ``BundleStoreError``, ``error.Abort`` and ``error.BundleValueError``.
+    """
+    bundle = pushstream.tame(exchange.readbundle(ui, stream, b''))
+    if isinstance(bundle, bundle2.unbundle20):
+        for part in bundle.iterparts():
+            if part.type == b'changegroup':
+                version = part.params.get(b'version', b'01')
+                if version in cgstream.VERSIONS:
+                    return part.read, version
+                break
     raise cgstream.MalformedChangegroup('there is none')
 
 
@@ -234,17 +251,16 @@ def plainfile(
 
 def writetemp(chunks: Iterable[bytes], directory: bytes | None = None) -> bytes:
     """Write ``chunks`` into a new temporary file and return its path."""
-    with tempfile.NamedTemporaryFile(
-        prefix=b'hg-bundlestore-', suffix=b'.hg', dir=directory, delete=False
-    ) as fh:
+    fd, path = fileops.createtemporary(b'hg-bundlestore-', b'.hg', directory)
+    try:
         try:
-            for chunk in chunks:
-                fh.write(chunk)
-        except BaseException:
-            fh.close()
-            compat.tryunlink(fh.name)
-            raise
-        path: Any = fh.name  # bytes, as the prefix is
+            for block in localfiles.gathered(chunks):
+                fileops.write(fd, block)
+        finally:
+            fileops.close(fd)
+    except BaseException:
+        compat.tryunlink(path)
+        raise
     return path
 
 

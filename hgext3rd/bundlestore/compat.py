@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
-import os
 import sys
 import types
 
 from mercurial.utils import urlutil
+
+from . import fileops
 
 try:
     from mercurial import bundle2_part_handlers as parthandlers
@@ -80,7 +81,7 @@ def seekablepart(part):
 def tryunlink(path) -> None:
     """Remove a file that may not be there."""
     with contextlib.suppress(FileNotFoundError):
-        os.unlink(path)
+        fileops.unlink(path)
 
 
 def boolpathoption(option: bytes, attr: str):
@@ -118,6 +119,14 @@ def share(ui, source: bytes, dest: bytes) -> None:
     except ImportError:  # hg <= 7.1
         from mercurial import hg as module
     module.share(ui, source, dest=dest, update=False, bookmarks=False)
+
+
+def contentlength(proto) -> int | None:
+    """Return how many bytes a client says that its request has, None if it
+    does not say, as over ssh."""
+    request = getattr(proto, '_req', None)
+    length = request and request.headers.get(b'Content-Length')
+    return int(length) if length and length.isdigit() else None
 
 
 def logerror(stream, text: str) -> None:

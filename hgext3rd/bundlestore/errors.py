@@ -46,6 +46,10 @@ class UnknownPush(BundleStoreError, LookupError):
     """A push id that the index does not hold (any more)."""
 
 
+class PinnedPush(BundleStoreError):
+    """A push was not removed, as it is pinned."""
+
+
 class BookmarkMoved(BundleStoreError):
     """A scratch bookmark is not where the mover expected it.
 
@@ -91,6 +95,11 @@ class QuotaExceeded(BundleStoreError):
 class BackendUnavailable(BundleStoreError):
     """The store or index cannot be used now: no space, no right to write, no
     connection, locked for too long."""
+
+
+class DamagedIndex(BackendUnavailable):
+    """The index cannot be read, and would not be tomorrow either. It can be
+    made anew."""
 
 
 class UnsupportedFormat(BundleStoreError):

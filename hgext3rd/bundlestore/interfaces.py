@@ -191,13 +191,13 @@ class IBundleIndex(Interface):
         when nothing but a failure of the index can keep the push from being
         recorded, and while no :meth:`discard` looks at the bundle; without
         it, the caller made the bundle durable before. What it raises comes
-        out, and nothing is recorded.
+        out, and nothing is recorded. It changes nothing in the index: it
+        would wait for itself.
 
         With ``quota`` (bytes), raises ``QuotaExceeded`` if the user would
         then hold more than that; a bundle that the user holds already adds
-        nothing. Recording finds changesets
-        again that an earlier push of another bundle brought; both bundles
-        hold them then.
+        nothing and is never refused. Recording finds changesets again that an
+        earlier push of another bundle brought; both bundles hold them then.
 
         What a bundle rests on (``rests``, ``below``) is remembered from when
         it was first recorded. What those in ``rests`` rest on themselves is
@@ -281,8 +281,9 @@ class IBundleIndex(Interface):
         do worse with other combinations, and where it cannot search texts.
         """
 
-    def remove(id: int) -> list:
-        """Remove a push; raises ``UnknownPush``.
+    def remove(id: int, evenpinned: bool = True) -> list:
+        """Remove a push; raises ``UnknownPush``, and ``PinnedPush`` for one
+        that is pinned, unless ``evenpinned``.
 
         Scratch bookmarks that this push moved to where they are go with it.
 
@@ -326,10 +327,15 @@ class IBundleIndex(Interface):
         """Record a ``model.Push`` under its own id, in the place of what has
         that id; for repairs, in ascending order of ids where bundles rest on
         others. Raises ``BundleGone``. With ``bookmarks``, scratch bookmarks
-        are moved to where the push moved them, wherever they are."""
+        are moved to where the push moved them, wherever they are.
+
+        What is known of its bundle becomes what the push says, for all pushes
+        of the bundle. Until the next :meth:`reserve` it may not survive the
+        loss of power; what does is whole."""
 
     def reserve(id: int) -> None:
-        """See to it that no push is given this id or a smaller one."""
+        """See to it that no push is given this id or a smaller one, and that
+        all that was restored survives the loss of power."""
 
     def close() -> None:
         """Let go of resources; the index opens them anew when used again."""

@@ -6,16 +6,20 @@ mode from ``model.Place.createmode``, as its own ``vfs`` gives it to them.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import os
-import stat
 import urllib.parse
-from typing import Optional
+from collections.abc import Iterable, Iterator
+from typing import Optional, Union
 
-from . import errors, model
+from . import errors, fileops, model
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
+
+#: smaller chunks are gathered before they are written
+BUFFER = 1 << 18
 
 
 def urlpath(url: str, place: model.Place, default: bytes) -> bytes:
@@ -79,38 +83,52 @@ def createfile(path: bytes, createmode: Optional[int]) -> int:
 
     Raises ``OSError``, among others where the file exists.
     """
-    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)
+    fd = fileops.create(path)
     if createmode is not None:
         try:
-            os.fchmod(fd, createmode & 0o666)
+            fileops.chmod(fd, createmode & 0o666)
         except OSError:
-            os.close(fd)
-            os.unlink(path)
+            fileops.close(fd)
+            fileops.unlink(path)
             raise
     return fd
 
 
-def makefolders(path: bytes, createmode: Optional[int]) -> None:
+def makefolders(path: bytes, createmode: Optional[int]) -> bool:
     """Create a folder (``path`` is absolute) and those above it, so that they
-    survive the loss of power. Does nothing if it exists; raises ``OSError``.
+    survive the loss of power, and return whether it was created here. Does
+    nothing if it exists; raises ``OSError``.
+
+    What is not durable when this returns is at most the name of the folder
+    itself: another process may have created it a moment ago.
     """
     if os.path.isdir(path):
-        return
+        return False
     parent = os.path.dirname(path)
-    makefolders(parent, createmode)
+    if not makefolders(parent, createmode):
+        # Its name may be as young. Who may not look at that did not make it.
+        with contextlib.suppress(PermissionError):
+            fileops.syncfolder(os.path.dirname(parent))
     try:
-        os.mkdir(path)
+        fileops.mkdir(path)
     except FileExistsError:
-        return
+        return False
     if createmode is not None:
-        os.chmod(path, stat.S_IMODE(createmode))
-    syncfolder(parent)
+        fileops.chmod(path, createmode)
+    fileops.syncfolder(parent)
+    return True
 
 
-def syncfolder(path: bytes) -> None:
-    """Make the names in a folder durable. Raises ``OSError``."""
-    fd = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)
+def gathered(chunks: Iterable[bytes]) -> Iterator[Union[bytes, bytearray]]:
+    """Yield the bytes of ``chunks`` in blocks that are worth a write each."""
+    buffer = bytearray()
+    for chunk in chunks:
+        if buffer and len(buffer) + len(chunk) > BUFFER:
+            yield buffer
+            buffer = bytearray()
+        if len(chunk) < BUFFER:
+            buffer += chunk
+        else:
+            yield chunk
+    if buffer:
+        yield buffer

@@ -192,11 +192,11 @@ class Statistics(NamedTuple):
     users: int
     bookmarks: int
     #: recorded bundles, also those that are only there as others rest on
-    #: them, with their bytes and their changesets
+    #: them, with the sums of their bytes and of their changesets
     bundles: int
     size: int
     changesets: int
-    #: times of the pushes that came first and last, None if there are none
+    #: the least and the greatest time of a push, None if there are none
     oldest: Optional[float]
     newest: Optional[float]
     #: bytes that the index itself takes

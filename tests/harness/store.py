@@ -18,7 +18,7 @@ def bundles(base: Repo) -> list[Path]:
     return sorted(
         path
         for path in store.glob('??/*')
-        if path.is_file() and path.parent.name != 'tmp'
+        if path.is_file() and len(path.name) == 64
     )
 
 

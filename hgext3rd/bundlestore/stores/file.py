@@ -1,10 +1,10 @@
 """The store ``file``: each bundle is a file in a folder of this machine.
 
 A bundle with the key ``ab12…`` is ``ab/ab12…``, a plain file that Mercurial
-can read as it is. It is written in the folder ``tmp`` and moved from there
-when it is complete, so what has a key for a name is whole. What a killed
-process leaves in ``tmp`` is never shown and may be deleted when it is older
-than any push can be.
+can read as it is. A note is the file of its name. Either is written in the
+folder ``tmp`` and moved from there when it is complete, so what has its name
+is whole. What a killed process leaves in ``tmp`` is never shown and may be
+deleted when it is older than any push can be.
 """
 
 from __future__ import annotations
@@ -12,15 +12,18 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
+import re
+import time
 from collections.abc import Iterable, Iterator
-from typing import Optional
+from typing import Optional, Union
 
-from .. import errors, localfiles, model
+from .. import errors, fileops, localfiles, model
 from ..declaring import Interfaces
 from .reader import VerifyingReader
 
-#: smaller chunks are gathered before they are written
-BUFFER = 1 << 18
+_TEMPORARY = b'tmp'
+#: what a temporary file is called
+_STRAY = re.compile(r'[0-9a-f]{32}', re.A)
 
 _CANNOT_READ = 'bundle store cannot be read'
 _CANNOT_WRITE = 'bundle store cannot be written'
@@ -44,18 +47,13 @@ class FileStore:
     def __init__(self, folder: bytes, createmode: Optional[int] = None) -> None:
         self._folder = folder
         self._createmode = createmode
+        # the folders in it whose names are known to be durable
+        self._durable: set[bytes] = set()
+
+    # -- bundles
 
     def stage(self, chunks: Iterable[bytes]) -> StagedFile:
-        temporary = _TemporaryFile(
-            os.path.join(self._folder, b'tmp'), self._createmode
-        )
-        try:
-            for chunk in chunks:
-                temporary.write(chunk)
-            temporary.finish()
-        except BaseException:
-            temporary.abandon()
-            raise
+        temporary = self._write(chunks)
         return StagedFile(
             self, temporary.path, temporary.hash.hexdigest(), temporary.size
         )
@@ -75,7 +73,7 @@ class FileStore:
     def delete(self, key: str) -> None:
         path = self._path(key)
         with _lookingup(self._folder, key, _CANNOT_WRITE):
-            os.unlink(path)
+            fileops.unlink(path)
 
     def keys(self) -> Iterator[str]:
         for name in self._list(self._folder):
@@ -89,20 +87,13 @@ class FileStore:
             if entry.startswith(name) and _iskey(key):
                 yield key
 
-    def _list(self, folder: bytes) -> list[bytes]:
-        try:
-            return os.listdir(folder)
-        except (FileNotFoundError, NotADirectoryError):
-            return []
-        except OSError as exc:
-            raise localfiles.unavailable(_CANNOT_READ, folder, exc) from exc
+    def modified(self, key: str) -> float:
+        with _lookingup(self._folder, key):
+            return os.stat(self._path(key)).st_mtime
 
     def localpath(self, key: str) -> bytes:
         self.size(key)
         return self._path(key)
-
-    def close(self) -> None:
-        """Nothing stays open between two calls."""
 
     def _path(self, key: str) -> bytes:
         name = model.checkkey(key).encode('ascii')
@@ -112,18 +103,116 @@ class FileStore:
         """Move a file of ``tmp`` to where the bundle ``key`` lives; return
         its new path."""
         path = self._path(key)
+        self._move(temporary, path)
+        return path
+
+    # -- strays
+
+    def strays(self, age: float) -> Iterator[model.Stray]:
+        folder = os.path.join(self._folder, _TEMPORARY)
+        for entry in self._list(folder):
+            name = localfiles.display(entry)
+            if not _STRAY.fullmatch(name):
+                continue
+            try:
+                info = os.stat(os.path.join(folder, entry))
+            except FileNotFoundError:
+                continue
+            except OSError as exc:
+                raise localfiles.unavailable(_CANNOT_READ, folder, exc) from exc
+            if time.time() - info.st_mtime >= age:
+                yield model.Stray(name, info.st_size, info.st_mtime)
+
+    def deletestray(self, name: str) -> None:
+        if not isinstance(name, str) or not _STRAY.fullmatch(name):
+            raise errors.InvalidKey(
+                f'not the name of a stray: {ascii(name)[:80]}'
+            )
+        path = os.path.join(self._folder, _TEMPORARY, name.encode('ascii'))
+        try:
+            fileops.unlink(path)
+        except (FileNotFoundError, NotADirectoryError):
+            return
+        except OSError as exc:
+            raise localfiles.unavailable(_CANNOT_WRITE, path, exc) from exc
+
+    # -- notes
+
+    def putnote(self, name: str, data: bytes) -> None:
+        path = self._notepath(name)
+        temporary = self._write([data])
+        try:
+            self._move(temporary.path, path)
+        except BaseException:
+            _removequietly(temporary.path)
+            raise
+
+    def note(self, name: str) -> bytes:
+        path = self._notepath(name)
+        with _lookingupnote(path, name), open(path, 'rb') as fp:
+            return fp.read()
+
+    def notes(self) -> Iterator[str]:
+        for folder in self._list(self._folder):
+            for entry in self._list(os.path.join(self._folder, folder)):
+                name = localfiles.display(b'%s/%s' % (folder, entry))
+                if _isnote(name):
+                    yield name
+
+    def deletenote(self, name: str) -> None:
+        path = self._notepath(name)
+        with _lookingupnote(path, name, _CANNOT_WRITE):
+            fileops.unlink(path)
+
+    def _notepath(self, name: str) -> bytes:
+        relative = model.checknotename(name).encode('ascii')
+        return os.path.join(self._folder, relative)
+
+    # -- files
+
+    def close(self) -> None:
+        """Nothing stays open between two calls."""
+
+    def _write(self, chunks: Iterable[bytes]) -> _TemporaryFile:
+        """Return a temporary file with these bytes, durable."""
+        temporary = _TemporaryFile(
+            os.path.join(self._folder, _TEMPORARY), self._createmode
+        )
+        try:
+            for block in localfiles.gathered(chunks):
+                temporary.write(block)
+            temporary.finish()
+        except BaseException:
+            temporary.abandon()
+            raise
+        return temporary
+
+    def _move(self, temporary: bytes, path: bytes) -> None:
+        """Give a file of ``tmp``, which is durable, a name that is, too."""
         folder = os.path.dirname(path)
         try:
-            localfiles.makefolders(folder, self._createmode)
-            os.replace(temporary, path)
-            localfiles.syncfolder(folder)
-            # Another process may have made that folder a moment ago.
-            localfiles.syncfolder(self._folder)
+            if localfiles.makefolders(folder, self._createmode):
+                self._durable.add(folder)
+            # The time of the store's last change to it is that of this.
+            fileops.touch(temporary)
+            fileops.rename(temporary, path)
+            fileops.syncfolder(folder)
+            if folder not in self._durable:
+                # Another process may have made that folder a moment ago.
+                fileops.syncfolder(self._folder)
+                self._durable.add(folder)
         except OSError as exc:
             raise localfiles.unavailable(
                 _CANNOT_WRITE, self._folder, exc
             ) from exc
-        return path
+
+    def _list(self, folder: bytes) -> list[bytes]:
+        try:
+            return os.listdir(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return []
+        except OSError as exc:
+            raise localfiles.unavailable(_CANNOT_READ, folder, exc) from exc
 
 
 class StagedFile:
@@ -178,31 +267,37 @@ class _TemporaryFile:
             fd = localfiles.createfile(self.path, createmode)
         except OSError as exc:
             raise self._cannotwrite(exc) from exc
-        self._fp = os.fdopen(fd, 'wb', buffering=BUFFER)
+        self._fd: Optional[int] = fd
 
-    def write(self, chunk: bytes) -> None:
-        self.hash.update(chunk)
-        self.size += len(chunk)
+    def write(self, block: Union[bytes, bytearray]) -> None:
+        assert self._fd is not None
+        self.hash.update(block)
+        self.size += len(block)
         try:
-            self._fp.write(chunk)
+            fileops.write(self._fd, block)
         except OSError as exc:
             raise self._cannotwrite(exc) from exc
 
     def finish(self) -> None:
         """Make the bytes durable."""
+        assert self._fd is not None
         try:
-            self._fp.flush()
-            os.fsync(self._fp.fileno())
-            self._fp.close()
+            fileops.fsync(self._fd)
+            self._close()
         except OSError as exc:
             raise self._cannotwrite(exc) from exc
 
     def abandon(self) -> None:
-        # Closing tries to write what is buffered, which fails again where
-        # the disk is full, but it does close.
         with contextlib.suppress(OSError):
-            self._fp.close()
+            self._close()
         _removequietly(self.path)
+
+    def _close(self) -> None:
+        # It is closed even where that fails: another file may have the number
+        # by the time of a second attempt.
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            fileops.close(fd)
 
     def _cannotwrite(self, exc: OSError) -> errors.BackendUnavailable:
         return localfiles.unavailable(_CANNOT_WRITE, self._folder, exc)
@@ -231,6 +326,18 @@ def _lookingup(
         raise localfiles.unavailable(what, path, exc) from exc
 
 
+@contextlib.contextmanager
+def _lookingupnote(
+    path: bytes, name: str, what: str = _CANNOT_READ
+) -> Iterator[None]:
+    try:
+        yield
+    except (FileNotFoundError, NotADirectoryError) as exc:
+        raise errors.UnknownNote(f'no note {name} in the store') from exc
+    except OSError as exc:
+        raise localfiles.unavailable(what, path, exc) from exc
+
+
 def _unknown(key: str) -> errors.UnknownKey:
     return errors.UnknownKey(
         f'bundle {key} is not in the store',
@@ -246,7 +353,15 @@ def _iskey(name: str) -> bool:
     return True
 
 
+def _isnote(name: str) -> bool:
+    try:
+        model.checknotename(name)
+    except errors.InvalidKey:
+        return False
+    return True
+
+
 def _removequietly(path: bytes) -> None:
     # A file that cannot be removed is a stray like that of a killed process.
     with contextlib.suppress(OSError):
-        os.unlink(path)
+        fileops.unlink(path)
