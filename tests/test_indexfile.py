@@ -331,7 +331,7 @@ def test_little_is_kept_of_what_a_bundle_rests_on(
     assert index.push(6).rests == rests
 
 
-# -- versions 1 and 2
+# -- versions 1 to 3
 
 # The tables as they were. None of this may be changed.
 FIRST = [
@@ -399,7 +399,24 @@ SECOND = [
 )""",
     "INSERT INTO setting VALUES ('search', 'fts5')",
 ]
-OLD = {1: FIRST, 2: [*FIRST, *SECOND]}
+THIRD = [
+    """CREATE TABLE rest (
+        bundle INTEGER NOT NULL,
+        base INTEGER NOT NULL,
+        PRIMARY KEY (bundle, base)
+    ) WITHOUT ROWID""",
+    'CREATE INDEX rest_base ON rest (base)',
+    """CREATE TABLE kept (
+        push INTEGER PRIMARY KEY,
+        bundle INTEGER NOT NULL UNIQUE
+    )""",
+    """CREATE TABLE below (
+        bundle INTEGER PRIMARY KEY,
+        nodes BLOB NOT NULL
+    )""",
+    'PRAGMA user_version = 3',
+]
+OLD = {1: FIRST, 2: [*FIRST, *SECOND], 3: [*FIRST, *SECOND, *THIRD]}
 
 
 def makeold(place: model.Place, version: int = 1) -> ReferenceIndex:
@@ -425,16 +442,27 @@ def makeold(place: model.Place, version: int = 1) -> ReferenceIndex:
             text += f'\n\n{push.text}'
         moves = tuple(move._replace(force=True) for move in push.moves)
         push = push._replace(heads=heads, moves=moves, text=text)
+        if version > 2:
+            push = restingold(push, reference)
         insertold(connection, reference.record(push), version)
     for id in (5, 40):
+        (gone,) = reference.pushes(first=id, last=id)
         reference.remove(id)
         connection.execute('DELETE FROM push WHERE id = ?', (id,))
-        for table in ('node', 'move'):
-            connection.execute(f'DELETE FROM {table} WHERE push = ?', (id,))
+        connection.execute('DELETE FROM move WHERE push = ?', (id,))
         if version > 1:
             connection.execute('DELETE FROM search WHERE rowid = ?', (id,))
+        if gone.key == BASE and version > 2:
+            connection.execute(
+                """INSERT INTO kept
+                SELECT ?, id FROM bundle WHERE lower(hex(key)) = ?""",
+                (id, gone.key),
+            )
+        else:
+            connection.execute('DELETE FROM node WHERE push = ?', (id,))
+    kept = 'UNION SELECT bundle FROM kept' if version > 2 else ''
     connection.execute(
-        'DELETE FROM bundle WHERE id NOT IN (SELECT bundle FROM push)'
+        f'DELETE FROM bundle WHERE id NOT IN (SELECT bundle FROM push {kept})'
     )
     connection.execute(
         'DELETE FROM head WHERE bundle NOT IN (SELECT id FROM bundle)'
@@ -450,6 +478,20 @@ def makeold(place: model.Place, version: int = 1) -> ReferenceIndex:
     connection.execute('COMMIT')
     connection.close()
     return reference
+
+
+#: what others rest on in an index of version 3, only there because of them
+BASE = keyof('base')
+
+
+def restingold(push: model.NewPush, reference: ReferenceIndex) -> model.NewPush:
+    if reference.lastid() == 4:
+        return newpush('base', text='a title')._replace(moves=push.moves)
+    isnew = reference.bundles([push.key]) == {}
+    if reference.lastid() > 4 and isnew:
+        base = newpush('base')
+        return push._replace(rests=(BASE,), below=base.nodes)
+    return push
 
 
 TITLES = ['Fix', 'fixes', 'bug1', 'BUG12345', 'b\u00fcg', 'a' * 40, '-', '12']
@@ -476,6 +518,15 @@ def insertold(
             connection.execute(
                 'INSERT INTO description VALUES (?, ?)', (bundle, push.text)
             )
+        for base in push.rests:
+            connection.execute(
+                'INSERT INTO rest SELECT ?, id FROM bundle WHERE key = ?',
+                (bundle, bytes.fromhex(base)),
+            )
+            connection.execute(
+                'INSERT INTO below VALUES (?, ?)',
+                (bundle, b''.join(push.below)),
+            )
     else:
         (bundle,) = row
     connection.execute(
@@ -490,6 +541,8 @@ def insertold(
             'INSERT INTO node VALUES (?, ?, ?)',
             (node, node not in heads, push.id),
         )
+    for node in push.below:
+        connection.execute('INSERT INTO node VALUES (?, 2, ?)', (node, push.id))
     for position, (name, moved) in enumerate(push.bookmarks):
         connection.execute(
             'INSERT INTO move VALUES (?, ?, ?, ?)',
@@ -497,7 +550,7 @@ def insertold(
         )
 
 
-def checksame(index: Any, reference: ReferenceIndex, lists: int = 300) -> None:
+def checksame(index: Any, reference: ReferenceIndex, lists: int = 100) -> None:
     """Whatever is asked for, both say the same."""
     assert index.pushes() == reference.pushes()
     assert index.bookmarks() == reference.bookmarks()
@@ -505,12 +558,21 @@ def checksame(index: Any, reference: ReferenceIndex, lists: int = 300) -> None:
     nodes = [nodeof(n) for n in range(30)]
     assert index.locate(nodes) == reference.locate(nodes)
     assert index.nodes('a') == reference.nodes('a')
-    keys = [keyof(n) for n in range(15)]
+    keys = [*(keyof(n) for n in range(15)), BASE]
     assert index.bundles(keys) == reference.bundles(keys)
     chance = random.Random(11)
     for _number in range(lists):
         filters = randomfilters(chance)
         assert index.pushes(**filters) == reference.pushes(**filters), filters
+    assert index.users() == reference.users()
+    for user in 'xyz':
+        assert index.usage(user) == reference.usage(user)
+        for since in (0.0, 1e9):
+            found = index.count(user, since, 3)
+            assert found == reference.count(user, since, 3)
+    statistics = index.statistics()
+    assert statistics._replace(indexsize=0) == reference.statistics()
+    assert list(index.problems()) == []
     for text in [*TITLES, 'BUG', 'fix bug', 'a' * 17, 'aab']:
         found = index.pushes(text=text)
         assert found == reference.pushes(text=text), text
@@ -537,7 +599,7 @@ def test_old_index_is_upgraded_when_read(
 ) -> None:
     assert version(place) == oldversion
     assert index.lastid() == 40
-    assert version(place) == 3
+    assert version(place) == schema.VERSION
     assert engine(place) == 'fts5'
     checksame(index, old)
     checkdatabase(place)
@@ -545,7 +607,10 @@ def test_old_index_is_upgraded_when_read(
 
 @pytest.mark.parametrize(
     ('oldversion', 'write'),
-    [(1, 'record'), (1, 'remove'), (1, 'movebookmarks'), (2, 'remove')],
+    [
+        *((1, 'record'), (1, 'remove'), (1, 'movebookmarks'), (2, 'remove')),
+        *((3, 'record'), (3, 'remove'), (3, 'pin')),
+    ],
     indirect=['oldversion'],
 )
 def test_old_index_is_upgraded_when_written(
@@ -560,10 +625,11 @@ def test_old_index_is_upgraded_when_written(
     )
     push = newpush('new', text='a long fix')
     moves = [model.BookmarkMove('a', nodeof(1), force=True)]
-    argument: Any = {'record': push, 'remove': 2, 'movebookmarks': moves}[write]
+    arguments = {'record': push, 'movebookmarks': moves}
+    argument: Any = arguments.get(write, 2)
     for some in (index, old):
         getattr(some, write)(argument)
-    assert version(place) == 3
+    assert version(place) == schema.VERSION
     checksame(index, old)
     checkdatabase(place)
 
@@ -643,7 +709,7 @@ def test_old_index_while_somebody_writes(
     writer.close()
     assert version(place) == oldversion
     index.lastid()
-    assert version(place) == 3
+    assert version(place) == schema.VERSION
 
 
 def test_old_index_that_cannot_be_upgraded(
@@ -667,7 +733,7 @@ def test_old_index_that_cannot_be_upgraded(
     assert version(place) == oldversion
     monkeypatch.undo()
     checksame(index, old)
-    assert version(place) == 3
+    assert version(place) == schema.VERSION
     checkdatabase(place)
 
 
@@ -692,15 +758,15 @@ def test_upgrade_is_killed(
     assert code < 0
     assert version(place) == 1
     checksame(index, old)
-    assert version(place) == 3
+    assert version(place) == schema.VERSION
     checkdatabase(place)
 
 
-def test_version_2_is_upgraded_at_once(
+def test_version_3_is_upgraded_by_few_statements(
     place: model.Place, index: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever number of pushes it holds: nothing but tables is added."""
-    makeold(place, 2)
+    """Whatever number of pushes it holds."""
+    makeold(place, 3)
     statements: list[str] = []
     upgrade = migrate.upgrade
 
@@ -711,10 +777,12 @@ def test_version_2_is_upgraded_at_once(
 
     monkeypatch.setattr(migrate, 'upgrade', traced)
     assert len(index.pushes()) == 38
-    assert version(place) == 3
-    assert {' '.join(some.split()[:2]) for some in statements} == {
-        *('PRAGMA user_version', 'CREATE TABLE', 'CREATE INDEX')
-    }
+    assert version(place) == schema.VERSION
+    changes = [s for s in statements if not s.startswith('PRAGMA')]
+    assert sorted(' '.join(some.split()[:2]) for some in changes) == [
+        *('CREATE INDEX', 'CREATE TABLE', 'CREATE TABLE', 'DROP INDEX'),
+        'INSERT INTO',
+    ]
 
 
 @only1
@@ -728,7 +796,7 @@ def test_upgrade_without_fts5(
     monkeypatch.setattr(schema, 'WORDS', absent)
     for some in (index, old):
         some.record(newpush('new'))
-    assert (version(place), engine(place)) == (3, 'none')
+    assert (version(place), engine(place)) == (schema.VERSION, 'none')
     checksame(index, old)
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import itertools
 import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional, Union
 
 from .. import errors, model
 from . import schema
@@ -18,7 +18,8 @@ from . import schema
 #: how many values go into one statement; SQLite's least limit is 999
 BATCH = 500
 
-_NODE = 20
+#: the length of a node
+NODE = 20
 
 # An id is larger than those of what the bundle rests on, so their order is
 # that of the contract. Nothing can rest on what rests on it.
@@ -34,12 +35,16 @@ CROSS JOIN bundle ON bundle.id = below.base
 """
 
 _ISBASE = 'SELECT 1 FROM rest WHERE base = ? LIMIT 1'
-_REMOVAL = (
-    'DELETE FROM kept WHERE bundle = ?',
+#: removes what other tables have of a bundle, see :func:`addparts`
+PARTS = (
     'DELETE FROM rest WHERE bundle = ?',
     'DELETE FROM below WHERE bundle = ?',
     'DELETE FROM description WHERE bundle = ?',
     'DELETE FROM head WHERE bundle = ?',
+)
+_REMOVAL = (
+    'DELETE FROM kept WHERE bundle = ?',
+    *PARTS,
     'DELETE FROM bundle WHERE id = ?',
 )
 
@@ -48,6 +53,7 @@ class Found(NamedTuple):
     """A bundle that is recorded."""
 
     id: int
+    size: int
     #: its changesets in one, see :func:`split`, and those of its pushes that
     #: what it rests on holds
     nodes: bytes
@@ -59,12 +65,13 @@ class Found(NamedTuple):
 
 def find(sql: sqlite3.Connection, key: str) -> Optional[Found]:
     row = sql.execute(
-        'SELECT id, nodes FROM bundle WHERE key = ?', (bytes.fromhex(key),)
+        'SELECT id, size, nodes FROM bundle WHERE key = ?',
+        (bytes.fromhex(key),),
     ).fetchone()
     if row is None:
         return None
-    id, nodes = row
-    return Found(id, nodes, below(sql, [id]).get(id, b''))
+    id, size, nodes = row
+    return Found(id, size, nodes, below(sql, [id]).get(id, b''))
 
 
 def describe(
@@ -166,15 +173,30 @@ def titles(heads: Iterable[model.Head]) -> str:
 # -- how they come and go
 
 
-def add(sql: sqlite3.Connection, push: model.NewPush) -> Found:
-    """Add the bundle of a push; raises ``BundleGone``."""
-    bases = _bases(sql, push.rests) if push.rests else ()
+def add(
+    sql: sqlite3.Connection,
+    push: Union[model.NewPush, model.Push],
+    newid: Optional[int] = None,
+) -> Found:
+    """Add the bundle of a push, with that id or the next; raises
+    ``BundleGone``."""
+    its = basesof(sql, push.rests) if push.rests else []
     nodes = b''.join(push.nodes)
     id = sql.execute(
-        'INSERT INTO bundle (key, size, nodes) VALUES (?, ?, ?)',
-        (bytes.fromhex(push.key), push.size, nodes),
+        'INSERT INTO bundle VALUES (?, ?, ?, ?)',
+        (newid, bytes.fromhex(push.key), push.size, nodes),
     ).lastrowid
     assert id is not None
+    return Found(id, push.size, nodes, addparts(sql, id, push, its))
+
+
+def addparts(
+    sql: sqlite3.Connection,
+    id: int,
+    push: Union[model.NewPush, model.Push],
+    bases: list[int],
+) -> bytes:
+    """Add what other tables have of a bundle; return what it does not hold."""
     sql.executemany(
         'INSERT INTO head VALUES (?, ?, ?, ?)',
         [
@@ -191,10 +213,10 @@ def add(sql: sqlite3.Connection, push: model.NewPush) -> Found:
         sql.execute('INSERT INTO below VALUES (?, ?)', (id, lower))
     if push.text != titles(push.heads):
         sql.execute('INSERT INTO description VALUES (?, ?)', (id, push.text))
-    return Found(id, nodes, lower)
+    return lower
 
 
-def _bases(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
+def basesof(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
     """Return what a bundle rests on, without what follows from that."""
     ids = []
     for key in keys:
@@ -208,6 +230,15 @@ def _bases(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
     return sorted(set(ids) - implied)
 
 
+def places(bundle: Found, heads: Iterable[bytes]) -> dict[bytes, int]:
+    """Return what a push of the bundle has in ``node``: changesets, each with
+    its ``inner``."""
+    found = dict.fromkeys(split(bundle.below), 2)
+    found.update(dict.fromkeys(split(bundle.nodes), 1))
+    found.update((head, 0) for head in heads if head in found)
+    return found
+
+
 def addnodes(
     sql: sqlite3.Connection,
     bundle: Found,
@@ -215,17 +246,15 @@ def addnodes(
     push: int,
 ) -> None:
     """Have the changesets of a push found."""
-    places = dict.fromkeys(split(bundle.below), 2)
-    places.update(dict.fromkeys(split(bundle.nodes), 1))
-    places.update((head.node, 0) for head in heads if head.node in places)
+    its = places(bundle, [head.node for head in heads])
     # In the order of the table, as large ones are filled faster that way.
     sql.executemany(
         'INSERT INTO node VALUES (?, ?, ?)',
-        [(node, places[node], push) for node in sorted(places)],
+        [(node, its[node], push) for node in sorted(its)],
     )
 
 
-def _removenodes(sql: sqlite3.Connection, bundle: Found, push: int) -> None:
+def removenodes(sql: sqlite3.Connection, bundle: Found, push: int) -> None:
     # With the whole primary key, as other pushes may have the node too.
     sql.executemany(
         'DELETE FROM node WHERE node = ? AND inner IN (0, 1, 2) AND push = ?',
@@ -241,7 +270,7 @@ def pushed(sql: sqlite3.Connection, bundle: Found) -> None:
     """Note that a bundle which is there already gets one more push."""
     push = _kept(sql, bundle.id)
     if push is not None:
-        _removenodes(sql, bundle, push)
+        removenodes(sql, bundle, push)
         sql.execute('DELETE FROM kept WHERE push = ?', (push,))
 
 
@@ -253,7 +282,7 @@ def unpushed(sql: sqlite3.Connection, id: int, push: int) -> list[str]:
     """
     if _exists(sql, 'SELECT 1 FROM push WHERE bundle = ? LIMIT 1', id):
         _key, bundle = _content(sql, id)
-        _removenodes(sql, bundle, push)
+        removenodes(sql, bundle, push)
         return []
     if _exists(sql, _ISBASE, id):
         sql.execute('INSERT INTO kept VALUES (?, ?)', (push, id))
@@ -263,7 +292,7 @@ def unpushed(sql: sqlite3.Connection, id: int, push: int) -> list[str]:
     while needless:
         id, push = needless.pop()
         key, bundle = _content(sql, id)
-        _removenodes(sql, bundle, push)
+        removenodes(sql, bundle, push)
         bases = [
             base
             for (base,) in sql.execute(
@@ -281,10 +310,13 @@ def unpushed(sql: sqlite3.Connection, id: int, push: int) -> list[str]:
 
 
 def _content(sql: sqlite3.Connection, id: int) -> tuple[str, Found]:
-    key, nodes = sql.execute(
-        'SELECT key, nodes FROM bundle WHERE id = ?', (id,)
+    row = sql.execute(
+        'SELECT key, size, nodes FROM bundle WHERE id = ?', (id,)
     ).fetchone()
-    return key.hex(), Found(id, nodes, below(sql, [id]).get(id, b''))
+    if row is None:
+        raise sqlite3.DatabaseError(f'malformed: there is no bundle {id}')
+    key, size, nodes = row
+    return key.hex(), Found(id, size, nodes, below(sql, [id]).get(id, b''))
 
 
 def _kept(sql: sqlite3.Connection, id: int) -> Optional[int]:
@@ -322,5 +354,5 @@ def batches(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
 
 def split(nodes: bytes) -> Iterator[bytes]:
     """Return the changesets of a bundle."""
-    for begin in range(0, len(nodes), _NODE):
-        yield nodes[begin : begin + _NODE]
+    for begin in range(0, len(nodes), NODE):
+        yield nodes[begin : begin + NODE]

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Optional
 
-from .. import errors, localfiles
+from .. import errors, fileops, localfiles
 
 #: how long to wait for other writers, in seconds
 TIMEOUT = 30.0
@@ -61,7 +61,8 @@ class Connections:
         self._timeout = timeout
         self._idle: list[sqlite3.Connection] = []
         self._busy: list[sqlite3.Connection] = []
-        self._leases = 0
+        # the threads that have a lease, once for each
+        self._holders: list[int] = []
         self._file: Optional[tuple[int, int]] = None
         self._foundlonglog = False
         with _lock:
@@ -83,7 +84,9 @@ class Connections:
     def create(self) -> None:
         """Create the file, empty, where it is absent.
 
-        SQLite gives its other files the permissions of this one.
+        SQLite gives its other files the permissions of this one, and makes
+        their names durable with the first that it writes to them. The name of
+        this one is durable after :meth:`settle`.
         """
         # The lock keeps the threads of this process from opening the file
         # before its descriptor here is closed.
@@ -96,8 +99,15 @@ class Connections:
                 fd = localfiles.createfile(self._path, self._createmode)
             except FileExistsError:
                 return
-            os.close(fd)
-            localfiles.syncfolder(folder)
+            fileops.close(fd)
+
+    def settle(self) -> None:
+        """Make the file durable, as the empty one that it is."""
+        folder = os.path.dirname(self._path)
+        fileops.syncfolder(folder)
+        # Another process may have made the folder a moment ago.
+        with contextlib.suppress(PermissionError):
+            fileops.syncfolder(os.path.dirname(folder))
 
     @contextlib.contextmanager
     def lease(
@@ -107,14 +117,18 @@ class Connections:
 
         With ``parameters`` for SQLite it is a new one, which is not kept.
         """
+        thread = threading.get_ident()
         with _lock:
-            _lock.wait_for(lambda: not _forking)
+            # A fork waits for the leases of other threads, so a thread that
+            # has one must not wait for the fork.
+            if not _hasleases(thread):
+                _lock.wait_for(lambda: not _forking)
             self._checkfile()
             file = self._file
             connection = None
             if self._idle and parameters is None:
                 connection = self._idle.pop()
-            self._leases += 1
+            self._holders.append(thread)
         reuse = False
         try:
             if connection is None:
@@ -124,8 +138,11 @@ class Connections:
             reuse = parameters is None
         finally:
             with _lock:
-                self._leases -= 1
-                if connection is not None:
+                # None of it is there any more where this is the child of a
+                # process that forked meanwhile.
+                if thread in self._holders:
+                    self._holders.remove(thread)
+                if connection in self._busy:
                     self._busy.remove(connection)
                     self._takeback(connection, file, reuse)
                 _lock.notify_all()
@@ -208,13 +225,13 @@ class Connections:
 
     def _walkaway(self) -> None:
         """Leave connections alone that the parent process opened."""
-        if self._file and (self._leases or self._idle):
+        if self._file and (self._holders or self._idle):
             _unsafe.add(self._file)
         _untouchable.extend(self._idle)
         _untouchable.extend(self._busy)
         self._idle.clear()
         self._busy.clear()
-        self._leases = 0
+        self._holders.clear()
 
     def close(self) -> None:
         """Close the connections that no thread is using just now."""
@@ -246,13 +263,19 @@ def _beforefork() -> None:
     _lock.acquire()
     _noticefork()
     _forking += 1
-    _lock.wait_for(_nothingleased, TIMEOUT)
+    # What this very thread has leased stays so: it is in the midst of a
+    # transaction that calls foreign code, which forks. The child will not use
+    # that file.
+    thread = threading.get_ident()
+    _lock.wait_for(lambda: not _hasleases(but=thread), TIMEOUT)
     for pool in _pools:
         pool._closeidle()
 
 
-def _nothingleased() -> bool:
-    return not any(pool._leases for pool in _pools)
+def _hasleases(thread: Optional[int] = None, but: Optional[int] = None) -> bool:
+    """Whether a thread, or any one but another, has leased a connection."""
+    holders = {holder for pool in _pools for holder in pool._holders}
+    return bool(holders - {but}) if thread is None else thread in holders
 
 
 def _afterforkinparent() -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional, TypeVar
 
-from .. import errors, localfiles
+from .. import errors, fileops, localfiles
 from . import migrate, schema
 from .connections import TIMEOUT, Connections
 
@@ -19,6 +19,9 @@ _ATTEMPTS = 50
 _PAUSE = 0.02
 #: changes that are closer together may give a file the same mtime, in seconds
 _CLOCKTICK = 0.1
+
+#: what is appended to the name of the database for each of its files
+_FILES = (b'', b'-wal', b'-shm')
 
 T = TypeVar('T')
 
@@ -59,13 +62,24 @@ class Database:
                     self._tryupgrade(connection)
                 return self._query(connection, query, absent)
 
-    def write(self, change: Callable[[sqlite3.Connection], T]) -> T:
+    def write(
+        self,
+        change: Callable[[sqlite3.Connection], T],
+        foreign: Optional[Callable[[T], object]] = None,
+        durable: bool = True,
+    ) -> T:
         """Apply ``change`` in one transaction, durable when this returns, and
         return what it returns; nothing is changed if it raises.
 
-        ``change`` calls no foreign code.
+        ``change`` calls no foreign code. ``foreign`` is called with what it
+        returns, when nothing but the end of the transaction can fail; what
+        that raises comes out as it is, and nothing is changed. No other
+        process writes meanwhile.
+
+        What is not ``durable`` may be lost with the power, until something is
+        that comes after it. It is there or not, and whole.
         """
-        with self._translating():
+        with self._translating() as passing:
             self._connections.create()
             if not self._writable():
                 raise errors.BackendUnavailable(
@@ -73,15 +87,50 @@ class Database:
                     f'look at the permissions of {self._name} and its folder',
                 )
             with self._connections.lease() as connection:
+                if not durable:
+                    connection.execute('PRAGMA synchronous = NORMAL')
                 try:
                     self._begin(connection)
                     result = change(connection)
-                    connection.execute('COMMIT')
+                    if foreign is not None:
+                        with passing.whatever():
+                            foreign(result)
+                    commit(connection)
                 except BaseException:
-                    _rollback(connection)
+                    rollback(connection)
                     raise
+                if not durable:
+                    connection.execute('PRAGMA synchronous = FULL')
                 self._connections.shortenlog(connection)
                 return result
+
+    def size(self) -> int:
+        """Return how many bytes the database takes."""
+        found = 0
+        with self._translating():
+            for suffix in _FILES:
+                with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+                    found += os.stat(self.path + suffix).st_size
+        return found
+
+    def setaside(self) -> str:
+        """Move the database out of the way; return where it is now."""
+        with self._translating():
+            self._connections.close()
+            folder, name = os.path.split(self.path)
+            number = 1
+            taken = os.listdir(folder) if os.path.isdir(folder) else []
+            while b'%s.damaged-%d' % (name, number) in taken:
+                number += 1
+            aside = b'%s.damaged-%d' % (self.path, number)
+            # The database first: SQLite does not take what is left of the
+            # others for those of a new one.
+            for suffix in _FILES:
+                with contextlib.suppress(FileNotFoundError):
+                    fileops.rename(self.path + suffix, aside + suffix)
+            if os.path.isdir(folder):
+                fileops.syncfolder(folder)
+        return localfiles.display(aside)
 
     def close(self) -> None:
         with self._translating():
@@ -107,20 +156,21 @@ class Database:
         query: Callable[[sqlite3.Connection], T],
         absent: T,
     ) -> T:
-        connection.execute('BEGIN')
+        begin(connection)
         try:
             return query(connection) if self._version(connection) else absent
         finally:
-            _rollback(connection)
+            rollback(connection)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin to write, in a database that has its tables."""
-        connection.execute('BEGIN IMMEDIATE')
+        begin(connection, 'IMMEDIATE')
         version = self._version(connection)
         if not version:
-            connection.execute('ROLLBACK')
+            rollback(connection)
+            self._connections.settle()
             self._usewal(connection)
-            connection.execute('BEGIN IMMEDIATE')
+            begin(connection, 'IMMEDIATE')
             # Another process may have been quicker.
             version = self._version(connection)
         if not version:
@@ -137,8 +187,8 @@ class Database:
         connection.execute('PRAGMA busy_timeout = 0')
         with contextlib.suppress(sqlite3.OperationalError):
             self._begin(connection)
-            connection.execute('COMMIT')
-        _rollback(connection)
+            commit(connection)
+        rollback(connection)
         milliseconds = int(self._timeout * 1000)
         connection.execute(f'PRAGMA busy_timeout = {milliseconds}')
 
@@ -229,18 +279,30 @@ class Database:
     # -- errors
 
     @contextlib.contextmanager
-    def _translating(self) -> Iterator[None]:
+    def _translating(self) -> Iterator[_Passing]:
+        passing = _Passing()
         try:
-            yield
-        except OSError as exc:
+            yield passing
+        except BaseException as exc:
+            if exc is passing.exception:
+                raise
+            self._translate(exc)
+            raise
+
+    def _translate(self, exc: BaseException) -> None:
+        """Raise what ``exc`` means, unless that may come out as it is."""
+        if isinstance(exc, OSError):
             raise localfiles.unavailable(
                 'bundle index cannot be used', self.path, exc
             ) from exc
-        except (sqlite3.ProgrammingError, sqlite3.IntegrityError):
+        if not isinstance(exc, sqlite3.DatabaseError):
+            return
+        if isinstance(exc, sqlite3.ProgrammingError):
             # A mistake of the caller, such as a user that is not text.
-            raise
-        except sqlite3.DatabaseError as exc:
-            raise self._unavailable(exc) from exc
+            return
+        if isinstance(exc, sqlite3.IntegrityError) and not isdamage(exc):
+            return
+        raise self._unavailable(exc) from exc
 
     def _unavailable(
         self, exc: sqlite3.DatabaseError
@@ -249,14 +311,18 @@ class Database:
         text = str(exc)
         if _islocked(exc):
             return errors.BackendUnavailable(
-                'bundle index was locked for too long', 'try again later'
+                'bundle index was locked for too long'
+                f' ({self._timeout:g} seconds)',
+                'try again later; another process is writing to it, or stands'
+                ' still while it does',
             )
         if 'not a database' in text:
-            return self._notanindex()
-        if 'malformed' in text:
-            return errors.BackendUnavailable(
+            found = self._notanindex()
+            return errors.DamagedIndex(found.message, found.hint)
+        if isdamage(exc):
+            return errors.DamagedIndex(
                 f'bundle index is damaged: {self._name}',
-                'restore it from a backup',
+                "run 'hg admin::bundlestore-verify --repair' on the server",
             )
         return errors.BackendUnavailable(
             f'bundle index cannot be used: {text}',
@@ -289,13 +355,46 @@ def _value(connection: sqlite3.Connection, statement: str) -> int:
     return int(value)
 
 
-def _rollback(connection: sqlite3.Connection) -> None:
+def _islocked(exc: sqlite3.DatabaseError) -> bool:
+    return 'locked' in str(exc)
+
+
+def isdamage(exc: sqlite3.DatabaseError) -> bool:
+    # Nothing comes twice unless rows were lost, and there is no text where
+    # bytes are expected.
+    signs = ('malformed', 'UNIQUE', 'Could not decode')
+    return any(some in str(exc) for some in signs)
+
+
+class _Passing:
+    """Remembers what foreign code raised."""
+
+    def __init__(self) -> None:
+        self.exception: Optional[BaseException] = None
+
+    @contextlib.contextmanager
+    def whatever(self) -> Iterator[None]:
+        try:
+            yield
+        except BaseException as exc:
+            self.exception = exc
+            raise
+
+
+# -- the ends of all transactions
+
+
+def begin(connection: sqlite3.Connection, kind: str = '') -> None:
+    connection.execute(f'BEGIN {kind}')
+
+
+def commit(connection: sqlite3.Connection) -> None:
+    connection.execute('COMMIT')
+
+
+def rollback(connection: sqlite3.Connection) -> None:
     # Whatever is left of a transaction after a failure goes with the
     # connection.
     with contextlib.suppress(sqlite3.Error):
         if connection.in_transaction:
             connection.execute('ROLLBACK')
-
-
-def _islocked(exc: sqlite3.DatabaseError) -> bool:
-    return 'locked' in str(exc)

@@ -8,17 +8,26 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Sequence
-from typing import Any, Optional
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, Optional, Union
 
 from .. import errors, localfiles, model
 from ..declaring import Interfaces
-from . import bundles, pushlog, schema, search
+from . import (
+    bundles,
+    problems,
+    pushlog,
+    records,
+    repairs,
+    schema,
+    search,
+    usage,
+)
 from .connections import TIMEOUT
 from .database import Database
 
-_LAST = (1 << 63) - 1
-_NODE = 20
+_LAST = records.LAST
+_NODE = bundles.NODE
 _HEXDIGITS = frozenset('0123456789abcdef')
 # The longest pattern that SQLite takes, in bytes. Nobody has a bookmark whose
 # name is as long as what that matches.
@@ -76,7 +85,7 @@ def open_index(url: str, place: model.Place) -> FileIndex:
 class FileIndex:
     """The index in the file ``path``; arguments as for ``Database``."""
 
-    __implemented__ = Interfaces('IBundleIndex')
+    __implemented__ = Interfaces('IBundleIndex', 'ISetAside')
 
     def __init__(
         self,
@@ -88,12 +97,17 @@ class FileIndex:
 
     # -- writing
 
-    def record(self, push: model.NewPush) -> model.Push:
-        for key in (push.key, *push.rests):
-            model.checkkey(key)
-        if any(len(node) != _NODE for node in push.changesets):
-            raise ValueError('a node has 20 bytes')
-        id, rests, below = self._database.write(lambda sql: _record(sql, push))
+    def record(
+        self,
+        push: model.NewPush,
+        publish: Optional[Callable[[], object]] = None,
+        quota: Optional[int] = None,
+    ) -> model.Push:
+        _check(push)
+        id, rests, below = self._database.write(
+            lambda sql: records.record(sql, push, quota),
+            None if publish is None else lambda _recorded: publish(),
+        )
         return model.Push(
             id,
             float(push.time),
@@ -108,16 +122,60 @@ class FileIndex:
             below,
         )
 
-    def movebookmarks(self, moves: Iterable[model.BookmarkMove]) -> None:
+    def movebookmarks(self, moves: Iterable[model.BookmarkMove]) -> int:
         wanted = tuple(moves)
-        if wanted:
-            self._database.write(lambda sql: _move(sql, wanted, None))
 
-    def remove(self, id: int) -> list[str]:
+        def move(sql: sqlite3.Connection) -> int:
+            records.move(sql, wanted, None)
+            return records.lastid(sql)
+
+        return self._database.write(move) if wanted else self.lastid()
+
+    def remove(self, id: int, evenpinned: bool = True) -> list[str]:
+        self._require(id)
+        return self._database.write(
+            lambda sql: records.remove(sql, id, evenpinned)
+        )
+
+    def discard(self, key: str, delete: Callable[[], object]) -> bool:
+        model.checkkey(key)
+
+        def needless(sql: sqlite3.Connection) -> bool:
+            return bundles.find(sql, key) is None
+
+        return self._database.write(
+            needless, lambda isneedless: isneedless and delete()
+        )
+
+    def pin(self, id: int, pinned: bool = True) -> None:
+        self._require(id)
+        self._database.write(lambda sql: records.pin(sql, id, pinned))
+
+    def _require(self, id: int) -> None:
         # An absent index is not created only to find nothing in it.
-        if not self._database.read(lambda sql: _exists(sql, id), False):
-            raise _unknown(id)
-        return self._database.write(lambda sql: _remove(sql, id))
+        if not self._database.read(lambda sql: records.exists(sql, id), False):
+            raise records.unknown(id)
+
+    # -- repairs
+
+    def restore(self, push: model.Push, bookmarks: bool = True) -> None:
+        _check(push)
+        _checkid(push.id)
+        # What makes it durable is the ``reserve`` at the end of a repair.
+        self._database.write(
+            lambda sql: repairs.restore(sql, push, bookmarks), durable=False
+        )
+
+    def reserve(self, id: int) -> None:
+        _checkid(id)
+        self._database.write(lambda sql: records.reserve(sql, id))
+
+    def problems(self) -> Iterator[str]:
+        found: list[str] = self._database.read(problems.find, [])
+        return iter(found)
+
+    def setaside(self) -> str:
+        return self._database.setaside()
 
     # -- changesets
 
@@ -186,12 +244,11 @@ class FileIndex:
     def push(self, id: int) -> model.Push:
         found = self.pushes(first=id, last=id) if id > 0 else []
         if not found:
-            raise _unknown(id)
+            raise records.unknown(id)
         return found[0]
 
     def lastid(self) -> int:
-        rows = self._rows("SELECT seq FROM sqlite_sequence WHERE name = 'push'")
-        return rows[0][0] if rows else 0
+        return self._database.read(records.lastid, 0)
 
     def pushes(
         self,
@@ -220,6 +277,32 @@ class FileIndex:
         )
         return self._database.read(lambda sql: pushlog.find(sql, wanted), [])
 
+    # -- what there is
+
+    def usage(self, user: str) -> model.Usage:
+        nothing = model.Usage(user, 0, 0)
+        if not _istext(user):
+            return nothing
+        return self._database.read(lambda sql: usage.of(sql, user), nothing)
+
+    def users(self) -> list[model.Usage]:
+        return self._database.read(usage.everybody, [])
+
+    def count(self, user: str, since: float, limit: int) -> int:
+        if not _istext(user):
+            return 0
+        most = max(_sqllimit(limit), 0)
+        return self._database.read(
+            lambda sql: usage.count(sql, user, float(since), most), 0
+        )
+
+    def statistics(self) -> model.Statistics:
+        size = self._database.size()
+        return self._database.read(
+            lambda sql: usage.statistics(sql, size),
+            model.Statistics(0, 0, 0, 0, 0, 0, 0, None, None, size),
+        )
+
     def close(self) -> None:
         self._database.close()
 
@@ -230,83 +313,6 @@ class FileIndex:
 
 
 # -- inside a transaction
-
-
-def _record(
-    sql: sqlite3.Connection, push: model.NewPush
-) -> tuple[int, tuple[str, ...], tuple[bytes, ...]]:
-    """Return the id of the push, what its bundle rests on, and what it has of
-    that."""
-    known = bundles.find(sql, push.key)
-    bundle = known or bundles.add(sql, push)
-    text = push.text
-    if known:
-        bundles.pushed(sql, bundle)
-        # What an older release recorded is found by its titles.
-        text = bundles.texts(sql, [bundle.id])[bundle.id]
-    id = sql.execute(
-        'INSERT INTO push (time, user, bundle, moves) VALUES (?, ?, ?, ?)',
-        (float(push.time), push.user, bundle.id, len(push.moves)),
-    ).lastrowid
-    assert id is not None
-    bundles.addnodes(sql, bundle, push.heads, id)
-    search.add(sql, id, push.user, text)
-    _move(sql, push.moves, id)
-    sql.executemany(
-        'INSERT INTO move VALUES (?, ?, ?, ?)',
-        [
-            (id, position, move.name, move.new)
-            for position, move in enumerate(push.moves)
-        ],
-    )
-    if not known and not push.rests:
-        return id, (), ()
-    rests = bundles.rests(sql, [bundle.id]).get(bundle.id, {})
-    return id, tuple(rests.values()), tuple(bundles.split(bundle.below))
-
-
-def _move(
-    sql: sqlite3.Connection,
-    moves: Sequence[model.BookmarkMove],
-    push: Optional[int],
-) -> None:
-    for move in moves:
-        row = sql.execute(
-            'SELECT node FROM bookmark WHERE name = ?', (move.name,)
-        ).fetchone()
-        actual = row and row[0]
-        if not move.force and actual != move.old:
-            raise errors.BookmarkMoved(move.name, actual)
-        if move.new is None:
-            sql.execute('DELETE FROM bookmark WHERE name = ?', (move.name,))
-        elif push is not None or actual != move.new:
-            # Otherwise the push that brought it there still stands for it.
-            sql.execute(
-                'INSERT OR REPLACE INTO bookmark VALUES (?, ?, ?)',
-                (move.name, move.new, push),
-            )
-
-
-def _exists(sql: sqlite3.Connection, id: int) -> bool:
-    if not 0 < id <= _LAST:
-        return False
-    row = sql.execute('SELECT 1 FROM push WHERE id = ?', (id,)).fetchone()
-    return row is not None
-
-
-def _remove(sql: sqlite3.Connection, id: int) -> list[str]:
-    row = sql.execute('SELECT bundle FROM push WHERE id = ?', (id,)).fetchone()
-    if row is None:
-        raise _unknown(id)
-    sql.execute(
-        """DELETE FROM bookmark WHERE push = :id
-        AND name IN (SELECT name FROM move WHERE push = :id)""",
-        {'id': id},
-    )
-    search.remove(sql, id)
-    sql.execute('DELETE FROM move WHERE push = ?', (id,))
-    sql.execute('DELETE FROM push WHERE id = ?', (id,))
-    return bundles.unpushed(sql, row[0], id)
 
 
 def _locate(
@@ -331,6 +337,19 @@ def _locate(
 
 
 # -- values
+
+
+def _check(push: Union[model.NewPush, model.Push]) -> None:
+    for key in (push.key, *push.rests):
+        model.checkkey(key)
+    if any(len(node) != _NODE for node in push.changesets):
+        raise ValueError('a node has 20 bytes')
+
+
+def _checkid(id: int) -> None:
+    # There must be ids for pushes that come later.
+    if not 0 < id < _LAST >> 1:
+        raise ValueError(f'no push can have the id {id}')
 
 
 def _sqllimit(limit: Optional[int]) -> int:
@@ -377,7 +396,3 @@ def _beyond(prefix: str) -> Optional[str]:
     code = ord(prefix[-1]) + 1
     # Surrogates are no characters.
     return prefix[:-1] + chr(0xE000 if code == 0xD800 else code)
-
-
-def _unknown(id: int) -> errors.UnknownPush:
-    return errors.UnknownPush(f'no push {id} in the index')

@@ -195,6 +195,7 @@ def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
     texts = bundles.descriptions(sql, ids)
     rests = bundles.rests(sql, ids)
     below = bundles.below(sql, list(rests))
+    pinned = _pinned(sql, [row[0] for row in rows])
     moves: dict[int, list[tuple[str, Optional[bytes]]]] = {}
     for push, name, node in bundles.select(
         sql,
@@ -214,6 +215,14 @@ def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
             texts.get(bundle, bundles.titles(heads[bundle])),
             tuple(rests.get(bundle, {}).values()),
             tuple(bundles.split(below.get(bundle, b''))),
+            id in pinned,
         )
         for id, time, user, bundle, _moves in rows
     ]
+
+
+def _pinned(sql: sqlite3.Connection, ids: list[int]) -> set[int]:
+    if schema.version(sql) < schema.USAGE:
+        return set()
+    statement = 'SELECT push FROM pin WHERE push IN ({marks})'
+    return {id for (id,) in bundles.select(sql, statement, ids)}

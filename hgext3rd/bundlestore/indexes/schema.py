@@ -7,11 +7,12 @@ import sqlite3
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
-VERSION = 3
-#: the versions since which there are texts and what finds pushes by time, and
-#: bundles that rest on others
+VERSION = 4
+#: the versions since which there are texts and what finds pushes by time,
+#: bundles that rest on others, and pins and what users hold
 TEXTS = 2
 RESTS = 3
+USAGE = 4
 
 #: Every beginning of a word, up to this length, has a list of the pushes with
 #: such a word; SQLite reads it in both directions, from any place on. (Without
@@ -85,6 +86,8 @@ SECOND = (
 #: rests on it and goes after it, so its id is smaller. ``kept`` has the last
 #: push of a bundle that is only there because others rest on it: the push was
 #: removed, its rows in ``node`` were not. A bundle has pushes or such a row.
+#: Where a repair gave the id of that push to another, it has minus the id of
+#: the bundle.
 THIRD = (
     """CREATE TABLE rest (
         bundle INTEGER NOT NULL,
@@ -105,7 +108,35 @@ THIRD = (
     'PRAGMA user_version = 3',
 )
 
-STATEMENTS = (*_FIRST, *SECOND, *THIRD)
+#: What a user holds, computed from the pushes.
+HELD = """
+SELECT held.user AS user, sum(held.pushes) AS pushes, sum(bundle.size) AS size
+FROM (
+    SELECT user, bundle, count(*) AS pushes FROM push GROUP BY bundle, user
+) AS held
+CROSS JOIN bundle ON bundle.id = held.bundle
+GROUP BY held.user
+"""
+
+#: What version 4 added. ``usage`` is what ``HELD`` would find, of the users
+#: that hold anything; each transaction sees to it. To do so it asks whether a
+#: user has another push of a bundle.
+FOURTH = (
+    """CREATE TABLE pin (
+        push INTEGER PRIMARY KEY
+    )""",
+    """CREATE TABLE usage (
+        user TEXT NOT NULL PRIMARY KEY,
+        pushes INTEGER NOT NULL,
+        size INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    'DROP INDEX push_bundle',
+    'CREATE INDEX push_bundle_user ON push (bundle, user)',
+    f'INSERT INTO usage {HELD}',
+    'PRAGMA user_version = 4',
+)
+
+STATEMENTS = (*_FIRST, *SECOND, *THIRD, *FOURTH)
 
 #: What finds texts, where SQLite can make it. ``words`` is what ``search.py``
 #: makes of a text: this has the same words with every release of SQLite, so

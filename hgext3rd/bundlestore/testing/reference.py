@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
+from collections.abc import Callable, Sequence
 from typing import Optional
 
 from .. import errors, model
@@ -48,17 +49,39 @@ class ReferenceIndex:
         self._holders: dict[int, model.Push] = {}
         self._bookmarks: dict[str, model.Bookmark] = {}
 
-    def record(self, push: model.NewPush) -> model.Push:
+    def record(
+        self,
+        push: model.NewPush,
+        publish: Optional[Callable[[], object]] = None,
+        quota: Optional[int] = None,
+    ) -> model.Push:
         rests = self._allrests(push)
-        self._move(push.moves, self._lastid + 1)
+        if quota is not None:
+            self._checkquota(push, quota)
+        bookmarks = self._moved(push.moves, self._lastid + 1)
+        if publish is not None:
+            publish()
+        self._bookmarks = bookmarks
         self._lastid += 1
         recorded = pushof(self._lastid, push, rests, self._below(push))
+        self._hold(recorded)
+        return recorded
+
+    def _hold(self, push: model.Push) -> None:
         for id, holder in list(self._holders.items()):
             if holder.key == push.key and id not in self._pushes:
                 del self._holders[id]
-        self._pushes[recorded.id] = recorded
-        self._holders[recorded.id] = recorded
-        return recorded
+        for found in (self._pushes, self._holders):
+            found[push.id] = push
+            everything = sorted(found.items())
+            found.clear()
+            found.update(everything)
+
+    def _checkquota(self, push: model.NewPush, quota: int) -> None:
+        held = self._sizes(push.user)
+        total = sum(held.values())
+        if push.key not in held and total + push.size > quota:
+            raise errors.QuotaExceeded(push.user, quota, total, push.size)
 
     def _below(self, push: model.NewPush) -> tuple[bytes, ...]:
         for holder in self._holders.values():
@@ -75,12 +98,13 @@ class ReferenceIndex:
                 raise errors.BundleGone(key)
         return tuple(model.chain(known[key] for key in push.rests))
 
-    def movebookmarks(self, moves: tuple[model.BookmarkMove, ...]) -> None:
-        self._move(moves, None)
+    def movebookmarks(self, moves: Sequence[model.BookmarkMove]) -> int:
+        self._bookmarks = self._moved(moves, None)
+        return self._lastid
 
-    def _move(
-        self, moves: tuple[model.BookmarkMove, ...], push: Optional[int]
-    ) -> None:
+    def _moved(
+        self, moves: Sequence[model.BookmarkMove], push: Optional[int]
+    ) -> dict[str, model.Bookmark]:
         bookmarks = self._bookmarks.copy()
         for move in moves:
             found = bookmarks.pop(move.name, None)
@@ -90,7 +114,7 @@ class ReferenceIndex:
             if move.new is not None:
                 new = model.Bookmark(move.name, move.new, push)
                 bookmarks[move.name] = new
-        self._bookmarks = bookmarks
+        return bookmarks
 
     def locate(self, nodes: list[bytes]) -> dict[bytes, model.Location]:
         found: dict[bytes, model.Location] = {}
@@ -176,21 +200,26 @@ class ReferenceIndex:
             for beginning in _words(wanted, self._ignoresaccents)
         )
 
-    def remove(self, id: int) -> list[str]:
+    def remove(self, id: int, evenpinned: bool = True) -> list[str]:
         if id not in self._pushes:
             raise errors.UnknownPush(f'no push {id}')
+        if self._pushes[id].pinned and not evenpinned:
+            raise errors.PinnedPush(f'push {id} is pinned')
         removed = self._pushes.pop(id)
-        self._bookmarks = {
-            name: bookmark
-            for name, bookmark in self._bookmarks.items()
-            if bookmark.push != id
-        }
+        self._dropbookmarks(id)
         before = self._keys()
         if removed.key in {push.key for push in self._pushes.values()}:
             del self._holders[id]
         while self._dropneedless():
             pass
         return sorted(before - self._keys())
+
+    def _dropbookmarks(self, push: int) -> None:
+        self._bookmarks = {
+            name: bookmark
+            for name, bookmark in self._bookmarks.items()
+            if bookmark.push != push
+        }
 
     def _keys(self) -> set[str]:
         return {holder.key for holder in self._holders.values()}
@@ -211,6 +240,105 @@ class ReferenceIndex:
         for id in needless:
             del self._holders[id]
         return bool(needless)
+
+    def discard(self, key: str, delete: Callable[[], object]) -> bool:
+        if key in self._keys():
+            return False
+        delete()
+        return True
+
+    def pin(self, id: int, pinned: bool = True) -> None:
+        if id not in self._pushes:
+            raise errors.UnknownPush(f'no push {id}')
+        new = self._pushes[id]._replace(pinned=pinned)
+        self._pushes[id] = self._holders[id] = new
+
+    # -- what there is
+
+    def _sizes(self, user: str) -> dict[str, int]:
+        return {
+            push.key: push.size
+            for push in self._pushes.values()
+            if push.user == user
+        }
+
+    def usage(self, user: str) -> model.Usage:
+        pushes = [p for p in self._pushes.values() if p.user == user]
+        return model.Usage(user, len(pushes), sum(self._sizes(user).values()))
+
+    def users(self) -> list[model.Usage]:
+        names = {push.user for push in self._pushes.values()}
+        return sorted(map(self.usage, names), key=lambda u: (-u.size, u.user))
+
+    def count(self, user: str, since: float, limit: int) -> int:
+        return len(self.pushes(user=user, since=since)[:limit])
+
+    def statistics(self) -> model.Statistics:
+        held = {holder.key: holder for holder in self._holders.values()}
+        times = [push.time for push in self._pushes.values()]
+        return model.Statistics(
+            len(self._pushes),
+            sum(push.pinned for push in self._pushes.values()),
+            len(self.users()),
+            len(self._bookmarks),
+            len(held),
+            sum(holder.size for holder in held.values()),
+            sum(len(holder.nodes) for holder in held.values()),
+            min(times, default=None),
+            max(times, default=None),
+            0,
+        )
+
+    # -- repairs
+
+    def restore(self, push: model.Push, bookmarks: bool = True) -> None:
+        """Only for what changes nothing of what other bundles rest on, and
+        does not take its last push from a bundle that others rest on."""
+        known = self.bundles([*push.rests, push.key])
+        for key in push.rests:
+            if key not in known:
+                raise errors.BundleGone(key)
+        if bookmarks:
+            self._dropbookmarks(push.id)
+        for name, mark in self._bookmarks.items():
+            if mark.push == push.id and (name, mark.node) not in push.bookmarks:
+                self._bookmarks[name] = mark._replace(push=None)
+        for id, holder in self._holders.items():
+            if holder.key == push.key:
+                new = holder._replace(
+                    size=push.size,
+                    nodes=push.nodes,
+                    heads=push.heads,
+                    text=push.text,
+                    below=push.below,
+                )
+                self._holders[id] = new
+                if id in self._pushes:
+                    self._pushes[id] = new
+        rests = tuple(model.chain(known[key] for key in push.rests))
+        self._holders.pop(push.id, None)
+        self._pushes.pop(push.id, None)
+        self._hold(push._replace(rests=rests))
+        while self._dropneedless():
+            pass
+        self._lastid = max(self._lastid, push.id)
+        if bookmarks:
+            moves = [
+                model.BookmarkMove(name, node, force=True)
+                for name, node in push.bookmarks
+            ]
+            self._bookmarks = self._moved(moves, push.id)
+
+    def taken(self, id: int) -> str:
+        """Return the key of the bundle that would lose a push if another had
+        this id, empty if none would."""
+        return self._holders[id].key if id in self._holders else ''
+
+    def reserve(self, id: int) -> None:
+        self._lastid = max(self._lastid, id)
+
+    def problems(self) -> list[str]:
+        return []
 
 
 # the same few texts are looked at again and again

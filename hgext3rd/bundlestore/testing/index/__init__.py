@@ -7,10 +7,13 @@ from __future__ import annotations
 
 from .concurrency import ConcurrencyTests
 from .data import HOSTILE_TEXTS, ids, keyof, moveto, newpush, nodeof
+from .holdings import HoldingTests
 from .lists import ListTests
 from .lookups import LookupTests
+from .publishing import PublishTests
 from .randomuse import RandomTests
 from .records import RecordTests
+from .repairs import RepairTests
 from .rests import RestTests
 
 __all__ = [
@@ -28,6 +31,9 @@ class IndexConformance(
     RecordTests,
     LookupTests,
     RestTests,
+    PublishTests,
+    HoldingTests,
+    RepairTests,
     ListTests,
     RandomTests,
     ConcurrencyTests,

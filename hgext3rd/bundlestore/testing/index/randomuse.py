@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from ... import errors, model
-from ..reference import ReferenceIndex
+from ..reference import ReferenceIndex, pushof
 from .base import IndexTests
 from .data import inanyorder, keyof, newpush, nodeof
 
@@ -36,7 +36,8 @@ class RandomTests(IndexTests):
             for look, argument in _LOOKS:
                 found = getattr(index, look)(*argument)
                 expected = getattr(reference, look)(*argument)
-                assert inanyorder(found) == inanyorder(expected)
+                assert inanyorder(found) == inanyorder(expected), look
+            assert list(index.problems()) == []
             for _look in range(10):
                 filters = randomfilters(chance)
                 found = inanyorder(index.pushes(**filters))
@@ -55,6 +56,7 @@ _WORDS = [
     *('a' * 15, 'a' * 16, 'a' * 17, 'a' * 40, 'a' * 16 + 'b'),
     *('--', '"', 'AND', '\n\n', '\U0001f600'),
 ]
+_KEYS = [keyof(n) for n in range(15)]
 _LOOKS: list[tuple[str, tuple[Any, ...]]] = [
     ('lastid', ()),
     ('pushes', ()),
@@ -62,7 +64,12 @@ _LOOKS: list[tuple[str, tuple[Any, ...]]] = [
     ('bookmarks', ('c/*',)),
     ('locate', ([nodeof(n) for n in range(30)],)),
     ('nodes', ('a',)),
-    ('bundles', ([keyof(n) for n in range(15)],)),
+    ('bundles', (_KEYS,)),
+    ('users', ()),
+    ('usage', ('x',)),
+    ('usage', ('absent',)),
+    ('count', ('y', 1.0, 3)),
+    ('statistics', ()),
 ]
 
 
@@ -74,16 +81,30 @@ def _randomcall(
         lambda: ('record', (randompush(chance, reference),)),
         lambda: ('record', (_randomrests(chance, reference),)),
         lambda: ('movebookmarks', (_randommoves(chance, reference),)),
-        lambda: ('remove', (chance.randrange(reference.lastid() + 2),)),
+        lambda: ('record', _randomquota(chance, reference)),
+        lambda: ('remove', (_randomid(chance, reference),)),
+        lambda: ('remove', (_randomid(chance, reference),)),
+        lambda: (
+            'pin',
+            (_randomid(chance, reference), chance.random() < 0.7),
+        ),
+        lambda: ('restore', _randomrestore(chance, reference)),
+        lambda: ('reserve', (_randomid(chance, reference) + 1,)),
+        lambda: ('discard', (keyof(chance.randrange(15)), list)),
     ]
     return chance.choice(calls)()
 
 
+def _randomid(chance: random.Random, reference: ReferenceIndex) -> int:
+    return chance.randrange(reference.lastid() + 2)
+
+
 def randompush(
-    chance: random.Random, reference: ReferenceIndex
+    chance: random.Random, reference: ReferenceIndex, key: str = ''
 ) -> model.NewPush:
+    """Return a push of the bundle ``key``, or of any."""
     # A bundle that comes again is the same one.
-    name = chance.randrange(15)
+    name = _KEYS.index(key) if key else chance.randrange(15)
     own = random.Random(name)
     nodes = [nodeof(n) for n in own.sample(range(30), own.randrange(1, 6))]
     return newpush(
@@ -98,11 +119,11 @@ def randompush(
 
 
 def _randomrests(
-    chance: random.Random, reference: ReferenceIndex
+    chance: random.Random, reference: ReferenceIndex, key: str = ''
 ) -> model.NewPush:
     """Return a push that rests on others, of which most are there."""
-    push = randompush(chance, reference)
-    there = list(reference.bundles([keyof(n) for n in range(15)]))
+    push = randompush(chance, reference, key)
+    there = list(reference.bundles(_KEYS))
     rests = chance.sample(there, min(len(there), chance.randrange(4)))
     if chance.random() < 0.1:
         # Nothing else is wrong with it, as it may raise for either.
@@ -113,6 +134,33 @@ def _randomrests(
     below = sorted(held.difference(push.nodes))
     some = chance.sample(below, chance.randrange(len(below) + 1))
     return push._replace(rests=tuple(rests), below=tuple(some))
+
+
+def _randomquota(
+    chance: random.Random, reference: ReferenceIndex
+) -> tuple[Any, ...]:
+    """Return arguments for ``record``, with a quota or without."""
+    push = _randomrests(chance, reference)
+    held = reference.usage(push.user).size
+    quota = held + push.size + chance.choice([-held, -push.size, -1, 0, 1])
+    if reference.bundles([push.key]) == {}:
+        # nothing else is wrong with it
+        push = push._replace(moves=())
+    return push, list, quota
+
+
+def _randomrestore(
+    chance: random.Random, reference: ReferenceIndex
+) -> tuple[Any, ...]:
+    """Return arguments for ``restore``."""
+    id = 1 + _randomid(chance, reference)
+    # No bundle loses its last push here, as others may rest on it.
+    push = _randomrests(chance, reference, reference.taken(id))
+    for known in reference.bundles([push.key]).values():
+        below = push.below if known.rests else ()
+        push = push._replace(rests=known.rests, below=below)
+    restored = pushof(id, push)._replace(pinned=chance.random() < 0.5)
+    return restored, chance.random() < 0.5
 
 
 def randomfilters(chance: random.Random) -> dict[str, Any]:

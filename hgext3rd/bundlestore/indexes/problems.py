@@ -1,0 +1,222 @@
+"""Looks for what is wrong with the tables of the index ``file``.
+
+SQLite finds out whether the file is what it wrote. The rest is whether the
+tables agree with each other, which they do whatever process was killed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import sqlite3
+from collections.abc import Iterator
+
+from . import bundles, records, schema, search
+from .database import isdamage
+
+#: how many problems of one kind are told of
+_MOST = 50
+#: how many pushes have their changesets looked at together; their sums are in
+#: memory, and each time all changesets are read
+_TOGETHER = 200_000
+
+_KEY = 'substr(lower(hex(key)), 1, 12)'
+
+# Each finds what its text is about: an id, or the key of a bundle ({key}).
+_CHECKS = (
+    (
+        'push {} names a bundle that is not recorded',
+        """SELECT push.id FROM push
+        LEFT JOIN bundle ON bundle.id = push.bundle WHERE bundle.id IS NULL""",
+    ),
+    (
+        'bundle {} has no push, and nothing rests on it',
+        """SELECT {key} FROM bundle
+        WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.bundle = bundle.id)
+        {withoutkept}""",
+    ),
+    (
+        'bundle {} has no heads',
+        """SELECT {key} FROM bundle
+        WHERE NOT EXISTS (SELECT 1 FROM head WHERE head.bundle = bundle.id)""",
+    ),
+    (
+        'push {} has bookmark moves that do not match their number',
+        """SELECT id FROM push WHERE moves <> (
+            SELECT count(*) FROM move WHERE move.push = push.id
+        )""",
+    ),
+    (
+        'there are bookmark moves of push {}, which is not recorded',
+        """SELECT DISTINCT push FROM move
+        WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.id = move.push)""",
+    ),
+    (
+        'bookmark {} is said to have been moved by a push that is not recorded',
+        """SELECT name FROM bookmark WHERE push IS NOT NULL
+        AND NOT EXISTS (SELECT 1 FROM push WHERE push.id = bookmark.push)""",
+    ),
+    (
+        'the id {} would be given again',
+        """SELECT id FROM (SELECT max(id) AS id FROM push)
+        WHERE id > coalesce(
+            (SELECT seq FROM sqlite_sequence WHERE name = 'push'), 0
+        )""",
+    ),
+)
+_RESTCHECKS = (
+    (
+        'bundle {} rests on one that is not recorded',
+        """SELECT {key} FROM rest CROSS JOIN bundle ON bundle.id = bundle
+        WHERE base NOT IN (SELECT id FROM bundle)""",
+    ),
+    (
+        'bundle {} is in the wrong order with one that it rests on',
+        """SELECT DISTINCT {key} FROM rest
+        CROSS JOIN bundle ON bundle.id = rest.bundle
+        WHERE rest.base >= rest.bundle""",
+    ),
+    (
+        'bundle {} is kept, though it has pushes or nothing rests on it',
+        """SELECT {key} FROM kept
+        CROSS JOIN bundle ON bundle.id = kept.bundle
+        WHERE EXISTS (SELECT 1 FROM push WHERE push.bundle = kept.bundle)
+        OR NOT EXISTS (SELECT 1 FROM rest WHERE base = kept.bundle)""",
+    ),
+    (
+        'removed push {} has the id of one that is recorded',
+        'SELECT push FROM kept WHERE push IN (SELECT id FROM push)',
+    ),
+)
+_USAGECHECKS = (
+    (
+        'push {} is pinned but not recorded',
+        'SELECT push FROM pin WHERE push NOT IN (SELECT id FROM push)',
+    ),
+    (
+        "what user '{}' holds is not what the pushes say",
+        f"""SELECT DISTINCT user FROM (
+            SELECT * FROM (SELECT * FROM usage EXCEPT {schema.HELD})
+            UNION ALL
+            SELECT * FROM ({schema.HELD} EXCEPT SELECT * FROM usage)
+        ) ORDER BY user""",
+    ),
+)
+_SEARCHCHECKS = (
+    (
+        'push {} is not found by its words',
+        'SELECT id FROM push WHERE id NOT IN (SELECT rowid FROM search)',
+    ),
+    (
+        'push {} is found by its words but not recorded',
+        'SELECT rowid FROM search WHERE rowid NOT IN (SELECT id FROM push)',
+    ),
+)
+_WITHOUTKEPT = """AND NOT EXISTS (
+    SELECT 1 FROM kept WHERE kept.bundle = bundle.id
+)"""
+
+
+def find(sql: sqlite3.Connection) -> list[str]:
+    """Return what is wrong, in sentences."""
+    found: list[str] = []
+    with _noting(found):
+        for (text,) in sql.execute(f'PRAGMA integrity_check({_MOST})'):
+            if text != 'ok':
+                found.append(f'SQLite finds damage: {text}')
+    for text, statement in _checks(sql):
+        with _noting(found):
+            rows = sql.execute(statement).fetchmany(_MOST)
+            found += [text.format(row[0]) for row in rows]
+    with _noting(found):
+        found += itertools.islice(_contents(sql), _MOST)
+    return list(dict.fromkeys(found))
+
+
+@contextlib.contextmanager
+def _noting(found: list[str]) -> Iterator[None]:
+    """Go on after what cannot be read."""
+    try:
+        yield
+    except sqlite3.DatabaseError as exc:
+        if not isdamage(exc):
+            raise
+        found.append(f'SQLite cannot read all of it: {exc}')
+
+
+def _checks(sql: sqlite3.Connection) -> Iterator[tuple[str, str]]:
+    version = schema.version(sql)
+    checks = [*_CHECKS]
+    if version >= schema.RESTS:
+        checks += _RESTCHECKS
+    if version >= schema.USAGE:
+        checks += _USAGECHECKS
+    if version >= schema.TEXTS and search.usable(sql):
+        checks += _SEARCHCHECKS
+    withoutkept = _WITHOUTKEPT if version >= schema.RESTS else ''
+    for text, statement in checks:
+        yield text, statement.format(key=_KEY, withoutkept=withoutkept)
+
+
+# -- changesets
+
+
+def _contents(sql: sqlite3.Connection) -> Iterator[str]:
+    """Compare what finds changesets with what the bundles hold."""
+    statement = 'SELECT id, bundle FROM push'
+    if schema.version(sql) >= schema.RESTS:
+        statement += ' UNION ALL SELECT push, bundle FROM kept'
+    holders = bundles.batches(sql.execute(f'{statement} ORDER BY 1'), _TOGETHER)
+    first = -records.LAST
+    # once more for what comes after the last
+    for batch in itertools.chain(holders, [[]]):
+        last = batch[-1][0] if batch else records.LAST
+        found = _sums(sql, first, last)
+        for some in bundles.batches(batch, bundles.BATCH):
+            yield from _compared(sql, some, found)
+        for push in sorted(found):
+            yield (
+                f'there are changesets of push {push}, which is not recorded'
+            )
+        first = last + 1
+
+
+def _sums(sql: sqlite3.Connection, first: int, last: int) -> dict[int, int]:
+    """Return for each push what shows whether two sets of rows differ."""
+    found: dict[int, int] = {}
+    for node, inner, push in sql.execute(
+        'SELECT node, inner, push FROM node WHERE push BETWEEN ? AND ?',
+        (first, last),
+    ):
+        found[push] = found.get(push, 0) + hash((node, inner))
+    return found
+
+
+def _compared(
+    sql: sqlite3.Connection,
+    holders: list[tuple[int, int]],
+    found: dict[int, int],
+) -> Iterator[str]:
+    """Take what is expected out of ``found``, and tell what is not."""
+    ids = sorted({bundle for _push, bundle in holders})
+    below = bundles.below(sql, ids)
+    heads = bundles.heads(sql, ids)
+    expected = {}
+    for id, key, size, nodes in bundles.select(
+        sql,
+        f'SELECT id, {_KEY}, size, nodes FROM bundle WHERE id IN ({{marks}})',
+        ids,
+    ):
+        if len(nodes) % bundles.NODE:
+            yield f'the changesets of bundle {key} are cut off'
+        bundle = bundles.Found(id, size, nodes, below.get(id, b''))
+        places = bundles.places(bundle, [head.node for head in heads[id]])
+        if any(places.get(head.node) != 0 for head in heads[id]):
+            yield f'bundle {key} has a head that it does not hold'
+        expected[id] = sum(hash(place) for place in places.items())
+    for push, id in holders:
+        its = found.pop(push, 0)
+        if id in expected and its != expected[id]:
+            yield (
+                f'the changesets of push {push} are not found as they should be'
+            )

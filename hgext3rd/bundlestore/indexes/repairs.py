@@ -1,0 +1,229 @@
+"""Puts pushes back into the tables of the index ``file``, exactly.
+
+All of it happens in the transaction of the caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Sequence
+from typing import Any, Optional
+
+from .. import model
+from . import bundles, records, search, usage
+
+_ABOVE = """
+WITH RECURSIVE above (bundle) AS (
+    VALUES (?) UNION
+    SELECT rest.bundle FROM rest CROSS JOIN above ON rest.base = above.bundle
+)
+SELECT bundle FROM above ORDER BY bundle
+"""
+_IDS = (
+    *(('bundle', 'id'), ('push', 'bundle'), ('kept', 'bundle')),
+    *(('rest', 'bundle'), ('rest', 'base'), ('below', 'bundle')),
+    *(('description', 'bundle'), ('head', 'bundle')),
+)
+_RENUMBERING = tuple(
+    f'UPDATE {table} SET {column} = :new WHERE {column} = :old'
+    for table, column in _IDS
+)
+
+
+def restore(sql: sqlite3.Connection, push: model.Push, bookmarks: bool) -> None:
+    """Record a push under its id, in the place of what has that id."""
+    # Whatever is wrong with it, nothing may be left of what it replaces.
+    replaced, users = _clear(sql, push.id, push.bookmarks, bookmarks)
+    bundle, others = _restorebundle(sql, push)
+    users |= others
+    if users:
+        users.add(push.user)
+    else:
+        usage.pushed(sql, push.user, bundle)
+    sql.execute(
+        'INSERT INTO push VALUES (?, ?, ?, ?, ?)',
+        (
+            push.id,
+            float(push.time),
+            push.user,
+            bundle.id,
+            len(push.bookmarks),
+        ),
+    )
+    bundles.addnodes(sql, bundle, push.heads, push.id)
+    search.add(sql, push.id, push.user, push.text)
+    records.addmoves(sql, push.id, push.bookmarks)
+    if push.pinned:
+        records.pin(sql, push.id, True)
+    if bookmarks:
+        moves = [
+            model.BookmarkMove(name, node, force=True)
+            for name, node in push.bookmarks
+        ]
+        records.move(sql, moves, push.id)
+    if replaced not in ('', push.key):
+        _leave(sql, replaced)
+    for user in users:
+        usage.recount(sql, user)
+
+
+def _clear(
+    sql: sqlite3.Connection,
+    id: int,
+    moves: Sequence[tuple[str, Optional[bytes]]],
+    bookmarks: bool,
+) -> tuple[str, set[str]]:
+    """Remove all rows of a push except its bundle; return the key of that,
+    empty if there is none, and the user whose push it was."""
+    users: set[str] = set()
+    row: Any = sql.execute(
+        'SELECT bundle, user FROM push WHERE id = ?', (id,)
+    ).fetchone()
+    if row is not None:
+        users.add(row[1])
+        if bookmarks:
+            records.removebookmarks(sql, id)
+        else:
+            _disown(sql, id, moves)
+        records.removerows(sql, id)
+    else:
+        row = sql.execute(
+            'SELECT bundle FROM kept WHERE push = ?', (id,)
+        ).fetchone()
+        if row is None:
+            return '', users
+        sql.execute('DELETE FROM kept WHERE push = ?', (id,))
+    # Whatever is there, also what should not be: all rows are looked at.
+    sql.execute('DELETE FROM node WHERE push = ?', (id,))
+    key = sql.execute('SELECT key FROM bundle WHERE id = ?', row[:1]).fetchone()
+    return key[0].hex() if key else '', users
+
+
+def _disown(
+    sql: sqlite3.Connection,
+    id: int,
+    moves: Sequence[tuple[str, Optional[bytes]]],
+) -> None:
+    """Leave bookmarks where they are, but moved by nobody, that a push will
+    not have moved there if it has made only these moves."""
+    rows = sql.execute(
+        """SELECT name, node FROM bookmark WHERE push = :id
+        AND name IN (SELECT name FROM move WHERE push = :id)""",
+        {'id': id},
+    )
+    sql.executemany(
+        'UPDATE bookmark SET push = NULL WHERE name = ?',
+        [
+            (name,)
+            for name, node in rows.fetchall()
+            if (name, node) not in moves
+        ],
+    )
+
+
+# -- bundles
+
+
+def _restorebundle(
+    sql: sqlite3.Connection, push: model.Push
+) -> tuple[bundles.Found, set[str]]:
+    """See to it that the bundle of a push is recorded as the push has it.
+
+    Raises ``BundleGone``. Returns the bundle, and users for whom it is another
+    now.
+    """
+    known = bundles.find(sql, push.key)
+    if known is None:
+        return bundles.add(sql, push, _freeid(sql)), set()
+    bundles.pushed(sql, known)
+    bases = bundles.basesof(sql, push.rests)
+    if known.id in bases or any(
+        known.id in its for its in bundles.rests(sql, bases).values()
+    ):
+        raise ValueError('a bundle cannot rest on itself')
+    if (
+        (known.size, known.nodes, known.below)
+        == (push.size, b''.join(push.nodes), b''.join(push.below))
+        and bundles.heads(sql, [known.id])[known.id] == list(push.heads)
+        and bundles.texts(sql, [known.id])[known.id] == push.text
+        and _directbases(sql, known.id) == bases
+    ):
+        return known, set()
+    return _replace(sql, known, push, bases)
+
+
+def _replace(
+    sql: sqlite3.Connection,
+    known: bundles.Found,
+    push: model.Push,
+    bases: list[int],
+) -> tuple[bundles.Found, set[str]]:
+    others = sql.execute(
+        'SELECT id, user FROM push WHERE bundle = ?', (known.id,)
+    ).fetchall()
+    for statement in bundles.PARTS:
+        sql.execute(statement, (known.id,))
+    nodes = b''.join(push.nodes)
+    sql.execute(
+        'UPDATE bundle SET size = ?, nodes = ? WHERE id = ?',
+        (push.size, nodes, known.id),
+    )
+    lower = bundles.addparts(sql, known.id, push, bases)
+    new = bundles.Found(known.id, push.size, nodes, lower)
+    for id, user in others:
+        bundles.removenodes(sql, known, id)
+        bundles.removenodes(sql, new, id)
+        bundles.addnodes(sql, new, push.heads, id)
+        search.remove(sql, id)
+        search.add(sql, id, user, push.text)
+    if bases and bases[-1] > known.id:
+        new = new._replace(id=_renumber(sql, known.id))
+    return new, {user for _id, user in others}
+
+
+def _freeid(sql: sqlite3.Connection) -> int:
+    """Return an id that no bundle has, nor one had of which something is left.
+
+    Where rows are missing, others may still be there.
+    """
+    found = 0
+    for table, column in _IDS:
+        (highest,) = sql.execute(
+            f'SELECT max({column}) FROM {table}'
+        ).fetchone()
+        found = max(found, highest or 0)
+    return found + 1
+
+
+def _directbases(sql: sqlite3.Connection, id: int) -> list[int]:
+    return [
+        base
+        for (base,) in sql.execute(
+            'SELECT base FROM rest WHERE bundle = ? ORDER BY base', (id,)
+        )
+    ]
+
+
+def _renumber(sql: sqlite3.Connection, id: int) -> int:
+    """Give a bundle an id after all others, and then those that rest on it;
+    return the id."""
+    first = None
+    for (old,) in sql.execute(_ABOVE, (id,)).fetchall():
+        new = _freeid(sql)
+        for statement in _RENUMBERING:
+            sql.execute(statement, {'old': old, 'new': new})
+        first = first or new
+    assert first is not None
+    return first
+
+
+def _leave(sql: sqlite3.Connection, key: str) -> None:
+    """Note that a bundle lost a push to another, which took over its id."""
+    bundle = bundles.find(sql, key)
+    assert bundle is not None
+    # If it is only there because others rest on it, it needs one in ``kept``.
+    push = -bundle.id
+    bundles.addnodes(
+        sql, bundle, bundles.heads(sql, [bundle.id])[bundle.id], push
+    )
+    bundles.unpushed(sql, bundle.id, push)

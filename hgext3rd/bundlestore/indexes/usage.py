@@ -1,0 +1,144 @@
+"""What users hold, and what the index ``file`` holds in all.
+
+A bundle counts once for each user that has a push of it, and for nobody when
+it is only there because others rest on it. All of it happens in the
+transaction of the caller.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import Any, Optional
+
+from .. import errors, model
+from . import bundles, schema
+
+_HAS = 'SELECT 1 FROM push WHERE bundle = ? AND user = ? LIMIT 1'
+
+
+# -- how it changes
+
+
+def pushed(
+    sql: sqlite3.Connection,
+    user: str,
+    bundle: bundles.Found,
+    isnew: bool = False,
+    quota: Optional[int] = None,
+) -> None:
+    """Note that a user gets one more push of a bundle, which may be new; the
+    row of the push is not there yet. Raises ``QuotaExceeded``."""
+    held = not isnew and _has(sql, user, bundle.id)
+    more = 0 if held else bundle.size
+    if quota is not None and more:
+        size = of(sql, user).size
+        if size + more > quota:
+            raise errors.QuotaExceeded(user, quota, size, more)
+    changed = sql.execute(
+        'UPDATE usage SET pushes = pushes + 1, size = size + ? WHERE user = ?',
+        (more, user),
+    )
+    if not changed.rowcount:
+        sql.execute('INSERT INTO usage VALUES (?, 1, ?)', (user, more))
+
+
+def unpushed(sql: sqlite3.Connection, user: str, bundle: int) -> None:
+    """Note that a user has one push of a bundle less; its row is gone."""
+    less = 0
+    if not _has(sql, user, bundle):
+        (less,) = sql.execute(
+            'SELECT size FROM bundle WHERE id = ?', (bundle,)
+        ).fetchone() or (0,)
+    sql.execute(
+        'UPDATE usage SET pushes = pushes - 1, size = size - ? WHERE user = ?',
+        (less, user),
+    )
+    sql.execute('DELETE FROM usage WHERE user = ? AND pushes < 1', (user,))
+
+
+def recount(sql: sqlite3.Connection, user: str) -> None:
+    """Compute what a user holds from the pushes."""
+    sql.execute('DELETE FROM usage WHERE user = ?', (user,))
+    pushes, size = sql.execute(
+        """SELECT sum(held.pushes), sum(bundle.size)
+        FROM (
+            SELECT bundle, count(*) AS pushes FROM push
+            WHERE user = ? GROUP BY bundle
+        ) AS held
+        CROSS JOIN bundle ON bundle.id = held.bundle""",
+        (user,),
+    ).fetchone()
+    if pushes:
+        sql.execute('INSERT INTO usage VALUES (?, ?, ?)', (user, pushes, size))
+
+
+def _has(sql: sqlite3.Connection, user: str, bundle: int) -> bool:
+    return sql.execute(_HAS, (bundle, user)).fetchone() is not None
+
+
+# -- what it is
+
+
+def of(sql: sqlite3.Connection, user: str) -> model.Usage:
+    row = sql.execute(
+        f'SELECT pushes, size FROM {_table(sql)} WHERE user = ?', (user,)
+    ).fetchone()
+    return model.Usage(user, *(row or (0, 0)))
+
+
+def everybody(sql: sqlite3.Connection) -> list[model.Usage]:
+    rows = sql.execute(
+        f'SELECT user, pushes, size FROM {_table(sql)} ORDER BY size DESC, user'
+    )
+    return [model.Usage(*row) for row in rows]
+
+
+def count(sql: sqlite3.Connection, user: str, since: float, limit: int) -> int:
+    timed = schema.version(sql) >= schema.TEXTS
+    index = 'push_user_time' if timed else 'push_user'
+    (found,) = sql.execute(
+        f"""SELECT count(*) FROM (
+            SELECT 1 FROM push INDEXED BY {index}
+            WHERE user = ? AND time > ? LIMIT ?
+        )""",
+        (user, since, limit),
+    ).fetchone()
+    return int(found)
+
+
+def statistics(sql: sqlite3.Connection, indexsize: int) -> model.Statistics:
+    def one(statement: str) -> Any:
+        return sql.execute(statement).fetchone()
+
+    (pushes,) = one('SELECT count(*) FROM push')
+    (users,) = one(f'SELECT count(*) FROM {_table(sql)}')
+    (bookmarks,) = one('SELECT count(*) FROM bookmark')
+    pinned = 0
+    if schema.version(sql) >= schema.USAGE:
+        (pinned,) = one('SELECT count(*) FROM pin')
+    # The length of a blob is known without reading it.
+    count, size, nodes = one(
+        'SELECT count(*), coalesce(sum(size), 0),'
+        ' coalesce(sum(length(nodes)), 0) FROM bundle'
+    )
+    oldest, newest = one(
+        'SELECT (SELECT min(time) FROM push), (SELECT max(time) FROM push)'
+    )
+    return model.Statistics(
+        pushes,
+        pinned,
+        users,
+        bookmarks,
+        count,
+        size,
+        nodes // bundles.NODE,
+        oldest,
+        newest,
+        indexsize,
+    )
+
+
+def _table(sql: sqlite3.Connection) -> str:
+    if schema.version(sql) >= schema.USAGE:
+        return 'usage'
+    return f'({schema.HELD})'
