@@ -89,6 +89,12 @@ class Visitor:
     def endchangesets(self) -> None:
         """The changelog group is over."""
 
+    def group(self, name: bytes) -> None:
+        """The revisions of a file or of a folder (a tree manifest) follow.
+
+        An empty name tells that no more of either do.
+        """
+
     def revision(self, entry: Entry) -> None:
         """A manifest, tree manifest or file revision."""
 
@@ -224,11 +230,20 @@ def _copynamed(
     """Copy a section of named groups, with the end of it."""
     name = _named(read)
     while name:
+        visitor.group(name)
         yield _LENGTH.pack(len(name) + 4) + name
         yield from _copygroup(read, source, target, visitor)
         yield _END
         name = _named(read)
+    visitor.group(name)
     yield _END
+
+
+def revisions(read: Read, version: bytes) -> Iterator[tuple[Entry, bytes]]:
+    """Yield the revisions of a group with their deltas, whatever their size,
+    and read nothing behind them; raises ``MalformedChangegroup``."""
+    for entry, length in _entries(read, version):
+        yield entry, readexactly(read, length)
 
 
 def changesets(read: Read, version: bytes) -> Iterator[tuple[Entry, bytes]]:

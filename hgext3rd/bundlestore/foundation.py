@@ -10,6 +10,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Optional
 
+from mercurial import error
+
 from . import bundlefile, cgstream, errors, model, verify
 from .server import hasnode, servedview
 
@@ -112,6 +114,18 @@ class Foundation:
                 found[pending.pop()] = None
         return tuple(found)
 
+    def takesover(self, push: model.NewPush) -> bool:
+        """Whether changesets of other bundles would be served from that of
+        ``push``: those that it has as heads and they do not, see
+        ``IBundleIndex.locate``. It must be true to the last byte then."""
+        located = self._server.locate(
+            self._repo, [head.node for head in push.heads]
+        )
+        return any(
+            not where.ishead and where.key != push.key
+            for where in located.values()
+        )
+
     def close(self) -> None:
         for changesets in self._read.values():
             changesets.close()
@@ -147,7 +161,12 @@ class _StoredChangesets:
                 read, version = bundlefile.readchangegroup(ui, stream)
                 for entry, delta in cgstream.changesets(read, version):
                     self._add(entry, delta)
-        except (cgstream.MalformedChangegroup, errors.CorruptBundle) as exc:
+        except (
+            cgstream.MalformedChangegroup,
+            errors.CorruptBundle,
+            error.Abort,
+            error.BundleValueError,
+        ) as exc:
             raise self._corrupt() from exc
 
     def _add(self, entry: cgstream.Entry, delta: bytes) -> None:

@@ -22,7 +22,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from mercurial import (
     bookmarks as bookmod,
@@ -42,6 +42,8 @@ PUSHVAR = b'BUNDLESTORE'
 
 #: what comes before the changesets is kept in memory up to this size
 _MAX_PREAMBLE = 4 * 1024 * 1024
+#: bytes of a part with bookmarks: more than ten thousand of them
+_MAX_BOOKMARKS = 1024 * 1024
 
 
 class Decision(NamedTuple):
@@ -104,7 +106,7 @@ def requested(cg) -> bool:
 
 @contextlib.contextmanager
 def decide(repo, server, cg, remote: bool) -> Iterator[Decision]:
-    """Decide about the push ``cg`` (``unbundle20`` or ``cg1unpacker``).
+    """Decide about the push ``cg`` (as ``pushstream.tame`` gives it).
 
     ``remote`` tells that it comes over a wire, at a client's pace.
     """
@@ -118,25 +120,25 @@ def decide(repo, server, cg, remote: bool) -> Iterator[Decision]:
         scratch, cg = _peek(repo, server, cg)
     else:
         scratch = False
+    if scratch is False:
+        server.lifttimeout()
     if scratch or (scratch is False and not spool):
-        yield Decision(scratch, False, cg)
+        yield Decision(scratch, False, cg if scratch else _untamed(cg))
         return
     with tempfile.TemporaryFile(prefix=b'hg-unbundle-') as fh:
         cg = _spooled(cg, fh)
         if scratch is None:
             scratch = _hasscratchbookmark(repo, server, cg)
             fh.seek(0)
-            cg = _sibling(cg, fh)
-        yield Decision(scratch, False, cg)
+            cg = cg.over(fh)
+        yield Decision(scratch, False, cg if scratch else _untamed(cg))
 
 
-def _sibling(cg, fp):
-    """Return an unbundler like ``cg`` that reads from ``fp``."""
-    new = bundle2.unbundle20(cg.ui, fp)
-    new.__dict__['params'] = cg.params
-    new._compengine = cg._compengine
-    new._compressed = cg._compressed
-    return new
+def _untamed(cg):
+    """Return Mercurial's own unbundler for what goes to the base."""
+    if isinstance(cg, bundle2.unbundle20):
+        return cg.over(cg._fp, bundle2.unbundle20)
+    return cg
 
 
 def _spooled(cg, fh):
@@ -144,7 +146,7 @@ def _spooled(cg, fh):
     if isinstance(cg, bundle2.unbundle20):
         shutil.copyfileobj(cg._fp, fh, bundlefile.BLOCK)
         fh.seek(0)
-        return _sibling(cg, fh)
+        return cg.over(fh)
     for chunk in cg.getchunks():
         fh.write(chunk)
     fh.seek(0)
@@ -158,7 +160,7 @@ def _peek(repo, server, cg):
     scratch = None
     forced = True
     try:
-        for part in _sibling(cg, recorder).iterparts():
+        for part in cg.over(recorder).iterparts():
             if part.type == b'changegroup':
                 break
             if part.type in (b'check:heads', b'check:updated-heads'):
@@ -170,7 +172,7 @@ def _peek(repo, server, cg):
             scratch = False
     except _PreambleTooLong:
         scratch = None
-    return scratch, _sibling(cg, recorder.replay())
+    return scratch, cg.over(recorder.replay())
 
 
 def _hasscratchbookmark(repo, server, cg) -> bool:
@@ -208,10 +210,31 @@ def pushvarsrequest(ui, part) -> bool:
     return asks
 
 
+def readsmall(part, limit: int) -> bytes:
+    """Return the payload of a part that is never large; aborts beyond
+    ``limit`` bytes."""
+    data: bytes = part.read(limit + 1)
+    if len(data) > limit:
+        raise error.Abort(
+            _(b"push has too much in its part '%s' (more than %d bytes)")
+            % (stringutil.pprint(part.type), limit)
+        )
+    return data
+
+
+def decodebookmarks(repo, part) -> list[tuple[bytes, Optional[bytes]]]:
+    """Return what a part with bookmarks says: names and nodes."""
+    data = readsmall(part, _MAX_BOOKMARKS)
+    found: list[tuple[bytes, Optional[bytes]]] = bookmod.binarydecode(
+        repo, io.BytesIO(data)
+    )
+    return found
+
+
 def _bookmarknames(repo, part) -> list[bytes]:
     """Return the bookmarks that a part moves or checks."""
     if part.type in (b'bookmarks', b'check:bookmarks'):
-        return [name for name, _node in bookmod.binarydecode(repo, part)]
+        return [name for name, _node in decodebookmarks(repo, part)]
     if part.type == b'pushkey':
         params = part.params
         if pushkey.decode(params.get(b'namespace', b'')) == b'bookmarks':

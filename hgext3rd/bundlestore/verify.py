@@ -2,18 +2,18 @@
 
 Every changeset is rebuilt and hashed, so its name is true. Every parent must
 be in the push, visible in the repository or stored. Every manifest and file
-revision must belong to a changeset that is. The limits on the number of
-changesets count here too; the one on bytes is :func:`limited`.
+revision must belong to a changeset that is. Changesets are counted here, too;
+the limits on bytes are in ``limits.py``.
 """
 
 from __future__ import annotations
 
 import re
 import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from typing import Protocol
 
-from mercurial import changelog, mdiff
+from mercurial import changelog, error, mdiff, pathutil, scmutil
 from mercurial.utils import storageutil
 
 from .cgstream import MAX_CHANGESET, Entry, MalformedChangegroup, Visitor
@@ -22,11 +22,23 @@ from .model import TEXT_LENGTH, Head
 
 NULLID = b'\0' * 20
 TITLE_LENGTH = 200
+#: Files of a push. The places of all of them are in memory where the bundle
+#: is read.
+MAX_FILES = 1_000_000
 
 #: the head of a changelog entry, see ``changelog.add`` in Mercurial: manifest,
 #: user, date with time zone and extras
 _CHANGESET = re.compile(
-    rb'[0-9a-f]{40}\n[^\n]+\n-?[0-9]+(?:\.[0-9]+)? [^ \n]+(?: ([^\n]*))?\n'
+    rb'[0-9a-f]{40}\n[^\n]+\n'
+    # no number that is infinite, which stops what shows the age
+    rb'-?[0-9]{1,40}(?:\.[0-9]{1,40})? [^ \n]+(?: ([^\n]*))?\n'
+)
+
+_SPACE = re.compile(rb'\s*')
+
+#: what may be wrong with the name of a file, to be looked at more closely
+_SUSPICIOUS = re.compile(
+    rb'\.[.hH]|(?:^|/)\.?(?:/|$)|~|[\0\r\n]|^.:|[^\0-\x7f]'
 )
 
 
@@ -43,24 +55,6 @@ class Base(Protocol):
 
     def text(self, node: bytes) -> bytes:
         """The changelog entry of such a changeset."""
-
-
-def limited(chunks: Iterable[bytes], limit: int, formatsize) -> Iterator[bytes]:
-    """Pass ``chunks`` on until they have more than ``limit`` bytes (0: none).
-
-    ``formatsize`` turns a number of bytes into text for the message.
-    """
-    size = 0
-    for chunk in chunks:
-        size += len(chunk)
-        if limit and size > limit:
-            raise Refused(
-                'push is larger than the bundle store accepts '
-                f'({formatsize(limit)})',
-                'push fewer changesets, or ask for a higher '
-                'bundlestore.max-bundle-size',
-            )
-        yield chunk
 
 
 class Texts:
@@ -125,6 +119,9 @@ class ChangesetChecker(Visitor):
         self._max = maxchangesets
         self._texts = Texts(maxbytes)
         self._knownlinks: set[bytes] = set()
+        # sections of files or folders so far, and revisions in this group
+        self._groups = 0
+        self._revisions = 0
         self.parents: dict[bytes, tuple[bytes, bytes]] = {}
         self._titles: dict[bytes, str] = {}
         self._text = ''
@@ -151,8 +148,8 @@ class ChangesetChecker(Visitor):
         node = entry.node
         if self._max and len(self.parents) >= self._max:
             raise Refused(
-                'push has more changesets than the bundle store accepts '
-                f'({self._max})',
+                f'push exceeds the limit of {self._max} changesets '
+                f'(got {self._max + 1} so far)',
                 'push fewer changesets, or ask for a higher '
                 'bundlestore.max-changesets',
             )
@@ -217,7 +214,29 @@ class ChangesetChecker(Visitor):
 
     # -- manifests and files
 
+    def group(self, name: bytes) -> None:
+        if self._groups and not self._revisions:
+            raise MalformedChangegroup('a file without a revision')
+        self._groups += 1
+        self._revisions = 0
+        if not name:
+            self._groups = 0
+            return
+        if self._groups > MAX_FILES:
+            raise Refused(
+                f'push has more than {MAX_FILES} files', 'push fewer changesets'
+            )
+        # that of a folder ends with a slash
+        checkfilename(name[:-1] if name.endswith(b'/') else name)
+
     def revision(self, entry: Entry) -> None:
+        if entry.node in (entry.p1, entry.p2, entry.base):
+            raise MalformedChangegroup(
+                f'revision {entry.node.hex()[:12]} is its own parent or base'
+            )
+        self._revisions += 1
+        if self._revisions > len(self.parents):
+            raise MalformedChangegroup('more revisions than changesets')
         link = entry.link
         if link in self.parents or link in self._knownlinks:
             return
@@ -266,9 +285,30 @@ def _readable(text: bytes) -> bool:
     return True
 
 
+def checkfilename(name: bytes) -> None:
+    """Refuse the name of a file which, by the rules of Mercurial, no working
+    folder may hold: it leads out of the folder, or into ``.hg``."""
+    if _SUSPICIOUS.search(name) and not _isfilename(name):
+        raise Refused(
+            f'{ascii(name)[1:][:100]} cannot be the name of a file',
+            'no working folder may hold such a file',
+        )
+
+
+def _isfilename(name: bytes) -> bool:
+    try:
+        scmutil.checkfilename(name)
+        pathutil.pathauditor(b'', realfs=False)(name)
+    except error.Abort:
+        return False
+    return b'\0' not in name and not {b'', b'.'}.intersection(name.split(b'/'))
+
+
 def title(text: bytes) -> str:
     """Return the first line of the description in a changelog entry."""
-    description = _description(text)
+    # no character has more than four bytes; all lines of 30 MB would take
+    # a gigabyte of memory
+    description = _description(text, 4 * TITLE_LENGTH + 4)
     line = description.splitlines()[0] if description else b''
     return line.decode('utf-8', 'replace')[:TITLE_LENGTH]
 
@@ -281,16 +321,21 @@ def searchtext(entries: Iterable[bytes]) -> str:
     for entry in entries:
         if len(text) > TEXT_LENGTH:
             break
-        text += '\n' + _decoded(_description(entry))
+        text += '\n' + _decoded(_description(entry, 4 * TEXT_LENGTH))
     return text[1 : TEXT_LENGTH + 1]
 
 
-def _description(text: bytes) -> bytes:
-    return text.partition(b'\n\n')[2].strip()
+def _description(text: bytes, most: int) -> bytes:
+    """Return the first ``most`` bytes of the description."""
+    start = text.find(b'\n\n')
+    if start < 0:
+        return b''
+    text = text.rstrip()
+    match = _SPACE.match(text, min(start, len(text)))
+    start = match.end() if match else start
+    return text[start : start + most]
 
 
 def _decoded(description: bytes) -> str:
     """Return as much of a description as a text may have."""
-    # No character has more than four bytes.
-    description = description[: 4 * TEXT_LENGTH]
     return description.decode('utf-8', 'replace')[:TEXT_LENGTH]

@@ -61,7 +61,9 @@ def registerreply() -> None:
 def checkparameter(unbundler, param, value) -> None:
     """Refuse a stream parameter that means nothing."""
     if value != b'1':
-        raise error.BundleUnknownFeatureError(params=(param,), values=(value,))
+        raise error.BundleUnknownFeatureError(
+            params=(param,), values=(value or b'',)
+        )
 
 
 def _recordstored(operation, part) -> None:

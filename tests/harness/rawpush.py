@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 if __name__ != '__main__':
@@ -42,8 +42,11 @@ def make(repo: Repo, heads: Sequence[str], common: Sequence[str]) -> bytes:
     return path.read_bytes()
 
 
-def send(repo: Repo, url: str, pushes: Sequence[bytes]) -> list[dict[str, str]]:
-    """Push each of ``pushes`` to ``url`` with the configuration of ``repo``.
+def send(
+    repo: Repo, url: str, pushes: Sequence[bytes], together: bool = False
+) -> list[dict[str, str]]:
+    """Push each of ``pushes`` to ``url`` with the configuration of ``repo``,
+    all by way of one connection if they go ``together``.
 
     Return for each ``{}`` if it was taken, else its ``message`` and
     ``hint``.
@@ -53,7 +56,8 @@ def send(repo: Repo, url: str, pushes: Sequence[bytes]) -> list[dict[str, str]]:
         path = repo.path.parent / f'raw{number}.bin'
         path.write_bytes(data)
         files.append(str(path))
-    order = {'send': files, 'repo': str(repo.path), 'url': url}
+    order: dict[str, Any] = {'send': files, 'repo': str(repo.path), 'url': url}
+    order['together'] = together
     answers: list[dict[str, str]] = _run(repo.hg, order)
     return answers
 
@@ -72,7 +76,7 @@ def _main() -> None:
         _make(repo, order)
         result = []
     else:
-        result = [_send(repo, order['url'].encode(), f) for f in order['send']]
+        result = list(_sendall(repo, order))
     print(json.dumps(result))
 
 
@@ -110,10 +114,24 @@ def _make(repo: Any, order: dict[str, Any]) -> None:
             file.write(chunk)
 
 
-def _send(repo: Any, url: bytes, path: str) -> dict[str, str]:
+def _sendall(repo: Any, order: dict[str, Any]) -> Iterator[dict[str, str]]:
+    peer = None
+    for path in order['send']:
+        if peer is None:
+            peer = _factory().peer(repo, {}, order['url'].encode())
+        try:
+            yield _send(repo, peer, path)
+        finally:
+            if not order['together']:
+                peer.close()
+                peer = None
+    if peer is not None:
+        peer.close()
+
+
+def _send(repo: Any, peer: Any, path: str) -> dict[str, str]:
     from mercurial import bundle2, error, util
 
-    peer = _factory().peer(repo, {}, url)
     try:
         with open(path, 'rb') as file:
             stream = util.chunkbuffer(iter([file.read()]))
@@ -130,8 +148,6 @@ def _send(repo: Any, url: bytes, path: str) -> dict[str, str]:
             'message': exc.message.decode('utf-8', 'replace'),
             'hint': (exc.hint or b'').decode('utf-8', 'replace'),
         }
-    finally:
-        peer.close()
     return {}
 
 
