@@ -32,6 +32,7 @@ eh.configitem(SECTION, b'allow-push', default=list)
 eh.configitem(SECTION, b'deny-push', default=list)
 eh.configitem(SECTION, b'open-heads', default=configitems.dynamicdefault)
 eh.configitem(SECTION, b'bookmark-owner', default=False)
+eh.configitem(SECTION, b'timeout', default=120)
 eh.configitem(SECTION, b'changeset-url', default=None)
 
 # -- server and client
@@ -69,6 +70,8 @@ class Settings(NamedTuple):
     verify: str
     openheads: bool
     bookmarkowner: bool
+    #: seconds that a push may stall, 0 for ever
+    timeout: int
     changeseturl: Optional[bytes]
 
 
@@ -182,6 +185,7 @@ def settings(ui) -> Settings:
         ).decode(),
         openheads=routeall and openheads,
         bookmarkowner=ui.configbool(SECTION, b'bookmark-owner'),
+        timeout=ui.configint(SECTION, b'timeout'),
         changeseturl=ui.config(SECTION, b'changeset-url'),
     )
 

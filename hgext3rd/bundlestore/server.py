@@ -8,8 +8,8 @@ opened when first used.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any, Optional
 
 from mercurial import encoding, error
 
@@ -54,6 +54,10 @@ def aborting() -> Iterator[None]:
         raise error.Abort(tolocal(exc.message), hint=hint) from exc
 
 
+def nothing() -> None:
+    """Do nothing."""
+
+
 class Server:
     """The bundle store of one repository object.
 
@@ -75,6 +79,13 @@ class Server:
         self.haspeer = False
         #: who the wire protocol serves now, as in the url of a push
         self.client = b''
+        #: what the log calls the request (see ``log.py``)
+        self.requestid: Optional[bytes] = None
+        #: bytes of the request that it makes, None if it does not say
+        self.announced: Optional[int] = None
+        #: lifts the limit on the time that a client may take to push (see
+        #: ``patience.py``)
+        self.lifttimeout: Callable[[], None] = nothing
         #: whether the client may push to the store but not to the base (see
         #: ``web/permissions.py``)
         self.storeonly = False

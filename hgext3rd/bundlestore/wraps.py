@@ -68,6 +68,7 @@ PEER = {
 #: commands of the wire protocol that are wrapped, from ``STORE`` on
 WIRE = {
     b'heads': 'handshake.heads',
+    b'unbundle': 'patience.unbundle',
 }
 
 #: commands of the wire protocol that are ours, from ``STORE`` on and when a
