@@ -1,9 +1,9 @@
 """Stored changegroups go out as they are, where they can.
 
 How an answer came to be is read from what the server logs when it has sent
-one: ``served 3 changesets verbatim, …`` or ``serves 1 heads from an overlay``
-(``[blackbox] track = bundlestore``). A server with an ``outgoing`` hook opens
-an overlay for each pull, so the one can be compared with the other.
+one (``[blackbox] track = bundlestore``, see docs/logging.rst). A server with
+an ``outgoing`` hook opens an overlay for each pull, so the one can be compared
+with the other.
 """
 
 from __future__ import annotations
@@ -50,11 +50,13 @@ class Log:
         fresh, self._read = text[self._read :], len(text)
         result = []
         for line in fresh.splitlines():
-            found = re.search(r'> served (\d+) changesets verbatim, .*', line)
+            if ' served ' not in line:
+                continue
+            found = re.search(r' way=verbatim changesets=(\d+) ', line)
             if found:
-                behind = ' behind the base' in line
+                behind = ' behind=base ' in line
                 result.append(f'{found[1]}{" behind" if behind else ""}')
-            elif 'from an overlay' in line:
+            elif ' way=overlay' in line:
                 result.append('overlay')
         return result
 

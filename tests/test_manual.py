@@ -37,7 +37,7 @@ def declared() -> set[str]:
 def read() -> set[str]:
     """Return the names that some room reads."""
     pattern = (
-        r'(?:config(?:bool|int|bytes|list)?|_choice)\(\s*'
+        r'(?:config(?:bool|int|bytes|list)?|_choice|_rate|_bytes|_duration)\(\s*'
         r"(?:ui,|(?:config\.)?SECTION,|b'bundlestore',)\s*b'([\w-]+)'"
     )
     return {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 
 from mercurial import encoding, error, util
 from mercurial.i18n import _
@@ -30,7 +31,23 @@ def username(url: bytes) -> str:
         name = util.urlreq.unquote(fields[3]) if len(fields) > 3 else b''
     else:
         name = encoding.environ.get(b'REMOTE_USER') or _login()
-    return name.decode('utf-8', 'replace')
+    return _printable(name)
+
+
+#: What would look like something else in a list or a message: control
+#: characters, ends of lines, what turns the direction of text or has no width.
+#: And bytes that are not UTF-8, and what stands for all of these.
+_UNPRINTABLE = re.compile(
+    '[\0-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff'
+    '\ud800-\udfff\ufffd]'
+)
+
+
+def _printable(name: bytes) -> str:
+    """Return the name of a user as text that can be shown. No two names
+    become one, as it stands for a user in lists of who may what."""
+    text = name.decode('utf-8', 'surrogateescape')
+    return _UNPRINTABLE.sub(lambda m: f'\ufffd{ord(m[0]):04x}', text)
 
 
 def _login() -> bytes:

@@ -5,15 +5,25 @@ They live in the index, never in the repository.
 
 from __future__ import annotations
 
+import contextlib
+import re
+from collections.abc import Iterator
 from typing import Callable, Optional
 
-from mercurial import error
+from mercurial import error, scmutil
 from mercurial.i18n import _
 from mercurial.node import hex, short
+from mercurial.utils import stringutil
 
-from . import access
+from . import access, errors
+from .housekeeping import records
 from .model import BookmarkMove
 from .server import hasnode, servedview, tolocal
+
+#: bytes that the name of a bookmark may have
+MAX_NAME = 200
+
+_HASH = re.compile(rb'[0-9a-f]{40}\Z')
 
 
 def checkname(server, name: bytes, user: str) -> str:
@@ -22,9 +32,19 @@ def checkname(server, name: bytes, user: str) -> str:
     try:
         text = name.decode('utf-8')
     except UnicodeDecodeError:
-        raise error.Abort(_(b'bookmark name is not UTF-8: %r') % name)
-    if not text or text != text.strip() or any(c in text for c in '\0\n\r\t'):
-        raise error.Abort(_(b'invalid bookmark name: %r') % name)
+        raise error.Abort(
+            _(b'bookmark name is not UTF-8: %s')
+            % stringutil.pprint(name[: MAX_NAME // 2])
+        )
+    if not text or not text.isprintable() or len(name) > MAX_NAME:
+        raise error.Abort(
+            _(b'invalid bookmark name: %s')
+            % stringutil.pprint(name[: MAX_NAME // 2])
+        )
+    if _HASH.match(name):
+        raise error.Abort(_(b"the name '%s' is that of a changeset") % name)
+    # what Mercurial refuses for bookmarks of its own
+    scmutil.checknewlabel(None, name, b'bookmark')
     if server.settings.bookmarkowner:
         parts = text.split('/')
         if len(parts) < 3 or not user or parts[1] != user:
@@ -97,6 +117,29 @@ def _isforward(repo, old: bytes, new: bytes, parents: _Parents) -> bool:
     cl = servedview(repo).changelog
     oldrev = cl.rev(old)
     return any(cl.isancestorrev(oldrev, cl.rev(node)) for node in below)
+
+
+def move(ui, server, moves: list[BookmarkMove]) -> None:
+    """Move bookmarks without a push; raises ``BundleStoreError``."""
+    after = server.index.movebookmarks(moves)
+    with noting(ui):
+        for one in moves:
+            records.writebookmark(
+                server.store, records.BookmarkRecord(one.name, one.new, after)
+            )
+
+
+@contextlib.contextmanager
+def noting(ui) -> Iterator[None]:
+    """Warn if what is in the index by now cannot be noted beside the bundles
+    as well: it must not look as if it had failed."""
+    try:
+        yield
+    except errors.BundleStoreError as exc:
+        ui.warn(
+            _(b'warning: stored, but not noted beside the bundle: %s\n')
+            % tolocal(exc.message)
+        )
 
 
 def listkeys(server) -> dict[bytes, bytes]:

@@ -288,6 +288,14 @@ class Answer:
             for node in content.scratch
             if content.scratch.isdisjoint(source.parents[node])
         ]
+        #: what the log says of the answer, and what went wrong with it
+        self.description = {
+            'way': 'verbatim',
+            'changesets': self._count,
+            'behind': 'base' if front else 'nothing',
+            'changegroup': version,
+        }
+        self.trouble: Optional[bytes] = None
         #: what ``exchange.getbundlechunks`` tells of the answer
         self.info = {b'bundleversion': 2, b'prefercompressed': True}
 
@@ -305,15 +313,6 @@ class Answer:
 
         def parts():
             yield self._changegrouppart()
-            ui.log(
-                b'bundlestore',
-                b'served %d changesets verbatim, %d bytes in bundles, '
-                b'changegroup %s%s\n',
-                self._count,
-                self._source.size,
-                self._version,
-                b' behind the base' if self._front else b'',
-            )
             yield from others
             yield from self._markerparts()
             yield from phasepart
@@ -326,7 +325,7 @@ class Answer:
             # The client has been told, by the part that Mercurial puts in
             # then. It would be told again over ssh, and a web server would
             # answer with a second response.
-            ui.log(b'bundlestore', b'answer broken off: %s\n', exc.message)
+            self.trouble = exc.message
 
     def close(self) -> None:
         self._source.close()

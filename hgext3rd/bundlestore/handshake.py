@@ -33,10 +33,14 @@ def getrepocaps(orig, repo, *args, **kwargs):
 
 @inplaceof('wireprotov1server.getdispatchrepo')
 def getdispatchrepo(orig, repo, proto, *args, **kwargs):
-    """Remember who speaks: ``pushkey`` is not told."""
+    """Remember who speaks: ``pushkey`` is not told. And how long the request
+    is: Mercurial's function that reads a push is not."""
     server = servermod.of(repo)
     if server is not None:
+        # as ``log.newrequest`` does, which not every process has loaded
+        server.requestid = None
         server.client = proto.client()
+        server.announced = compat.contentlength(proto)
     return orig(repo, proto, *args, **kwargs)
 
 

@@ -6,36 +6,52 @@ say is noted.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from mercurial import (
-    bookmarks as bookmod,
     bundle2,
-    encoding,
     error,
     extensions,
     pushkey,
     scmutil,
 )
 from mercurial.i18n import _
+from mercurial.utils import stringutil
 
-from . import bundlefile, cgstream, config, model, names, reply, verify
+from . import (
+    bundlefile,
+    cgstream,
+    model,
+    names,
+    reply,
+    route,
+)
 
 #: heads of a push that a client may name
 _MAX_HEADS = 10000
+_MAX_BOOKMARKS = 10000
+#: bytes of what a client says it understands
+_MAX_CAPS = 64 * 1024
+#: bytes that a push may have besides what is stored
+_MAX_OTHER = 16 * 1024 * 1024
+
+_HASH = re.compile(rb'[0-9a-f]{40}\Z')
 
 
 class Incoming:
     """A push as it comes in: ``cg`` is what ``exchange.unbundle`` gets.
 
-    ``checker`` (``verify.ChangesetChecker``) sees the changegroup on its way.
+    ``checker`` (``verify.ChangesetChecker``) sees the changegroup on its way,
+    and ``limits`` (``limits.Limits``) the bundle to store.
     """
 
-    def __init__(self, repo, server, cg, checker) -> None:
+    def __init__(self, repo, server, cg, checker, limits) -> None:
         self._repo = repo
         self._server = server
         self._cg = cg
         self._checker = checker
+        self._limits = limits
         self.haschangegroup = False
         #: key and heads of the stored bundle that is the very push
         self.same: tuple[str, list[bytes]] | None = None
@@ -51,23 +67,27 @@ class Incoming:
         self.pushvars: dict[bytes, bytes] = {}
 
     def chunks(self) -> Iterator[bytes]:
-        """Yield the bundle to store, within the limit on its size.
+        """Yield the bundle to store, within the limits on its size.
 
         The attributes tell of the push when it has come to its end. Raises
         ``error.Abort`` and ``BundleStoreError``.
         """
+        limit = self._server.settings.maxbundlesize
         if isinstance(self._cg, bundle2.unbundle20):
             parts = self._incomingparts()
+            if limit:
+                # also of what is not stored, or only unpacked
+                self._cg.limit = limit + _MAX_OTHER
+                self._cg.refuse = lambda: self._limits.toolarge(
+                    limit + _MAX_OTHER
+                )
         else:
             parts = self._bundle1()
-        return verify.limited(
-            bundlefile.container(self._repo.ui, parts),
-            self._server.settings.maxbundlesize,
-            config.formatsize,
-        )
+        return self._limits.stream(bundlefile.container(self._repo.ui, parts))
 
     def _bundle1(self):
         self.haschangegroup = True
+        self._limits.beforechangesets()
         yield self._changegroup(self._cg.read, b'01', False)
 
     def _incomingparts(self):
@@ -86,6 +106,7 @@ class Incoming:
         if self.haschangegroup:
             raise error.Abort(_(b'push has more than one changegroup'))
         self.haschangegroup = True
+        self._limits.beforechangesets()
         self.answers.append(reply.Answer(b'changegroup', part.id))
         stored = self._changegroup(
             part.read,
@@ -115,7 +136,7 @@ class Incoming:
         self.same = (model.checkkey(key), nodes)
 
     def _replycapspart(self, part) -> None:
-        self.replycaps = bundle2.decodecaps(part.read())
+        self.replycaps = bundle2.decodecaps(route.readsmall(part, _MAX_CAPS))
 
     def _obsmarkerspart(self, part):
         data = part.read(bundlefile.MAX_MARKERS + 1)
@@ -133,10 +154,19 @@ class Incoming:
         return bundlefile.markerspart(data)
 
     def _bookmarkspart(self, part) -> None:
-        self.bookmarks += bookmod.binarydecode(self._repo, part)
+        self.bookmarks += route.decodebookmarks(self._repo, part)
+        self._checkbookmarks()
+
+    def _checkbookmarks(self) -> None:
+        if max(len(self.bookmarks), len(self.expected)) > _MAX_BOOKMARKS:
+            raise error.Abort(
+                _(b'push moves more than %d bookmarks') % _MAX_BOOKMARKS,
+                hint=_(b'push some of them at a time'),
+            )
 
     def _checkbookmarkspart(self, part) -> None:
-        self.expected.update(bookmod.binarydecode(self._repo, part))
+        self.expected.update(route.decodebookmarks(self._repo, part))
+        self._checkbookmarks()
 
     def _pushkeypart(self, part) -> None:
         params = {k: pushkey.decode(v) for k, v in part.params.items()}
@@ -148,11 +178,17 @@ class Incoming:
             old = params.get(b'old', b'')
             self.bookmarks.append((name, _unhex(new)))
             self.expected[name] = _unhex(old)
+            self._checkbookmarks()
         self.answers.append(reply.Answer(b'pushkey', part.id, int(accepted)))
 
     def _pushvarspart(self, part) -> None:
         if self._repo.ui.configbool(b'push', b'pushvars.server'):
             for name, value in part.params.items():
+                if b'=' in name or b'\0' in name + value:
+                    # nothing that an environment can hold
+                    raise error.Abort(
+                        _(b'invalid pushvar: %s') % stringutil.pprint(name)
+                    )
                 self.pushvars[b'USERVAR_' + name.upper()] = value
 
     def _abortpart(self, part) -> None:
@@ -189,10 +225,9 @@ def _nothingmore(chunks, part):
 def _unhex(value: bytes) -> bytes | None:
     if not value:
         return None
-    try:
-        return bytes.fromhex(encoding.unifromlocal(value))
-    except ValueError as exc:
-        raise error.Abort(_(b'not a hash: %s') % value) from exc
+    if not _HASH.match(value):
+        raise error.Abort(_(b'not a hash: %s') % stringutil.pprint(value))
+    return bytes.fromhex(value.decode('ascii'))
 
 
 def _needs03(repo) -> bool:

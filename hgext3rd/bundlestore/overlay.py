@@ -124,6 +124,7 @@ def openfile(repo, path: bytes):
         overlay.heldrevs = _heldrevs(repo, overlay)
         overlay.scratchrevs = _scratchrevs(overlay, isshown)
         _setupextensions(overlay)
+        _loglike(overlay.ui, base.ui)
         _addmarkers(overlay, path)
         if base.publishing():
             _publishbase(overlay, isshown)
@@ -146,6 +147,15 @@ def _setupextensions(overlay) -> None:
         hook = getattr(module, 'reposetup', None)
         if hook:
             hook(overlay.ui, overlay)
+
+
+def _loglike(ui, baseui) -> None:
+    """Let an overlay log where its base does. blackbox keeps the repository
+    that logged last for what is logged without one, and would ask an overlay
+    that is closed."""
+    logger = baseui.getlogger(b'blackbox')
+    if logger is not None:
+        ui.setlogger(b'blackbox', logger)
 
 
 def _addmarkers(overlay, path: bytes) -> None:

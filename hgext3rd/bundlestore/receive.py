@@ -6,16 +6,21 @@ what makes a push safe:
 
 1. the bytes stream through the checks into the store's staging area;
 2. ``verify = full`` and the ``prebundlestore`` hook look at the staged bundle;
-3. the bundle is published (durable, but nothing points to it);
-4. the index records the push, in one step: from here on it exists;
-5. the ``bundlestore`` hook, the reply.
+3. the index begins to record the push, and refuses what it must;
+4. the bundle is published (durable, but nothing points to it);
+5. the record is committed, in one step: from here on the push exists;
+6. what only the push knew is noted beside the bundle;
+7. the ``bundlestore`` hook, the reply.
 
-A failure or a crash before step 4 leaves nothing that anyone can see.
+A failure or a crash before step 5 leaves nothing that anyone can see. Steps 3
+to 5 are one transaction of the index, so that ``gc`` cannot remove in between
+what is published.
 """
 
 from __future__ import annotations
 
 import contextlib
+import functools
 import itertools
 import time
 from collections.abc import Iterable, Iterator
@@ -30,19 +35,27 @@ from . import (
     access,
     bookmarks,
     bundlefile,
+    errors,
     foundation,
     fullcheck,
     hooks,
     incoming,
     known,
+    limits,
+    log,
     model,
+    pushstream,
     reply,
     route,
     server as servermod,
     verify,
 )
-from .server import aborting, tolocal
+from .housekeeping import records
+from .server import aborting
 from .wraps import inplaceof
+
+#: bytes of a message that can be sent to a client
+_LONGEST = 255
 
 
 @inplaceof('exchange.unbundle')
@@ -61,13 +74,19 @@ def unbundle(orig, repo, cg, heads, source, url):
                 )
             return orig(repo, cg, heads, source, url)
         remote = source == b'serve'
+        if not remote:
+            log.newrequest(server)
         with contextlib.ExitStack() as stack:
+            refusals = stack.enter_context(
+                log.refusals(repo.ui, server, url, 'push')
+            )
             with _hinting():
                 decision = stack.enter_context(
-                    route.decide(repo, server, cg, remote)
+                    route.decide(repo, server, pushstream.tame(cg), remote)
                 )
             if not decision.scratch:
                 _checkbaseallowed(server)
+                refusals.on = False
                 return orig(repo, decision.cg, heads, source, url)
             with _hinting():
                 receiver = Receiver(repo, server, decision, url)
@@ -99,11 +118,22 @@ def _telling(ui, cg, url: bytes) -> Iterator[None]:
     try:
         yield
     except BaseException as exc:
+        if isinstance(exc, error.Abort):
+            exc.message = _shortened(exc.message)
+            exc.hint = exc.hint and _shortened(exc.hint)
         if isinstance(cg, bundle2.unbundle20):
             exc.duringunbundle2 = True  # type: ignore[attr-defined]
         elif access.ishttp(url) and isinstance(exc, error.Abort):
             ui.warn(exc.format())
         raise
+
+
+def _shortened(text: bytes) -> bytes:
+    """Return no more of a message than the parameter of a part can hold, in
+    which it is sent. What a hook says may be longer, or a name in it."""
+    if len(text) <= _LONGEST:
+        return text
+    return text[: _LONGEST - 3].decode('utf-8', 'ignore').encode() + b'...'
 
 
 @contextlib.contextmanager
@@ -157,8 +187,9 @@ class Receiver:
             server.settings.maxbundlesize,
             hashes=server.settings.verify != 'none',
         )
+        self.limits = limits.Limits(server, self.user, server.announced)
         self.incoming = incoming.Incoming(
-            repo, server, decision.cg, self.checker
+            repo, server, decision.cg, self.checker, self.limits
         )
         #: what the reply says: the recorded push (None if only bookmarks
         #: moved), the bookmarks, and further lines
@@ -178,27 +209,40 @@ class Receiver:
             if self.incoming.same is not None:
                 push = self._storedbefore(*self.incoming.same)
                 self._checkpush(push, lambda: self._storedfile(push))
+                publish = functools.partial(self.server.store.size, push.key)
             elif self.incoming.haschangegroup:
                 push = self._newpush(staged)
                 self._checkpush(push, lambda: self._stagedfile(staged, push))
-                staged.publish()
+                publish = staged.publish
             else:
                 self._onlybookmarks()
                 return
-            self.push = self.server.index.record(push)
+            try:
+                self.push = self.server.index.record(
+                    push, publish, quota=self.limits.quota
+                )
+            except errors.QuotaExceeded as exc:
+                raise self.limits.exceeded(exc) from exc
         self._recorded(self.push)
 
     def _recorded(self, push: model.Push) -> None:
+        with bookmarks.noting(self.ui):
+            records.keep(self.server.store, self.server.index, push)
         self._rememberroots()
-        self.ui.log(
-            b'bundlestore',
-            b'stored push %d: %d changesets, %d bytes, user %s\n',
-            push.id,
-            len(push.changesets),
-            push.size,
-            tolocal(push.user) or b'-',
+        log.event(
+            self.ui,
+            self.server,
+            'stored',
+            push=push.id,
+            user=push.user,
+            by=log.way(self.url),
+            changesets=len(push.changesets),
+            heads=log.nodes(head.node for head in push.heads),
+            bytes=push.size,
+            bundle=push.key,
+            rests=len(push.rests),
         )
-        self.moved = list(push.bookmarks)
+        self._moved(push.bookmarks)
         hooks.posthook(self, push, self._storedfile(push))
 
     # -- before anything is read
@@ -225,7 +269,18 @@ class Receiver:
             )
         with aborting():
             # an index that cannot be used must be known before the upload
-            self.server.index.lastid()
+            if not self.server.index.lastid() and records.anypushes(
+                self.server.store
+            ):
+                # Ids would be given again that are in links and scripts.
+                raise error.Abort(
+                    _(b'bundle index is empty, but the store holds pushes'),
+                    hint=_(
+                        b'the administrator must run '
+                        b"'hg admin::bundlestore-verify --repair'"
+                    ),
+                )
+            self.limits.beforeall()
 
     # -- between stream and store
 
@@ -311,7 +366,9 @@ class Receiver:
 
     def _checkpush(self, push: model.NewPush, file) -> None:
         bookmarks.checkmoves(self.repo, list(push.moves), self._parents)
-        if self.server.settings.verify == 'full':
+        if self.server.settings.verify == 'full' or self._foundation.takesover(
+            push
+        ):
             fullcheck.check(self.repo, file(), push.nodes)
         hooks.prehook(self, push, file())
 
@@ -368,8 +425,13 @@ class Receiver:
                 hint=_(b'there is nothing to store'),
             )
         bookmarks.checkmoves(self.repo, moves, self._parents)
-        self.server.index.movebookmarks(moves)
-        self.moved = [(move.name, move.new) for move in moves]
+        bookmarks.move(self.ui, self.server, moves)
+        self._moved((move.name, move.new) for move in moves)
+
+    def _moved(self, bookmarks: Iterable[tuple[str, bytes | None]]) -> None:
+        self.moved = list(bookmarks)
+        for name, node in self.moved:
+            log.moved(self.ui, self.server, self.url, name, node)
 
     def _rememberroots(self) -> None:
         if not access.ishttp(self.url):

@@ -9,6 +9,7 @@ overlay.
 
 from __future__ import annotations
 
+import functools
 import re
 from typing import Any
 
@@ -20,6 +21,7 @@ from . import (
     access,
     bookmarks,
     fastpath,
+    log,
     model,
     overlay,
     server as servermod,
@@ -241,6 +243,17 @@ def _movebookmark(repo, server, key, old, new) -> bool:
     one that pushes bundle1, or moves it without a changeset to push."""
     if not all(_isfullhash(value) for value in (old, new) if value):
         return False
+    try:
+        with log.refusals(repo.ui, server, server.client, 'pushkey'):
+            return _checkandmove(repo, server, key, old, new)
+    except error.Abort as exc:
+        # The command has no other way to say why: an exception would end the
+        # connection over ssh, and be an internal error over http.
+        repo.ui.warn(exc.format())
+        return False
+
+
+def _checkandmove(repo, server, key, old, new) -> bool:
     user = access.username(server.client)
     node = bytes.fromhex(new.decode()) if new else None
     if node is not None and not (
@@ -254,7 +267,8 @@ def _movebookmark(repo, server, key, old, new) -> bool:
     )
     access.checkpush(repo.ui, user)
     with aborting():
-        server.index.movebookmarks([move])
+        bookmarks.move(repo.ui, server, [move])
+    log.moved(repo.ui, server, server.client, move.name, node)
     return True
 
 
@@ -263,28 +277,40 @@ def _movebookmark(repo, server, key, old, new) -> bool:
 
 class _Chunks:
     """The chunks of an answer. What gives them, ``view``, is closed at their
-    end, or when nobody wants them any more."""
+    end, or when nobody wants them any more. Then ``done(bytes, trouble)`` is
+    called; ``trouble`` is None if all went well."""
 
-    def __init__(self, chunks, view) -> None:
+    def __init__(self, chunks, view, done) -> None:
         self._chunks = iter(chunks)
         self._view = view
+        self._done = done
+        self._bytes = 0
 
     def __iter__(self):
         return self
 
     def __next__(self):
         try:
-            return next(self._chunks)
-        except BaseException:
-            self.close()
+            chunk = next(self._chunks)
+        except StopIteration:
+            self._end(None)
             raise
+        except BaseException as exc:
+            self._end(log.reason(exc))
+            raise
+        self._bytes += len(chunk)
+        return chunk
 
     def close(self) -> None:
+        self._end(b'the client has gone')
+
+    __del__ = close
+
+    def _end(self, trouble: bytes | None) -> None:
         if self._view is not None:
             view, self._view = self._view, None
             view.close()
-
-    __del__ = close
+            self._done(self._bytes, trouble)
 
 
 @inplaceof('exchange.getbundlechunks')
@@ -295,23 +321,50 @@ def getbundlechunks(orig, repo, source, heads=None, *args, **kwargs):
     located = server.locate(repo, heads)
     if not located:
         return orig(repo, source, heads, *args, **kwargs)
+    if source != b'serve':
+        log.newrequest(server)
+    with log.refusals(repo.ui, server, server.client, 'pull'):
+        return _storedchunks(
+            orig, repo, server, located, source, heads, *args, **kwargs
+        )
+
+
+def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
+    """Answer a request for ``heads`` of which those in ``located`` are scratch
+    changesets."""
+
+    def done(size: int, trouble: bytes | None, **fields) -> None:
+        log.event(
+            repo.ui,
+            server,
+            'served' if trouble is None else 'brokenoff',
+            user=lambda: access.username(server.client),
+            by=log.way(server.client),
+            heads=log.nodes(located),
+            bundles=len(model.chain(located.values())),
+            bytes=size,
+            reason=trouble,
+            **fields,
+        )
+
     answer = fastpath.prepare(
         repo, server, located, source, heads, *args, **kwargs
     )
     if answer is not None:
         if not access.ishttp(server.client):
             server.scratchroots.update(answer.roots)
+
+        def verbatim(size: int, trouble: bytes | None) -> None:
+            done(size, trouble or answer.trouble, **answer.description)
+
         try:
-            return answer.info, _Chunks(answer.chunks(), answer)
+            return answer.info, _Chunks(answer.chunks(), answer, verbatim)
         except BaseException:
             answer.close()
             raise
     view = overlay.opennodes(repo, server, heads)
     if view is None:
         return orig(repo, source, heads, *args, **kwargs)
-    repo.ui.log(
-        b'bundlestore', b'serves %d heads from an overlay\n', len(located)
-    )
     if not exchange.bundle2requested(kwargs.get('bundlecaps')):
         _checkoldclient(repo, server)
     if not access.ishttp(server.client):
@@ -321,7 +374,7 @@ def getbundlechunks(orig, repo, source, heads=None, *args, **kwargs):
     except BaseException:
         view.close()
         raise
-    return info, _Chunks(chunks, view)
+    return info, _Chunks(chunks, view, functools.partial(done, way='overlay'))
 
 
 def _checkoldclient(repo, server) -> None:

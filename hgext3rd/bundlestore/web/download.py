@@ -16,6 +16,7 @@ from .. import (
     compat,
     errors,
     interfaces,
+    log,
     model,
     server as servermod,
 )
@@ -158,7 +159,7 @@ def _send(web, server, bundle: Wanted):
     if req.method == b'HEAD':
         reader.close()
     else:
-        res.setbodygen(_body(web, reader, wanted))
+        res.setbodygen(_logged(web, server, bundle, reader, wanted))
     return res.sendresponse()
 
 
@@ -184,6 +185,32 @@ def _range(req, etag: bytes, size: int) -> Optional[Range]:
     if last and int(last) < int(first):
         return everything
     return Range(int(first), end) if int(first) < size else None
+
+
+def _logged(web, server, bundle: Wanted, reader, wanted: Range):
+    """Yield the bytes of the range, and log how it went."""
+    size = 0
+    trouble: Optional[bytes] = b'the client has gone'
+    try:
+        for piece in _body(web, reader, wanted):
+            size += len(piece)
+            yield piece
+        trouble = None
+    except OSError:
+        trouble = b'damaged bundle'
+        raise
+    finally:
+        log.event(
+            web.repo.ui,
+            server,
+            'download' if trouble is None else 'brokenoff',
+            user=web.req.remoteuser,
+            by='http',
+            bundle=bundle.key,
+            bundles=len(bundle.rests) + 1,
+            bytes=size,
+            reason=trouble,
+        )
 
 
 def _body(web, reader, wanted: Range) -> Iterator[bytes]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from mercurial.hgweb import common
 
-from .. import config, server as servermod
+from .. import config, log, server as servermod
 
 
 def wrapped(checkauthz):
@@ -26,6 +26,8 @@ def wrapped(checkauthz):
             checkauthz(rctx, req, op)
         except common.ErrorResponse as refusal:
             if op != b'push' or not _mayscratch(rctx, req, refusal):
+                if op == b'push':
+                    _logrefusal(rctx, req, server, refusal)
                 raise
             # May this user read, at least? It raises if not.
             checkauthz(rctx, req, None)
@@ -44,6 +46,19 @@ def _mayscratch(rctx, req, refusal) -> bool:
         and req.qsparams.get(b'cmd') == b'unbundle'
         and _islisted(rctx.repo.ui, req.remoteuser, b'allow-push')
         # receive.py asks for deny-push
+    )
+
+
+def _logrefusal(rctx, req, server, refusal) -> None:
+    log.newrequest(server)
+    log.event(
+        rctx.repo.ui,
+        server,
+        'refused',
+        what=req.qsparams.get(b'cmd', b''),
+        user=req.remoteuser or b'',
+        by='http',
+        reason=log.reason(refusal),
     )
 
 

@@ -14,7 +14,7 @@ from mercurial.hgweb import common, webutil
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 
-from .. import compat, overlay, serve, server as servermod
+from .. import compat, log as eventlog, overlay, serve, server as servermod
 from ..server import aborting
 from . import hardening, styles
 
@@ -34,11 +34,25 @@ def openforrequest(rctx, req, op) -> None:
     server = servermod.of(rctx.repo)
     if server is None:
         return
+    eventlog.newrequest(server)
     with reporting(rctx):
         found = _resolve(rctx, req, server)
         if found:
             _enter(rctx, req, server, found)
+            _logpage(rctx, req, server, found)
     styles.extend(rctx, server)
+
+
+def _logpage(rctx, req, server, found: dict[bytes, bytes]) -> None:
+    eventlog.event(
+        rctx.repo.ui,
+        server,
+        'page',
+        what=req.qsparams.get(b'cmd', b''),
+        user=req.remoteuser,
+        by='http',
+        nodes=list(found.values()),
+    )
 
 
 class reporting:
@@ -63,6 +77,15 @@ class reporting:
             message = exc.message
         else:
             message = _(b'the stored bundle cannot be read')
+        eventlog.event(
+            self._rctx.repo.ui,
+            servermod.of(self._rctx.repo),
+            'refused',
+            what=self._rctx.req.qsparams.get(b'cmd', b''),
+            user=self._rctx.req.remoteuser,
+            by='http',
+            reason=eventlog.reason(exc),
+        )
         raise common.ErrorResponse(common.HTTP_SERVER_ERROR, message) from exc
 
 
