@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import os
 
-from mercurial import error, exthelper, registrar, util
+from mercurial import cmdutil, error, exthelper, registrar, util
 from mercurial.i18n import _
 
-from . import compat
+from . import compat, wraps
 
 eh = exthelper.exthelper()
 
@@ -66,3 +66,230 @@ def _writehgrc(target: bytes, source) -> None:
     # ``hg share`` has left the source as the default path: keep it
     with open(path, 'ab') as fh:
         fh.write(b'\n' + _TRY_HGRC % source.root)
+
+
+@eh.command(
+    b'admin::bundlestore-gc',
+    [
+        (
+            b'n',
+            b'dry-run',
+            None,
+            _(b'list what would be removed, and remove nothing'),
+        ),
+        (
+            b'',
+            b'older-than',
+            b'',
+            _(b'remove pushes of that age (default: bundlestore.retention)'),
+            _(b'TIME'),
+        ),
+        (
+            b'',
+            b'grace',
+            b'1 day',
+            _(b'leave orphans alone that are younger'),
+            _(b'TIME'),
+        ),
+        (
+            b'',
+            b'forget-lost',
+            None,
+            _(b'give up pushes whose bundles are missing'),
+        ),
+        *cmdutil.formatteropts,
+    ],
+    b'',
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def gc(ui, repo, **opts):
+    """remove what a bundle store need not keep
+
+    Remove, in this order:
+
+    - pushes older than ``bundlestore.retention``, or than the TIME of
+      --older-than, such as ``90 days`` (also seconds, minutes, hours, weeks,
+      months of 30 days, and years);
+    - where a user holds more than ``bundlestore.quota``, the oldest pushes of
+      that user, until what is left is within it;
+    - scratch bookmarks that point to a changeset which is gone;
+    - bundles that no push has: a push that was interrupted leaves such an
+      orphan behind, and unfinished files. They are removed when they are a
+      day old, or as old as --grace says.
+
+    A pinned push stays, see :hg:`help admin::bundlestore-pin`, and so does a
+    bundle that others rest on, until the last of these is gone. The scratch
+    bookmarks that a push moved go with it, unless they were moved since.
+
+    This may be run at any time, while clients push and pull, and more than
+    once at a time. If it is interrupted, the next run ends what it began.
+
+    Pushes that the index lost are not touched, nor are their bundles: run
+    :hg:`admin::bundlestore-verify --repair` to bring them back. What cannot be
+    brought back, as a bundle is missing, is given up with --forget-lost.
+
+    With -v/--verbose or -n/--dry-run each thing is listed.
+
+    .. container:: verbose
+
+      Template:
+
+      One item for each thing that is removed (with -n/--dry-run: would be),
+      with these keywords:
+
+      :kind:   String. ``push``, ``bundle``, ``bookmark``, ``note`` or
+               ``stray``.
+      :reason: String. ``age``, ``quota``, ``unfinished`` (an earlier run was
+               interrupted), ``lost`` or ``dangling``; of a bundle ``removed``
+               (with its last push) or ``orphan``; of a note and a stray
+               ``leftover``.
+      :push:   Integer. The number of the push.
+      :user:   String. Who pushed.
+      :date:   Date information. When.
+      :bundle: String. The key of the bundle.
+      :size:   Integer. The bytes of the bundle or stray.
+      :name:   String. The bookmark, note or stray.
+
+    Returns 0 on success, 1 if there are lost pushes.
+    """
+    return wraps.room('housekeeping.commands.gc')(ui, repo, opts)
+
+
+@eh.command(
+    b'admin::bundlestore-verify',
+    [
+        (b'', b'repair', None, _(b'repair what can be repaired')),
+        (b'', b'quick', None, _(b'do not read the bundles, only find them')),
+        (
+            b'',
+            b'full',
+            None,
+            _(b'check every manifest and file revision, too'),
+        ),
+        *cmdutil.formatteropts,
+    ],
+    b'',
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def verify(ui, repo, **opts):
+    """check every bundle and every row of the index of a bundle store
+
+    Each bundle is read and compared with its hash, and its changesets with
+    the index and with what it rests on: other bundles, or the repository.
+    With --full every manifest and file revision is rebuilt as well, which
+    takes as long as it takes. The index is checked in itself, and against the
+    notes beside the bundles.
+
+    What is wrong is listed. Remarks are listed, too: what an interrupted push
+    left behind (see :hg:`help admin::bundlestore-gc`), and notes that are
+    missing. They are no errors.
+
+    With --repair the index is mended out of the bundles and notes. If it is
+    lost or damaged, all of it is made anew: pushes with their numbers, users
+    and times, bookmarks and pins. Nobody should push meanwhile. It may be
+    interrupted and run again. A bundle that is damaged or missing cannot be
+    repaired; it comes back when somebody pushes the same changesets again.
+
+    .. container:: verbose
+
+      Template:
+
+      One item for each thing that was found, with these keywords:
+
+      :kind:     String. A problem is one of ``index`` (it is damaged),
+                 ``missing`` (bundle), ``corrupt`` (bundle), ``row`` (the index
+                 does not know what is in a bundle), ``base`` (what a bundle
+                 rests on is not recorded), ``parent`` (the repository lost a
+                 changeset) and ``lost`` (a push is not in the index). A
+                 remark is one of ``orphan``, ``stray``, ``leftover`` (a
+                 removed push), ``unfinished`` (a push that is being removed),
+                 ``note`` (it is missing or not up to date) and ``bookmark``
+                 (it points to nothing).
+      :severity: String. ``problem`` or ``remark``.
+      :message:  String. What is shown without a template.
+      :pushes:   List of integers. The pushes concerned, at most ten.
+      :bundle:   String. The key of the bundle concerned.
+      :name:     String. The note, stray or bookmark concerned.
+      :repaired: Boolean. Whether it has been repaired.
+
+    Returns 0 if there is no problem, or none is left, 1 otherwise.
+    """
+    return wraps.room('housekeeping.commands.verify')(ui, repo, opts)
+
+
+@eh.command(
+    b'admin::bundlestore-stats',
+    [
+        (b'u', b'users', None, _(b'list the users and what they hold')),
+        *cmdutil.formatteropts,
+    ],
+    b'',
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def stats(ui, repo, **opts):
+    """show how much a bundle store holds
+
+    .. container:: verbose
+
+      Template:
+
+      The following keywords are supported. Sizes are bytes.
+
+      :pushes:     Integer. The number of pushes.
+      :pinned:     Integer. Those that are pinned.
+      :users:      Integer. Those who made them.
+      :bookmarks:  Integer. The number of scratch bookmarks.
+      :changesets: Integer. The number of changesets in all bundles.
+      :bundles:    Integer. The number of bundles.
+      :size:       Integer. Their size.
+      :oldest:     Date information. When the first push was, empty if there
+                   is none.
+      :newest:     Date information. When the last one was.
+      :indexsize:  Integer. The size of the index.
+      :strays:     Integer. The number of files of pushes that are under way
+                   or were interrupted.
+      :straysize:  Integer. Their size.
+
+      With -u/--users there is one item for each user, most bytes first, with
+      ``user``, ``pushes`` and ``size``.
+
+    Returns 0.
+    """
+    return wraps.room('housekeeping.commands.stats')(ui, repo, opts)
+
+
+@eh.command(
+    b'admin::bundlestore-pin',
+    [
+        (b'd', b'delete', None, _(b'unpin')),
+        *cmdutil.formatteropts,
+    ],
+    _(b'[-d] [PUSH]...'),
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def pin(ui, repo, *names, **opts):
+    """keep pushes whatever their age
+
+    PUSH is the number of a push, as :hg:`pushes` shows it, a scratch bookmark,
+    or the hash, or a prefix of it of at least 6 digits, of a head of the push
+    (the newest one, if there are several). Such pushes are not removed by
+    :hg:`admin::bundlestore-gc`.
+
+    Without PUSH, list the pinned pushes.
+
+    .. container:: verbose
+
+      Template:
+
+      One item for each push that is pinned, unpinned or listed, with these
+      keywords:
+
+      :push:   Integer. The number of the push.
+      :user:   String. Who pushed.
+      :date:   Date information. When.
+      :heads:  List of strings. Its heads.
+      :pinned: Boolean. Whether it is pinned now.
+
+    Returns 0 on success.
+    """
+    return wraps.room('housekeeping.commands.pin')(ui, repo, names, opts)

@@ -90,6 +90,19 @@ def write(store: Any, push: model.Push, removed: bool = False) -> None:
     store.putnote(pushname(push.key, push.id), encode(Record(push, removed)))
 
 
+def keep(store: Any, index: Any, push: model.Push) -> None:
+    """Write the note of a push that is in the index; raises as ``write``.
+
+    The push may be removed at this moment, and its note with it. What is
+    written here must not look as though it were lost, then.
+    """
+    write(store, push)
+    try:
+        index.push(push.id)
+    except errors.UnknownPush:
+        write(store, push, removed=True)
+
+
 def read(store: Any, key: str, id: int) -> Record:
     """Return the note of a push; raises ``UnknownNote``, ``CorruptNote``."""
     name = pushname(key, id)
@@ -113,7 +126,13 @@ def pushes(store: Any) -> Iterator[PushName]:
 
 
 def anypushes(store: Any) -> bool:
-    """Whether there is a note of a push."""
+    """Whether there is a note of a push, or one that tells of ids that were
+    given."""
+    try:
+        if readlastid(store):
+            return True
+    except errors.CorruptNote:
+        return True
     return next(pushes(store), None) is not None
 
 

@@ -1,0 +1,402 @@
+"""Checks all that a bundle store holds, and has it repaired.
+
+Others may push and collect meanwhile. So whatever looks wrong is looked at
+again, in the order in which they do things: a bundle is stored before the
+index records it, the note of a push is written after that, and marked before
+the push is removed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Optional
+
+from mercurial.i18n import _
+
+from .. import errors, model
+from ..server import tolocal
+from . import bundles, marks, records, repair, walk
+from .findings import MOST, Finding, Wish
+
+#: a push that is younger may still get its note, in seconds
+_YOUNG = 60.0
+
+
+class Audit:
+    """One check of the bundle store ``server`` of ``repo``; ``now`` is the
+    time."""
+
+    def __init__(self, repo, server, now: float, wish: Wish) -> None:
+        self._repo = repo
+        self._server = server
+        self._store = server.store
+        self._index = server.index
+        self._now = now
+        self._wish = wish
+        self._makeprogress = repo.ui.makeprogress
+        self._changelog = repo.unfiltered().changelog
+        self._repairer = repair.Repairer(
+            repo.ui, self._store, self._index, self.inbase
+        )
+        # pushes whose removal was begun
+        self._marked: list[records.PushName] = []
+        # bundles that are not recorded, but of which there are notes
+        self._noted: set[str] = set()
+        # the pushes that are in the index
+        self._seen = walk.Seen()
+        self._bundles = bundles.BundleAudit(
+            repo, self._store, self._index, self.inbase, self._repairer, wish
+        )
+        #: how many pushes were checked
+        self.pushes = 0
+
+    def inbase(self, node: bytes) -> bool:
+        return bool(self._changelog.hasnode(node))
+
+    @property
+    def bundles(self) -> int:
+        """How many bundles were checked."""
+        return self._bundles.count
+
+    @property
+    def bytes(self) -> int:
+        """How many bytes of them were read."""
+        return self._bundles.bytes
+
+    def run(self) -> Iterator[Finding]:
+        """Yield what is found; raises ``BundleStoreError``."""
+        wrong = []
+        try:
+            for problem in self._index.problems():
+                message = _(b'bundle index: %s') % tolocal(problem)
+                wrong.append(Finding('index', message))
+        except errors.DamagedIndex as exc:
+            if not self._wish.repair:
+                raise
+            wrong.append(Finding('index', tolocal(exc.message)))
+        if wrong:
+            yield from self._anew(wrong)
+        try:
+            yield from self._checkrest()
+        except errors.DamagedIndex as exc:
+            if wrong:
+                # nothing more can be told of it
+                return
+            if not self._wish.repair:
+                raise
+            yield from self._anew([Finding('index', tolocal(exc.message))])
+            yield from self._checkrest()
+
+    def _anew(self, wrong: list[Finding]) -> Iterator[Finding]:
+        """Have a wrong index begin anew, if that is wanted."""
+        place = self._repairer.setaside() if self._wish.repair else None
+        for finding in wrong:
+            yield finding._replace(repaired=place is not None)
+        if place is not None:
+            message = _(b'bundle index: made anew; the old one is %s')
+            yield Finding(
+                'index', message % tolocal(place), False, repaired=True
+            )
+            self._seen = walk.Seen()
+            self._marked = []
+            self.pushes = 0
+
+    def _checkrest(self) -> Iterator[Finding]:
+        yield from self._checkpushes()
+        yield from self._checknotes()
+        yield from self._checkids()
+        yield from self._checkunfinished()
+        yield from self._bundles.checkall(self._noted)
+        if self._repairer.corrected:
+            self._repairer.reserve()
+        yield from self._checkbookmarks()
+        yield from self._checkstrays()
+
+    def _mend(self, finding: Finding) -> Finding:
+        """Have the index know what is in a bundle, if that is wanted."""
+        if not self._wish.repair:
+            return finding
+        repaired = self._repairer.correct(finding.pushes, finding.key)
+        return finding._replace(repaired=repaired)
+
+    # -- pushes and their notes
+
+    def _checkpushes(self) -> Iterator[Finding]:
+        lastid = self._index.lastid()
+        missing = _Many(_(b'%d pushes have no note beside their bundle'))
+        other = _Many(_(b'the notes of %d pushes are not up to date'))
+        with self._makeprogress(
+            _(b'checking'), unit=_(b'pushes'), total=lastid
+        ) as bar:
+            for page in walk.pushes(self._index):
+                known: set[str] = set()
+                for push in page:
+                    self._seen.add(push.id, push.key)
+                    self.pushes += 1
+                    yield from self._checkpush(push, known, missing, other)
+                    bar.update(push.id)
+        for many in (missing, other):
+            if many.count:
+                yield Finding(
+                    'note',
+                    many.message % many.count,
+                    False,
+                    tuple(many.some),
+                    repaired=self._wish.repair,
+                )
+
+    def _checkpush(
+        self,
+        push: model.Push,
+        known: set[str],
+        missing: _Many,
+        other: _Many,
+    ) -> Iterator[Finding]:
+        for key in model.chain([push]):
+            if key not in known:
+                if self._ismissing(key, push.id):
+                    yield Finding(
+                        'missing',
+                        _(b'push %d: bundle %s is missing')
+                        % (push.id, key.encode()),
+                        pushes=(push.id,),
+                        key=key,
+                    )
+                else:
+                    known.add(key)
+        try:
+            note = records.read(self._store, push.key, push.id)
+        except errors.UnknownNote:
+            # whoever pushes now writes it in a moment
+            if push.time < self._now - _YOUNG or self._wish.repair:
+                missing.add(push.id)
+                self._rewrite(push)
+            return
+        except errors.CorruptNote:
+            other.add(push.id)
+            self._rewrite(push)
+            return
+        if note.removed:
+            # others that are to be restored may rest on it
+            self._marked.append(records.PushName(push.key, push.id))
+        elif _essence(note.push) != _essence(push):
+            yield self._mend(
+                Finding(
+                    'row',
+                    _(b'push %d: the index does not have what its note has')
+                    % push.id,
+                    pushes=(push.id,),
+                    key=push.key,
+                )
+            )
+        elif note.push.pinned != push.pinned:
+            other.add(push.id)
+            self._rewrite(push)
+
+    def _ismissing(self, key: str, id: int) -> bool:
+        try:
+            self._store.size(key)
+        except errors.UnknownKey:
+            return walk.push(self._index, id) is not None
+        return False
+
+    def _rewrite(self, push: model.Push) -> None:
+        """Write the note of a push again."""
+        if not self._wish.repair:
+            return
+        current = walk.push(self._index, push.id)
+        if current is not None:
+            records.keep(self._store, self._index, current)
+
+    def _checkunfinished(self) -> Iterator[Finding]:
+        """Look at the pushes whose notes are marked as removed."""
+        for push in self._marked:
+            if walk.push(self._index, push.id) is None:
+                continue
+            if self._wish.repair:
+                with contextlib.suppress(errors.UnknownPush):
+                    self._index.remove(push.id)
+            yield Finding(
+                'unfinished',
+                _(b'push %d: its removal was begun and not ended') % push.id,
+                False,
+                pushes=(push.id,),
+                key=push.key,
+                repaired=self._wish.repair,
+            )
+
+    def _checknotes(self) -> Iterator[Finding]:
+        """Look for pushes that only have a note."""
+        lost: list[records.PushName] = []
+        removed: list[records.PushName] = []
+        for batch in walk.batches(records.pushes(self._store)):
+            recorded = self._index.bundles({name.key for name in batch})
+            for name in batch:
+                if self._seen.has(name.id, name.key):
+                    continue
+                finding = self._checknote(name, name.key in recorded)
+                if finding is None:
+                    continue
+                self._noted.add(name.key)
+                if finding.isproblem:
+                    lost.append(name)
+                else:
+                    removed.append(name)
+                if not self._wish.repair:
+                    yield finding
+        if self._wish.repair and (lost or self._repairer.underway):
+            self._repairer.begin()
+            yield from self._restore(lost, removed)
+            self._repairer.end()
+        if self._wish.repair:
+            for name in removed:
+                if not self._index.bundles([name.key]):
+                    yield self._leftover(name)
+
+    def _checknote(
+        self, name: records.PushName, isrecorded: bool
+    ) -> Optional[Finding]:
+        """Look at a note whose push is not in the index, as it seems."""
+        push = walk.push(self._index, name.id)
+        if push is not None and push.key == name.key:
+            return None
+        try:
+            record = records.read(self._store, *name)
+        except errors.UnknownNote:
+            return None
+        except errors.CorruptNote:
+            message = _(b'push %d: it is lost, and its note is damaged')
+        else:
+            if record.removed:
+                return None if isrecorded else self._leftover(name)
+            message = _(b'push %d: it is lost, only its note is left')
+        return Finding(
+            'lost', message % name.id, pushes=(name.id,), key=name.key
+        )
+
+    def _leftover(self, name: records.PushName) -> Finding:
+        return Finding(
+            'leftover',
+            _(b'push %d was removed, but not its note') % name.id,
+            False,
+            pushes=(name.id,),
+            key=name.key,
+            name=records.pushname(*name),
+        )
+
+    def _restore(
+        self,
+        lost: list[records.PushName],
+        removed: list[records.PushName],
+    ) -> Iterator[Finding]:
+        with self._makeprogress(
+            _(b'restoring'), unit=_(b'pushes'), total=len(lost)
+        ) as bar:
+            for name, why in self._repairer.restore(lost, removed):
+                bar.increment()
+                self.pushes += why is None
+                message = _(b'push %d: it was lost') % name.id
+                if why is not None:
+                    message = _(b'push %d: it is lost, and %s') % (
+                        name.id,
+                        tolocal(why.message),
+                    )
+                yield Finding(
+                    'lost',
+                    message,
+                    pushes=(name.id,),
+                    key=name.key,
+                    repaired=why is None,
+                )
+
+    # -- the rest
+
+    def _checkids(self) -> Iterator[Finding]:
+        last = self._index.lastid()
+        try:
+            noted = records.readlastid(self._store)
+        except errors.CorruptNote:
+            noted = last
+        if last < noted:
+            if self._wish.repair:
+                self._repairer.reserve()
+            yield Finding(
+                'index',
+                _(b'bundle index: push ids up to %d would be given again')
+                % noted,
+                repaired=self._wish.repair,
+            )
+
+    def _checkbookmarks(self) -> Iterator[Finding]:
+        notes = {}
+        for name in self._store.notes():
+            if records.isbookmark(name):
+                with contextlib.suppress(
+                    errors.UnknownNote, errors.CorruptNote
+                ):
+                    mark = records.readbookmark(self._store, name)
+                    notes[mark.name] = mark.node
+        for batch in walk.batches(self._index.bookmarks()):
+            located = self._index.locate({mark.node for mark in batch})
+            for mark in batch:
+                shown = tolocal(mark.name)
+                if mark.node not in located and not self.inbase(mark.node):
+                    if self._index.bookmark(mark.name) == mark.node:
+                        yield Finding(
+                            'bookmark',
+                            _(b"bookmark '%s' points to nothing") % shown,
+                            False,
+                            name=mark.name,
+                        )
+                elif mark.push is None and notes.get(mark.name) != mark.node:
+                    if self._wish.repair:
+                        marks.note(self._store, self._index, mark.name)
+                    yield Finding(
+                        'note',
+                        _(b"bookmark '%s' has no note that is up to date")
+                        % shown,
+                        False,
+                        name=mark.name,
+                        repaired=self._wish.repair,
+                    )
+
+    def _checkstrays(self) -> Iterator[Finding]:
+        for stray in self._store.strays(_YOUNG):
+            yield Finding(
+                'stray',
+                _(b"'%s' is left of a push that never ended")
+                % tolocal(stray.name),
+                False,
+                name=stray.name,
+            )
+
+
+class _Many:
+    """Findings of which one is made."""
+
+    def __init__(self, message: bytes) -> None:
+        self.message = message
+        self.count = 0
+        self.some: list[int] = []
+
+    def add(self, id: int) -> None:
+        self.count += 1
+        if len(self.some) < MOST:
+            self.some.append(id)
+
+
+def _essence(push: model.Push) -> tuple[Any, ...]:
+    """Return what an index must know of a push for as long as it is there.
+
+    An index made anew may have another order of what a bundle rests on.
+    """
+    return (
+        push.time,
+        push.user,
+        push.size,
+        push.heads,
+        push.bookmarks,
+        frozenset(push.rests),
+        frozenset(push.below),
+    )

@@ -1,0 +1,53 @@
+"""What is in a stored bundle, read from the bundle itself."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+from .. import bundlefile, cgstream, errors, verify
+
+
+class Content(NamedTuple):
+    """What a bundle holds, and what it must have below."""
+
+    size: int
+    #: every changeset, in the order of the bundle
+    nodes: tuple[bytes, ...]
+    #: those without a child in it
+    heads: frozenset[bytes]
+    #: parents that it does not hold
+    parents: frozenset[bytes]
+
+
+class Unreadable(errors.CorruptBundle):
+    """The bytes of a bundle are what was stored, but they are no bundle."""
+
+
+def read(ui, store: Any, key: str) -> Content:
+    """Read a bundle to its end and return what is in it.
+
+    Raises ``UnknownKey``, ``CorruptBundle``, ``Unreadable`` or
+    ``BackendUnavailable``.
+    """
+    graph: dict[bytes, tuple[bytes, bytes]] = {}
+    with store.open(key) as stream:
+        try:
+            readpart, version = bundlefile.readchangegroup(ui, stream)
+            for entry, _delta in cgstream.changesets(readpart, version):
+                graph[entry.node] = (entry.p1, entry.p2)
+        except errors.BackendUnavailable:
+            raise
+        except Exception as exc:
+            # Nonsense ends in one of many exceptions, and if the bytes are
+            # not those of the key, that is what is wrong.
+            bundlefile.drain(stream)
+            raise Unreadable(f'bundle {key} cannot be read') from exc
+        bundlefile.drain(stream)
+        size = stream.size
+    parents = {parent for pair in graph.values() for parent in pair}
+    return Content(
+        size,
+        tuple(graph),
+        frozenset(graph.keys() - parents),
+        frozenset(parents - graph.keys() - {verify.NULLID}),
+    )

@@ -1,0 +1,298 @@
+"""Makes an index anew, or what it lost, out of bundles and notes.
+
+Every step is a transaction of the index or a note, and may come again: who
+was interrupted begins from the start and finds what is still to be done.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any, Callable, NamedTuple, Optional
+
+from .. import errors, interfaces, model
+from . import content, records, walk
+
+#: a note that is there while repairs are under way
+_MARK = 'state/repair.json'
+
+
+class Irreparable(errors.BundleStoreError):
+    """Why a push cannot be brought back."""
+
+
+class _Winner(NamedTuple):
+    """What moved a bookmark last."""
+
+    #: id of the push, or the highest one before the move
+    id: int
+    node: Optional[bytes]
+    #: whether it was a push that is in the index
+    ispush: bool
+
+
+class Repairer:
+    """Repairs the index of a store.
+
+    ``inbase`` tells whether the repository has a changeset.
+    """
+
+    def __init__(
+        self, ui, store: Any, index: Any, inbase: Callable[[bytes], bool]
+    ) -> None:
+        self._ui = ui
+        self._store = store
+        self._index = index
+        self._inbase = inbase
+        #: whether something was corrected; what comes last is ``reserve``
+        self.corrected = False
+        # the notes of bundles that are not recorded, as far as they were told
+        self._ids: dict[str, list[int]] = {}
+
+    # -- beginning and end
+
+    @property
+    def underway(self) -> bool:
+        """Whether repairs have begun and have not ended."""
+        try:
+            self._store.note(_MARK)
+        except errors.UnknownNote:
+            return False
+        return True
+
+    def begin(self) -> None:
+        self._store.putnote(_MARK, b'{"version":1}\n')
+
+    def end(self) -> None:
+        """Settle what needs all pushes, when these are back."""
+        self._settle()
+        self.reserve()
+        with contextlib.suppress(errors.UnknownNote):
+            self._store.deletenote(_MARK)
+
+    def setaside(self) -> Optional[str]:
+        """Have the index begin anew; return where the old one is, None if it
+        cannot be done."""
+        if not interfaces.ISetAside.providedBy(self._index):
+            return None
+        self.begin()
+        with contextlib.suppress(errors.BackendUnavailable):
+            self._salvage()
+        place: str = self._index.setaside()
+        return place
+
+    def _salvage(self) -> None:
+        """Write the notes that are missing of what can still be read."""
+        noted = walk.Seen()
+        for name in records.pushes(self._store):
+            noted.add(name.id, name.key)
+        for page in walk.pushes(self._index):
+            for push in page:
+                if not noted.hasid(push.id):
+                    records.write(self._store, push)
+
+    def reserve(self) -> None:
+        """See to it that no id is given again, and that all that was restored
+        is durable."""
+        last = self._index.lastid()
+        with contextlib.suppress(errors.CorruptNote):
+            last = max(last, records.readlastid(self._store))
+        for name in records.pushes(self._store):
+            last = max(last, name.id)
+        self._index.reserve(last)
+
+    # -- pushes
+
+    def restore(
+        self,
+        lost: Iterable[records.PushName],
+        removed: Iterable[records.PushName],
+    ) -> Iterator[tuple[records.PushName, Optional[Irreparable]]]:
+        """Bring back the pushes whose notes are ``lost``; yield each, with
+        what keeps it from coming back, if anything.
+
+        ``removed`` are the notes of other bundles that are not recorded, on
+        which lost ones may rest.
+        """
+        names = sorted(lost, key=lambda name: name.id)
+        for name in (*names, *removed):
+            self._ids.setdefault(name.key, []).append(name.id)
+        isnew = not self._index.lastid()
+        # a push that needs another id must not get that of one to come
+        self.reserve()
+        for name in names:
+            try:
+                self._restore(name, isnew)
+            except Irreparable as exc:
+                yield name, exc
+            else:
+                yield name, None
+
+    def _restore(self, name: records.PushName, bookmarks: bool) -> int:
+        """Return the id that the push has now."""
+        record = self._read(name)
+        there = walk.push(self._index, name.id)
+        if there is not None and there.key == name.key:
+            # as something else rests on it
+            return name.id
+        push = record.push._replace(nodes=self._nodes(record.push))
+        bases: list[int] = []
+        try:
+            for key in push.rests:
+                bases += self._restorebase(key)
+            if there is not None:
+                return self._renumber(push)
+            self._index.restore(push, bookmarks and not record.removed)
+            return name.id
+        except errors.BundleGone as exc:
+            raise Irreparable(
+                f'it rests on bundle {exc.key}, of which there is no note'
+            ) from exc
+        finally:
+            for base in bases:
+                # it is no push, and stays if another one rests on it
+                self._index.remove(base)
+
+    def correct(self, ids: Iterable[int], key: Optional[str]) -> bool:
+        """Have the index know what is in a bundle, by way of one of these
+        pushes, and what the note of that tells; return whether it does."""
+        for id in ids:
+            push = walk.push(self._index, id)
+            # others only rest on the bundle
+            if push is not None and push.key == key:
+                with contextlib.suppress(Irreparable):
+                    self._correct(push)
+                    self.corrected = True
+                    return True
+        return False
+
+    def _correct(self, push: model.Push) -> None:
+        try:
+            note = self._read(records.PushName(push.key, push.id)).push
+        except Irreparable:
+            # its bundle tells the rest
+            note = push
+        note = note._replace(pinned=push.pinned, nodes=self._nodes(note))
+        try:
+            self._index.restore(note, False)
+        except errors.BundleGone as exc:
+            raise Irreparable(f'bundle {exc.key} is not recorded') from exc
+
+    def _restorebase(self, key: str) -> list[int]:
+        """See to it that a bundle is recorded; return the push that is to be
+        removed later on, as it is none, if any."""
+        if self._index.bundles([key]):
+            return []
+        names = [records.PushName(key, id) for id in self._ids.get(key, ())]
+        if not names:
+            return []
+        removed, name = min((self._read(name).removed, name) for name in names)
+        id = self._restore(name, False)
+        return [id] if removed else []
+
+    def _read(self, name: records.PushName) -> records.Record:
+        try:
+            return records.read(self._store, *name)
+        except (errors.UnknownNote, errors.CorruptNote) as exc:
+            raise Irreparable('its note cannot be understood') from exc
+
+    def _nodes(self, push: model.Push) -> tuple[bytes, ...]:
+        try:
+            found = content.read(self._ui, self._store, push.key)
+        except errors.UnknownKey as exc:
+            raise Irreparable(f'bundle {push.key} is missing') from exc
+        except errors.CorruptBundle as exc:
+            raise Irreparable(f'bundle {push.key} is damaged') from exc
+        if {head.node for head in push.heads} != found.heads:
+            raise Irreparable('its note is not that of its bundle')
+        return found.nodes
+
+    def _renumber(self, push: model.Push) -> int:
+        """Bring back a push whose id was given again."""
+        found = None
+        for page in walk.pushes(self._index, push.user, push.id):
+            for other in page:
+                if (other.key, other.time) == (push.key, push.time):
+                    found = other  # from a run that was interrupted
+        if found is None:
+            found = self._index.record(
+                model.NewPush(
+                    push.time,
+                    push.user,
+                    push.key,
+                    push.size,
+                    push.nodes,
+                    push.heads,
+                    tuple(
+                        model.BookmarkMove(name, node)
+                        for name, node in push.bookmarks
+                        if node is not None
+                        and self._index.bookmark(name) is None
+                    ),
+                    push.text,
+                    push.rests,
+                    push.below,
+                )
+            )
+        if push.pinned:
+            self._index.pin(found.id)
+        records.write(self._store, found._replace(pinned=push.pinned))
+        records.delete(self._store, push.key, push.id)
+        id: int = found.id
+        return id
+
+    # -- bookmarks
+
+    def _settle(self) -> None:
+        """Put the bookmarks where whatever moved them last left them."""
+        winners = self._winners()
+        for name in sorted(winners, key=lambda name: winners[name].id):
+            winner = winners[name]
+            there = walk.bookmark(self._index, name)
+            node = None if there is None else there.node
+            push = None
+            if winner.ispush and winner.node is not None:
+                if there == model.Bookmark(name, winner.node, winner.id):
+                    continue
+                push = walk.push(self._index, winner.id)
+            if push is not None:
+                # Others that it moved may be elsewhere by rights. They come
+                # later, as what moved them there did.
+                self._index.restore(push, True)
+            elif node != winner.node and self._isknown(winner.node):
+                move = model.BookmarkMove(name, winner.node, force=True)
+                self._index.movebookmarks([move])
+
+    def _winners(self) -> dict[str, _Winner]:
+        winners: dict[str, _Winner] = {}
+        for page in walk.pushes(self._index):
+            for push in page:
+                for name, node in push.bookmarks:
+                    winners[name] = _Winner(push.id, node, True)
+        for note in self._store.notes():
+            for name, winner in self._moves(note):
+                if name not in winners or winners[name].id <= winner.id:
+                    winners[name] = winner
+        return winners
+
+    def _moves(self, note: str) -> Iterator[tuple[str, _Winner]]:
+        """Yield what a note that is not one of a push tells of bookmarks."""
+        with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
+            if records.isbookmark(note):
+                mark = records.readbookmark(self._store, note)
+                yield mark.name, _Winner(mark.after, mark.node, False)
+            name = records.parsename(note)
+            if name is None or walk.push(self._index, name.id) is not None:
+                return
+            record = records.read(self._store, *name)
+            if record.removed:
+                for moved, node in record.push.bookmarks:
+                    if node is not None:
+                        yield moved, _Winner(name.id, None, False)
+
+    def _isknown(self, node: Optional[bytes]) -> bool:
+        return (
+            node is None
+            or self._inbase(node)
+            or bool(self._index.locate([node]))
+        )

@@ -1,0 +1,120 @@
+"""Goes through all that an index or a store holds, with little of it in
+memory at a time, while others write. There is no Mercurial in here.
+"""
+
+from __future__ import annotations
+
+import itertools
+import math
+from array import array
+from collections.abc import Iterable, Iterator
+from typing import Any, Optional, TypeVar
+
+from .. import errors, model
+
+#: pushes that are in memory at once: one may have 10,000 changesets
+PAGE = 50
+#: names and keys that are asked for at once
+BATCH = 400
+
+_LONG = array('L').itemsize
+
+T = TypeVar('T')
+
+
+def pushes(
+    index: Any, user: Optional[str] = None, first: int = 1
+) -> Iterator[list[model.Push]]:
+    """Yield all pushes (of a user), from ``first`` on, in pages, oldest
+    first."""
+    while True:
+        page = index.pushes(first=first, user=user, limit=PAGE)
+        if page:
+            yield page
+        if len(page) < PAGE:
+            return
+        first = page[-1].id + 1
+
+
+def older(index: Any, time: float) -> Iterator[list[model.Push]]:
+    """Yield all pushes from before ``time`` in pages, in order of their
+    time."""
+    since: Optional[float] = None
+    seen: set[int] = set()
+    limit = PAGE
+    while True:
+        found = index.pushes(since=since, until=time, limit=limit)
+        page = [push for push in found if push.id not in seen]
+        if page:
+            yield page
+        if len(found) < limit:
+            return
+        # The next page begins with all of the very time at which this one
+        # ends, as there may be more.
+        last = found[-1].time
+        begin = math.nextafter(last, -math.inf)
+        if begin == since:
+            limit *= 2
+        else:
+            since, limit = begin, PAGE
+        seen = {push.id for push in found if push.time == last}
+
+
+def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
+    """Yield ``items``, so many at a time."""
+    iterator = iter(items)
+    while True:
+        batch = list(itertools.islice(iterator, size))
+        if not batch:
+            return
+        yield batch
+
+
+def push(index: Any, id: int) -> Optional[model.Push]:
+    """Return a push, None if there is none of that id (any more)."""
+    try:
+        found: model.Push = index.push(id)
+    except errors.UnknownPush:
+        return None
+    return found
+
+
+def bookmark(index: Any, name: str) -> Optional[model.Bookmark]:
+    """Return a scratch bookmark, None if there is none of that name."""
+    # taken as a pattern, a name matches itself
+    if index.bookmark(name) is not None:
+        for found in index.bookmarks(name):
+            if found.name == name:
+                mark: model.Bookmark = found
+                return mark
+    return None
+
+
+class Seen:
+    """Remembers ids of pushes, each with the bundle of the push, in little
+    memory where the ids are dense."""
+
+    _BLOCK = 4096
+
+    def __init__(self) -> None:
+        self._blocks: dict[int, array[int]] = {}
+
+    def add(self, id: int, key: str) -> None:
+        block, place = divmod(id, self._BLOCK)
+        if block not in self._blocks:
+            self._blocks[block] = array('L', bytes(self._BLOCK * _LONG))
+        self._blocks[block][place] = self._mark(key)
+
+    def has(self, id: int, key: str) -> bool:
+        block, place = divmod(id, self._BLOCK)
+        found = self._blocks.get(block)
+        return found is not None and found[place] == self._mark(key)
+
+    def hasid(self, id: int) -> bool:
+        block, place = divmod(id, self._BLOCK)
+        return bool(block in self._blocks and self._blocks[block][place])
+
+    @staticmethod
+    def _mark(key: str) -> int:
+        # never 0
+        return int(key[:7], 16) + 1

@@ -1,0 +1,232 @@
+"""Stores and indexes that are filled without a push, and what is in them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import struct
+import types
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Callable, NamedTuple, Optional
+
+from mercurial import ui as uimod
+
+from hgext3rd.bundlestore import bundlefile, model
+from hgext3rd.bundlestore.cgstream import Entry
+from hgext3rd.bundlestore.declaring import Interfaces
+from hgext3rd.bundlestore.housekeeping import audit, collect, findings, records
+from hgext3rd.bundlestore.indexes.file import FileIndex
+from hgext3rd.bundlestore.stores.file import FileStore
+
+from .changegroups import NULL, Revision, Stream, encode, node
+
+UI: Any = uimod.ui()
+#: when the first push was
+BEGIN = 1.7e9
+DAY = 86400.0
+
+
+class State(NamedTuple):
+    """All that a user or an administrator can see."""
+
+    pushes: tuple[model.Push, ...]
+    bookmarks: tuple[model.Bookmark, ...]
+    #: the recorded bundles, and those that are there
+    recorded: tuple[str, ...]
+    stored: tuple[str, ...]
+    lastid: int
+
+
+class Filled:
+    """A store and an index in a folder, with pushes of made-up changesets.
+
+    They are bundles as far as housekeeping looks into them.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.store = FileStore(os.fsencode(folder / 'bundles'))
+        self.index = FileIndex(os.fsencode(folder / 'index.sqlite3'))
+
+    def copy(self, folder: Path) -> Filled:
+        self.index.close()
+        shutil.copytree(self.folder, folder)
+        return Filled(folder)
+
+    def bundle(self, numbers: Sequence[int], base: int = 0) -> str:
+        """Store the changesets of these numbers, each on top of the one
+        before, and return the key."""
+        parents = [base, *numbers[:-1]]
+        group = tuple(
+            Revision(
+                Entry(node(n), node(p), NULL, NULL, node(n), 0),
+                struct.pack('>lll', 0, 0, 4) + b'text',
+            )
+            for n, p in zip(numbers, parents)
+        )
+        data = iter([encode(Stream(group), b'02')])
+        part = bundlefile.changegrouppart(data, b'02', False)
+        return self.store.put(bundlefile.container(UI, [part]))
+
+    def push(
+        self,
+        numbers: Sequence[int],
+        user: str = 'alice',
+        day: float = 0,
+        rests: Sequence[model.Push] = (),
+        bookmarks: Sequence[tuple[str, Optional[int]]] = (),
+        note: bool = True,
+    ) -> model.Push:
+        """Make a push of these changesets on top of what it rests on."""
+        base = rests[-1].heads[-1].node if rests else NULL
+        numberof = {node(n): n for n in range(1000)}
+        key = self.bundle(numbers, numberof[base])
+        pushed: model.Push = self.index.record(
+            model.NewPush(
+                BEGIN + day * DAY,
+                user,
+                key,
+                self.store.size(key),
+                tuple(map(node, numbers)),
+                (model.Head(node(numbers[-1]), f'title {numbers[-1]}'),),
+                tuple(
+                    model.BookmarkMove(
+                        name, None if n is None else node(n), force=True
+                    )
+                    for name, n in bookmarks
+                ),
+                f'text {numbers[-1]}',
+                tuple(model.chain(rests)),
+                tuple(n for push in rests for n in push.nodes),
+            )
+        )
+        if note:
+            records.write(self.store, pushed)
+        return pushed
+
+    def pin(self, id: int) -> None:
+        self.index.pin(id)
+        records.keep(self.store, self.index, self.index.push(id))
+
+    def movebookmark(self, name: str, number: Optional[int]) -> None:
+        new = None if number is None else node(number)
+        move = model.BookmarkMove(name, new, force=True)
+        after = self.index.movebookmarks([move])
+        mark = records.BookmarkRecord(name, new, after)
+        records.writebookmark(self.store, mark)
+
+    def state(self) -> State:
+        pushes = self.index.pushes()
+        stored = sorted(self.store.keys())
+        marks = self.index.bookmarks()
+        recorded = sorted(
+            {*self.index.bundles(stored), *(push.key for push in pushes)}
+        )
+        return State(
+            tuple(pushes),
+            tuple(marks),
+            tuple(recorded),
+            tuple(stored),
+            self.index.lastid(),
+        )
+
+    def ids(self) -> list[int]:
+        return [push.id for push in self.index.pushes()]
+
+    # -- housekeeping
+
+    def gc(
+        self,
+        wrap: Callable[[Any], Any] = lambda backend: backend,
+        day: float = 0,
+        **wish: Any,
+    ) -> list[tuple[str, str]]:
+        """Collect, as though that day was today; return the kind and reason
+        of what went."""
+        now = BEGIN + day * DAY
+        if 'before' in wish:
+            wish['before'] = BEGIN + wish['before'] * DAY
+        collector = collect.Collector(
+            wrap(self.store),
+            wrap(self.index),
+            lambda node: False,
+            now,
+            collect.Wish(**wish),
+        )
+        return [(gone.kind, gone.reason) for gone in collector.run()]
+
+    def verify(
+        self,
+        wrap: Callable[[Any], Any] = lambda backend: backend,
+        **wish: Any,
+    ) -> list[tuple[str, bool]]:
+        """Check; return the kind of what was found and whether it was
+        repaired."""
+        changelog = types.SimpleNamespace(hasnode=lambda node: False)
+        repo: Any = types.SimpleNamespace(
+            ui=UI, unfiltered=lambda: types.SimpleNamespace(changelog=changelog)
+        )
+        server = types.SimpleNamespace(
+            store=wrap(self.store), index=wrap(self.index)
+        )
+        now = BEGIN + 1000 * DAY
+        found = audit.Audit(repo, server, now, findings.Wish(**wish)).run()
+        return [(finding.kind, finding.repaired) for finding in found]
+
+    def loseindex(self) -> None:
+        self.index.close()
+        for path in self.folder.glob('index.sqlite3*'):
+            path.unlink()
+
+
+class Killed(BaseException):
+    """Stands for the end of a process."""
+
+
+class Mortal:
+    """Lets a process die before or after an operation that changes something:
+    one number, from 1 on, for each such moment."""
+
+    WRITES = frozenset(
+        (
+            *('putnote', 'deletenote', 'delete', 'deletestray'),
+            *('record', 'movebookmarks', 'remove', 'discard', 'pin'),
+            *('restore', 'reserve', 'setaside'),
+        )
+    )
+
+    def __init__(self, count: int) -> None:
+        self.count = count
+
+    def __call__(self, backend: Any) -> Any:
+        kind = _DyingIndex if hasattr(backend, 'setaside') else _Dying
+        return kind(self, backend)
+
+
+class _Dying:
+    def __init__(self, fate: Mortal, backend: Any) -> None:
+        self._fate = fate
+        self._backend = backend
+
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._backend, name)
+        if name not in Mortal.WRITES:
+            return method
+
+        def call(*args: Any) -> Any:
+            fate = self._fate
+            fate.count -= 1
+            if fate.count == 0:
+                raise Killed
+            result = method(*args)
+            fate.count -= 1
+            if fate.count == 0:
+                raise Killed
+            return result
+
+        return call
+
+
+class _DyingIndex(_Dying):
+    __implemented__ = Interfaces('IBundleIndex', 'ISetAside')
