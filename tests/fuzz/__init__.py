@@ -1,0 +1,1 @@
+"""Nonsense for every reader of bytes that a user controls: see README.rst."""
