@@ -1,0 +1,202 @@
+"""The same for commands of an administrator: ``gc``, and ``verify
+--repair``."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
+
+from . import invariants
+from .site import Site
+from .sweep import operation
+
+#: the state that all begin with, see ``prepare``
+STATE = 'upkeep'
+
+_DAY = 86400.0
+_PUSHES = ('one', 'two', 'top')
+
+
+class Tally(NamedTuple):
+    """What became of the runs of a sweep."""
+
+    name: str
+    kind: str
+    runs: int
+    #: the command ended well, said why it did not, was killed
+    done: int
+    refused: int
+    killed: int
+
+    def __str__(self) -> str:
+        return (
+            f'{self.name}, {self.kind}: {self.runs} runs, {self.done} done,'
+            f' {self.refused} aborted, {self.killed} killed'
+        )
+
+
+def prepare(site: Site) -> None:
+    """Make a store with two old pushes, of which ``one`` has a bundle that a
+    young one rests on, an orphan, and an unfinished file."""
+    if (site.top / STATE).exists():
+        return
+    site.restore(None)
+    for name, days in (('one', 100), ('two', 100), ('top', 0)):
+        run = site.send(name, site.plan(clock=-days * _DAY))
+        assert run.reply.stored, run
+    with invariants.opened(site.store) as (store, _):
+        store.put([site.expected['new'].data])
+    (site.store / 'bundles' / 'tmp' / ('0' * 32)).write_bytes(b'unfinished')
+    site.keep(STATE)
+
+
+class Command(NamedTuple):
+    """A command, and how to look at what it left."""
+
+    name: str
+    args: tuple[str, ...]
+    #: makes the store worse before the command
+    damage: Callable[[Site], None]
+    #: checks what a run left that was cut short
+    check: Callable[[Site], None]
+    #: checks what a run left that came to its end
+    finished: Callable[[Site], None]
+
+
+def _nothing(site: Site) -> None:
+    pass
+
+
+def _midcollection(site: Site) -> None:
+    """What is to go is there as a whole, or gone; the rest is untouched."""
+    pushes = [site.expected[name] for name in _PUSHES]
+    invariants.check(site.store, pushes, removed=pushes[:2])
+    invariants.checkpulled(site, [site.expected['top']])
+
+
+def _collected(site: Site) -> None:
+    top, one = site.expected['top'], site.expected['one']
+    invariants.check(site.store, [top])
+    with invariants.opened(site.store) as (store, index):
+        assert set(store.keys()) == {top.key, one.key}
+        assert set(index.bundles([top.key, one.key])) == {top.key, one.key}
+        assert list(store.strays(0)) == []
+    invariants.checkpulled(site, [top])
+    invariants.checkverified(site, ())
+
+
+def _loseindex(site: Site) -> None:
+    for path in site.store.glob('index.sqlite3*'):
+        path.unlink()
+
+
+def _damageindex(site: Site) -> None:
+    path = site.store / 'index.sqlite3'
+    data = bytearray(path.read_bytes())
+    data[4096 : 4096 * 6] = bytes(4096 * 5)
+    path.write_bytes(data)
+
+
+def _midrepair(site: Site) -> None:
+    """Bundles are as they were, and a push does not make it worse."""
+    with invariants.opened(site.store) as (store, _):
+        for name in (*_PUSHES, 'new'):
+            with store.open(site.expected[name].key) as reader:
+                assert reader.read() == site.expected[name].data
+
+
+def _repaired(site: Site) -> None:
+    pushes = [site.expected[name] for name in _PUSHES]
+    invariants.check(site.store, pushes)
+    with invariants.opened(site.store) as (_, index):
+        assert [push.id for push in index.pushes()] == [1, 2, 3]
+        assert [push.user for push in index.pushes()] == ['alice'] * 3
+        old, young = index.pushes()[0], index.pushes()[2]
+        assert young.time - old.time > 99 * _DAY
+    invariants.checkpulled(site, pushes)
+    invariants.checkverified(site)
+    run = site.send('new')
+    assert run.reply.push == 4, run
+
+
+COLLECTION = Command(
+    'gc',
+    (
+        'admin::bundlestore-gc',
+        *('--older-than', '90 days', '--grace', '0 seconds'),
+    ),
+    _nothing,
+    _midcollection,
+    _collected,
+)
+REPAIR = Command(
+    'repair of a lost index',
+    ('admin::bundlestore-verify', '--repair'),
+    _loseindex,
+    _midrepair,
+    _repaired,
+)
+MENDING = Command(
+    'repair of a damaged index',
+    ('admin::bundlestore-verify', '--repair'),
+    _damageindex,
+    _midrepair,
+    _repaired,
+)
+COMMANDS = (COLLECTION, REPAIR, MENDING)
+
+
+def sweep(
+    site: Site,
+    command: Command,
+    kinds: Sequence[str],
+    step: int = 1,
+) -> Tally:
+    """Have operation 1, 1 + step, … of the command go wrong, each in a run of
+    its own with the next of ``kinds``, until one reaches its end. After each
+    the same command must make everything good."""
+    prepare(site)
+    counts: collections.Counter[str] = collections.Counter()
+    for turn, number in enumerate(itertools.count(1, step)):
+        kind = kinds[turn % len(kinds)]
+        site.restore(STATE)
+        command.damage(site)
+        done, state = site.command(
+            *command.args, plan=site.plan(kind, number, log=True)
+        )
+        where = f'{command.name}, {kind} at {number} ({operation(site)})'
+        try:
+            counts[_end(done.code, done.err, state.fired, kind)] += 1
+            site.checkbase()
+            command.check(site)
+            again, _ = site.command(*command.args)
+            assert (again.code, again.err) == (0, ''), again
+            command.finished(site)
+            site.checkbase()
+        except invariants.BROKEN as exc:
+            raise AssertionError(f'{where}: {exc}\n{done}') from exc
+        if state.done < number:
+            assert done.code == 0, done
+            break
+    return Tally(
+        command.name,
+        kinds[0] if len(kinds) == 1 else 'in turn',
+        sum(counts.values()),
+        *(counts[name] for name in ('done', 'refused', 'killed')),
+    )
+
+
+def _end(code: int, err: str, fired: bool, kind: str) -> str:
+    assert 'Traceback' not in err
+    assert '** Unknown exception' not in err
+    if code == -9:
+        assert kind.startswith('kill')
+        assert fired
+        return 'killed'
+    if code == 255:
+        assert err.count('abort: ') == 1, err
+        return 'refused'
+    assert code in (0, 1)
+    return 'done'
