@@ -8,7 +8,8 @@ BIN := $(ENVS)/tools/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench bench-index bench-web dev clean
+.PHONY: help demo test quick lint bench bench-index bench-web load fuzz dev clean
+.PHONY: faults kills
 
 help:
 	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
@@ -22,6 +23,14 @@ help:
 	@echo '            the index at ten million changesets'
 	@echo 'make bench-web'
 	@echo '            what pages of scratch changesets cost the server'
+	@echo 'make load [SECONDS=3600]'
+	@echo '            sixteen users at once for an hour: is anything lost?'
+	@echo 'make fuzz [SECONDS=300]'
+	@echo '            nonsense for all that reads what users send'
+	@echo 'make faults [KIND=eio]'
+	@echo '            each file operation of a server fails in turn'
+	@echo 'make kills [COUNT=1000] [SEED=1]'
+	@echo '            servers of real clients are killed at any moment'
 	@echo 'make dev    make or refresh all environments, say where they are'
 	@echo 'make clean  remove everything that the others made'
 
@@ -60,6 +69,33 @@ bench-index:
 bench-web:
 	@$(PYTHON) tools/environments.py
 	@$(BIN)/python bench/web.py
+
+# as "make test" does for five minutes
+load: export BUNDLESTORE_LOAD_SECONDS = $(or $(SECONDS),3600)
+load:
+	@$(PYTHON) tools/environments.py
+	$(BIN)/pytest -n 0 tests/test_load.py $(PYTEST)
+
+# atheris finds more, but is not to be had everywhere
+fuzz:
+	@$(PYTHON) tools/environments.py --only tools
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || \
+	    $(ENVS)/pip/bin/python -m pip --quiet --python $(BIN)/python install \
+	        --only-binary :all: atheris || \
+	    echo 'without atheris: by the loop of our own'
+	@PYTHONPATH=tests $(BIN)/python -m fuzz \
+	    --seconds $(if $(SECONDS),$(SECONDS),300)
+
+# tests/faults/README.rst tells what these do
+faults:
+	@$(PYTHON) tools/environments.py
+	@PYTHONPATH=tests:tools $(BIN)/python -m faults \
+	    $(if $(KIND),--kind $(KIND))
+
+kills:
+	@$(PYTHON) tools/environments.py
+	@PYTHONPATH=tests:tools $(BIN)/python -m faults.blindkills \
+	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
 
 dev:
 	@$(PYTHON) tools/environments.py

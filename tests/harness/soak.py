@@ -25,14 +25,15 @@ def sample(pid: int) -> Sample:
     went away."""
     last = None
     for _ in patiently():
-        now = _look(pid)
+        now = look(pid)
         if last is not None and now.descriptors == last.descriptors:
             return now
         last = now
     raise AssertionError(f'process {pid} does not come to rest')
 
 
-def _look(pid: int) -> Sample:
+def look(pid: int) -> Sample:
+    """Look at a process as it is."""
     status = Path(f'/proc/{pid}/status').read_text()
     (line,) = (x for x in status.splitlines() if x.startswith('VmRSS:'))
     _, size, unit = line.split()
