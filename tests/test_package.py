@@ -27,7 +27,9 @@ TEXTS = [
     'README.rst',
     'bench/README.rst',
     'docs/architecture.rst',
+    'docs/logging.rst',
     'docs/permissions.rst',
+    'docs/reliability.rst',
 ]
 
 
