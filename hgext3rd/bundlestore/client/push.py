@@ -8,6 +8,9 @@ phases everything stays draft, whatever the server says of itself.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
+
 from mercurial import (
     bookmarks as bookmod,
     bundle2,
@@ -126,7 +129,8 @@ def exchangepush(orig, repo, remote, *args, **kwargs):
     scratch = opargs.pop(_OPARG, False)
     kwargs['opargs'] = opargs
     if scratch or _isscratchpath(_currentpath(repo)):
-        return _scratchpush(repo, remote, *args, **kwargs)
+        with _connected():
+            return _scratchpush(repo, remote, *args, **kwargs)
     return orig(repo, remote, *args, **kwargs)
 
 
@@ -143,6 +147,19 @@ def processcompared(orig, pushop, pushed, explicit, remotebms, comp):
 
 
 # -- the push
+
+
+@contextlib.contextmanager
+def _connected() -> Iterator[None]:
+    """Say so if the server goes away. Mercurial takes a pipe that broke for
+    that of a pager, and ends without a word."""
+    try:
+        yield
+    except (BrokenPipeError, ConnectionResetError) as exc:
+        raise error.RemoteError(
+            _(b'the connection to the server broke off'),
+            hint=_(b'push again, as this push may be stored or not'),
+        ) from exc
 
 
 def _scratchpush(
