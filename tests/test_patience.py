@@ -27,14 +27,9 @@ from harness.upload import SshUpload, Upload
 #: seconds: the least that is above what a busy machine may stand still
 SHORT = {'timeout': '2'}
 
-everywire = pytest.mark.parametrize(
-    'transport_name',
-    [
-        'ssh',
-        pytest.param('http', marks=pytest.mark.slow),
-        pytest.param('wsgi', marks=pytest.mark.slow),
-    ],
-)
+pytestmark = pytest.mark.slow
+
+everywire = pytest.mark.parametrize('transport_name', ['ssh', 'http', 'wsgi'])
 
 
 @pytest.fixture(autouse=True)
@@ -116,7 +111,6 @@ def test_stalled(
 
 @pytest.mark.parametrize('storeconfig', [SHORT])
 @matrix.over('ssh')
-@pytest.mark.slow
 def test_stalled_with_chg(
     transport: SshTransport, base: Repo, push: bytes, tempfolder: Path
 ) -> None:
@@ -141,7 +135,6 @@ def test_stalled_with_chg(
 
 @pytest.mark.parametrize('storeconfig', [SHORT])
 @matrix.over('ssh', 'http')
-@pytest.mark.slow
 def test_client_that_was_asleep(
     transport: Transport, base: Repo, client: Repo, tempfolder: Path
 ) -> None:
@@ -171,7 +164,6 @@ def test_client_that_was_asleep(
 
 @pytest.mark.parametrize('storeconfig', [{'timeout': '1'}])
 @matrix.over('ssh', 'http')
-@pytest.mark.slow
 def test_pushes_to_the_base_take_their_time(
     transport: Transport, base: Repo, vanilla: Repo, hashes: History
 ) -> None:
@@ -201,7 +193,6 @@ def test_pushes_to_the_base_take_their_time(
 
 @pytest.mark.parametrize('storeconfig', [SHORT])
 @matrix.over('ssh')
-@pytest.mark.slow
 def test_push_that_nobody_knows_yet(
     transport: Transport,
     base: Repo,
