@@ -37,6 +37,11 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         )
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # it keeps the whole machine busy, and others must not fail of that
+    items.sort(key=lambda item: item.path.name == 'test_load.py')
+
+
 def pytest_report_header() -> list[str]:
     missing = set(environments.supported()) - set(matrix.VERSIONS)
     header = [f'Mercurial: {", ".join(matrix.VERSIONS)}']
