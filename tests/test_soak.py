@@ -42,6 +42,8 @@ def test_mixed_requests(
 ) -> None:
     """Pages, archives, bundles, pulls and what is not there, from eight
     threads at once."""
+    # as the manual says where first requests come from several threads
+    transport.rc.write_text('[extensions]\nbundlestore =\n')
     site = transport.url(base)
     nodes = []
     for number in range(5):
