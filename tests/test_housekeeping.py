@@ -139,6 +139,21 @@ def test_pin_at_the_last_moment(filled: Filled) -> None:
     )
 
 
+def test_very_first_push_is_no_lost_index(filled: Filled) -> None:
+    class Late:
+        """An index that records the first push just after it was asked."""
+
+        @staticmethod
+        def lastid() -> int:
+            last = filled.index.lastid()
+            if not last:
+                filled.push([1])
+            return last
+
+    assert not records.isindexlost(filled.store, Late())
+    assert filled.ids() == [1]
+
+
 def test_bookmarks_go_with_their_push(filled: Filled) -> None:
     filled.push([1], bookmarks=[('scratch/a', 1), ('scratch/b', 1)], day=9)
     filled.push([2], bookmarks=[('scratch/a', 2), ('scratch/c', 2)])

@@ -269,9 +269,7 @@ class Receiver:
             )
         with aborting():
             # an index that cannot be used must be known before the upload
-            if not self.server.index.lastid() and records.anypushes(
-                self.server.store
-            ):
+            if records.isindexlost(self.server.store, self.server.index):
                 # Ids would be given again that are in links and scripts.
                 raise error.Abort(
                     _(b'bundle index is empty, but the store holds pushes'),

@@ -97,7 +97,7 @@ class Collector:
     def run(self) -> Iterator[Gone]:
         """Remove things and yield each when it is gone; raises
         ``BundleStoreError``."""
-        if not self._index.lastid() and records.anypushes(self._store):
+        if records.isindexlost(self._store, self._index):
             raise errors.BackendUnavailable(
                 'bundle index is empty, but the store holds pushes',
                 "run 'hg admin::bundlestore-verify --repair'",

@@ -136,6 +136,13 @@ def anypushes(store: Any) -> bool:
     return next(pushes(store), None) is not None
 
 
+def isindexlost(store: Any, index: Any) -> bool:
+    """Whether an index is empty beside a store that holds pushes."""
+    # Asked again: the very first push may come in between. It is in the index
+    # before it has a note.
+    return not index.lastid() and anypushes(store) and not index.lastid()
+
+
 def encode(record: Record) -> bytes:
     """Return the bytes of a note; the same for the same record."""
     push = record.push
