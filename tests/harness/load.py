@@ -288,8 +288,8 @@ class _User:
         begin = time.monotonic()
         node = self._load.commit(self._repo, self._parent, self._rng)
         result = self._send(node, (0, 255))
-        if result.code and 'was removed meanwhile' in result.err:
-            # by "gc", between the client's question and the record
+        if result.code and 'in the bundle store already' in result.out:
+            # not any more: "gc" came between the question and the push
             self._load.report.count('pushes again')
             result = self._send(node, (0,))
         match = _STORED.search(result.out + result.err)
