@@ -258,3 +258,13 @@ def test_killed_while_receiving(site: Site, hg: Callable[..., Hg]) -> None:
     assert 'as push 2' in client.run('push', '--bundle-store').out
     assert isinstance(site.server, Chg)
     assert len(site.server.servers()) == 1
+
+
+def test_help(site: Site, chg: Callable[[], Chg]) -> None:
+    """It looks into all extensions, and some of them ask what a function is
+    that we have replaced."""
+    client = site.client(chg(), 'client')
+    assert '--bundle-store' in client.run('help', 'push').out
+    for words in (['-c'], ['-e'], ['-k', 'bundlestore']):
+        out = client.run('help', *words).out
+        assert 'bundlestore' in out or words == ['-c'], words

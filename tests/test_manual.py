@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 import subprocess
 from collections.abc import Callable
@@ -187,3 +188,41 @@ def test_wsgi_server(hg: Callable[..., Hg], tmp_path: Path) -> None:
     )
     assert 'bundlestore' in done.stdout.split(), done
     assert done.stderr == ''
+
+
+def test_the_topic_stands_in_its_sorted_place(
+    hg: Callable[..., Hg], tmp_path: Path
+) -> None:
+    """In Mercurial's list of topics, for ``hg help`` and for hgweb."""
+    made = hg()
+    listed = made.run('help', config=EXTENSION).out
+    assert re.search(r'\n bundlestore-server\n +Running.*\n config ', listed), (
+        listed
+    )
+    repo = made.init(tmp_path / 'repo')
+    repo.enable()
+    repo.configure('bundlestore', {'server': 'yes'})
+    code = (
+        'import json, sys\n'
+        'from mercurial import ui\n'
+        'from mercurial.hgweb import hgweb\n'
+        f'app = hgweb({str(repo.path).encode()!r})\n'
+        'import io\n'
+        'env = {"REQUEST_METHOD": "GET", "SERVER_NAME": "x",\n'
+        '       "SERVER_PORT": "80", "QUERY_STRING": "",\n'
+        '       "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(),\n'
+        '       "wsgi.errors": sys.stderr, "wsgi.multithread": False,\n'
+        '       "wsgi.multiprocess": True, "wsgi.run_once": True,\n'
+        '       "wsgi.version": (1, 0), "PATH_INFO": "/json-help",\n'
+        '       "SCRIPT_NAME": ""}\n'
+        'print(b"".join(app(env, lambda *a: None)).decode())\n'
+    )
+    done = subprocess.run(
+        [made.python, '-c', code],
+        capture_output=True,
+        text=True,
+        env=made.cleanenviron(),
+    )
+    shown = [each['topic'] for each in json.loads(done.stdout)['topics']]
+    assert 'bundlestore-server' in shown, done
+    assert shown == sorted(shown)

@@ -9,6 +9,7 @@ import importlib
 import inspect
 import pkgutil
 import shutil
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
@@ -180,6 +181,59 @@ def test_rooms_and_the_table_agree() -> None:
     assert marked == listed
     for target in wraps.WIRECOMMANDS.values():
         assert callable(wraps.room(target))
+
+
+def test_what_is_replaced_looks_like_a_function(
+    hg: Callable[..., Hg],
+) -> None:
+    """Extensions and caches ask what a function is called and how many
+    arguments it has."""
+    code = """
+import inspect
+from mercurial import commands, extensions, ui as uimod, wireprotov1server
+from mercurial.hgweb import hgweb_mod  # makes this a web server
+places = {}
+from mercurial import extensions as e
+original = e.wrapfunction
+def wrapfunction(container, name, wrapper):
+    places[id(container), name] = container, getattr(container, name)
+    return original(container, name, wrapper)
+e.wrapfunction = wrapfunction
+before = {id(f[0]): f[0] for f in commands.table.values()}
+ui = uimod.ui.load()
+ui.setconfig(b'extensions', b'bundlestore', b'')
+extensions.loadall(ui)
+from hgext3rd.bundlestore import wraps, warm
+for moment in ('repository', 'store', 'ask', 'peer', 'web'):
+    wraps.apply(moment)
+warm._startforking()
+pairs = [(getattr(c, n), o) for (_i, n), (c, o) in places.items()]
+for name in wraps.COMMANDS:
+    function = commands.table[[
+        k for k in commands.table if name in k.split(b'|')][0]][0]
+    assert id(function) not in before, name
+    pairs.append((function, function._origfunc))
+assert len(pairs) > 15
+for new, old in pairs:
+    assert new is not old
+    assert new.__name__ == old.__name__, old
+    assert new.__doc__ == old.__doc__, old
+    assert inspect.signature(new) == inspect.signature(old), old
+    if isinstance(new, __import__('functools').partial):
+        assert new.__code__ is old.__code__, old
+    assert new.__code__, old
+for name in wraps.WIRECOMMANDS:
+    function = wireprotov1server.commands[name].func
+    assert function.__name__ != 'call' and function.__code__
+"""
+    made = hg()
+    done = subprocess.run(
+        [made.python, '-c', code],
+        capture_output=True,
+        text=True,
+        env=made.cleanenviron(),
+    )
+    assert done.returncode == 0, done.stderr
 
 
 # -- half an extension is none

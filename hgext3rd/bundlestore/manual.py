@@ -29,12 +29,14 @@ def help(orig, ui, *args, **opts):
 
 @functools.cache
 def register() -> None:
-    """Add the administrator's topic to Mercurial's."""
-    helpmod.helptable.append(
-        (
-            [b'bundlestore-server'],
-            _(b'Running a Bundle Store'),
-            _text(b'bundlestore-server.rst'),
-            helpmod.TOPIC_CATEGORY_CONFIG,
-        )
+    """Add the administrator's topic to Mercurial's, in its sorted place."""
+    topic = (
+        [b'bundlestore-server'],
+        _(b'Running a Bundle Store'),
+        _text(b'bundlestore-server.rst'),
+        helpmod.TOPIC_CATEGORY_CONFIG,
     )
+    table = helpmod.helptable
+    # those of other extensions may stand anywhere
+    after = [i for i, other in enumerate(table) if other[0] > topic[0]]
+    table.insert(after[0] if after else len(table), topic)

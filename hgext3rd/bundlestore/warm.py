@@ -10,8 +10,6 @@ from __future__ import annotations
 
 import sys
 
-from mercurial import extensions
-
 from . import loading, wraps
 from .wraps import inplaceof
 
@@ -33,7 +31,7 @@ def _startforking() -> None:
     loading.loadall(web=False)
     from mercurial import chgserver
 
-    extensions.wrapfunction(chgserver, '_getmtimepaths', _getmtimepaths)
+    wraps.replace(chgserver, '_getmtimepaths', _getmtimepaths)
 
 
 def _getmtimepaths(orig, ui) -> list[bytes]:

@@ -109,7 +109,36 @@ def late(target: str):
     def call(*args, **kwargs):
         return room(target)(*args, **kwargs)
 
+    # for who lists functions; the room's own words would load it
+    call.__name__ = call.__qualname__ = target.rpartition('.')[2]
+    call.__doc__ = f'Call ``{target}``, whose room is loaded for it.'
     return call
+
+
+# -- what is put in the place of a function looks like it
+
+
+def replace(container, name: str, wrapper) -> None:
+    """Put ``wrapper`` in the place of the function ``name``; it gets the
+    original as its first argument."""
+    original = extensions.wrapfunction(container, name, wrapper)
+    _resemble(getattr(container, name), original)
+
+
+def _resemble(replacement, original) -> None:
+    """Give what took the place of a function what functions have.
+
+    For some it is a ``functools.partial``, which has no ``__code__``: but
+    Mercurial's caches of what functions return (``util.lrucachefunc``) count
+    the arguments there.
+    """
+    for name in ('__name__', '__qualname__', '__module__', '__doc__'):
+        if hasattr(original, name):
+            setattr(replacement, name, getattr(original, name))
+    replacement.__wrapped__ = original
+    # that of a real function is what it does
+    if not hasattr(replacement, '__code__') and hasattr(original, '__code__'):
+        replacement.__code__ = original.__code__
 
 
 def _abort(exc: Exception) -> error.Abort:
@@ -145,6 +174,9 @@ def _wrapcommands() -> None:
 
     for command, target in COMMANDS.items():
         entry = extensions.wrapcommand(commands.table, command, late(target))
+        for function, *_rest in commands.table.values():
+            if getattr(function, '_origfunc', None) is entry[0]:
+                _resemble(function, entry[0])
         if command == b'push':
             entry[1].append(
                 (
@@ -263,5 +295,5 @@ def _wrapattribute(container, name: str, target: str) -> None:
     # one that failed halfway is tried again
     key = (id(container), name)
     if key not in _applied:
-        extensions.wrapfunction(container, name, late(target))
+        replace(container, name, late(target))
         _applied.add(key)

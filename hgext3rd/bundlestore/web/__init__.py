@@ -7,9 +7,7 @@ one (see ``wraps.py``).
 
 from __future__ import annotations
 
-from mercurial import extensions
-
-from .. import manual
+from .. import manual, wraps
 
 
 def install() -> None:
@@ -25,7 +23,7 @@ def install() -> None:
         permissions.wrapped(hook) if hook is common.checkauthz else hook
         for hook in common.permhooks
     ] + [scratch.openforrequest]
-    extensions.wrapfunction(hgweb_mod.hgweb, 'run_wsgi', scratch.runwsgi)
+    wraps.replace(hgweb_mod.hgweb, 'run_wsgi', scratch.runwsgi)
     for name, command in (
         (b'pushes', pushlog.pushes),
         (b'bundle', download.bundle),

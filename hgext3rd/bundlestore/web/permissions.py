@@ -8,6 +8,8 @@ scratch push. No other command lets them in.
 
 from __future__ import annotations
 
+import functools
+
 from mercurial.hgweb import common
 
 from .. import config, log, server as servermod
@@ -16,6 +18,7 @@ from .. import config, log, server as servermod
 def wrapped(checkauthz):
     """Return the permission hook to use in place of Mercurial's own."""
 
+    @functools.wraps(checkauthz)
     def check(rctx, req, op) -> None:
         server = servermod.of(rctx.repo)
         if server is None:
