@@ -20,14 +20,9 @@ have many. Times are seconds since the epoch, sizes bytes.
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple, Optional
 
-from mercurial import error
-from mercurial.i18n import _
-from mercurial.node import hex
-
-from . import model, names
+from . import lookup, model
 from .server import aborting, tolocal
 
 #: most pushes on a page
@@ -37,9 +32,6 @@ MAX_ITEMS = 20000
 # Pushes that are read from the index at once. It gives whole pushes, which
 # may have 10,000 changesets each.
 _CHUNK = 10
-
-_HASH = re.compile(rf'[0-9a-f]{{{names.MIN_PREFIX},40}}\Z')
-_MAX_CANDIDATES = 10
 
 
 class Query(NamedTuple):
@@ -51,18 +43,18 @@ class Query(NamedTuple):
     limit: Optional[int] = None
     #: those of this user
     user: Optional[str] = None
-    #: those with this changeset in them, as for :func:`findnode`
+    #: those with this changeset in them, as for ``lookup.pushed``
     rev: Optional[str] = None
     #: whether all changesets of each are wanted, too
     nodes: bool = False
 
 
-def page(server, query: Query) -> dict[str, Any]:
+def page(repo, server, query: Query) -> dict[str, Any]:
     """Return the first page of what ``query`` asks for; raises
     ``error.Abort``."""
     node = None
     if query.rev is not None:
-        node = findnode(server, query.rev)
+        node = lookup.pushed(repo, server, tolocal(query.rev))
         if node is None:
             return {'pushes': [], 'next': None, 'node': None}
     found: list[dict[str, Any]] = []
@@ -119,39 +111,3 @@ def record(push: model.Push, nodes: bool = False) -> dict[str, Any]:
     if nodes:
         result['nodes'] = [node.hex() for node in push.changesets]
     return result
-
-
-def findnode(server, word: str) -> bytes | None:
-    """Return the scratch changeset that a hash, an unambiguous prefix of one
-    or a scratch bookmark names.
-
-    Returns None for a hash or prefix that no push has, and any full hash as
-    it is, whether a push has it or not. Raises ``error.InputError`` for what
-    is neither, and where a prefix is ambiguous.
-    """
-    if _HASH.match(word):
-        if len(word) == 40:
-            return bytes.fromhex(word)
-        with aborting():
-            nodes = server.index.nodes(word, limit=_MAX_CANDIDATES + 1)
-        if len(nodes) > 1:
-            some = b', '.join(hex(node) for node in nodes[:_MAX_CANDIDATES])
-            if len(nodes) > _MAX_CANDIDATES:
-                some += _(b' and more')
-            raise error.InputError(
-                _(b"ambiguous prefix '%s': %s") % (word.encode(), some)
-            )
-        if nodes:
-            return nodes[0]
-    with aborting():
-        node: bytes | None = server.index.bookmark(word)
-    if node is None and not _HASH.match(word):
-        raise error.InputError(
-            _(b"no scratch bookmark '%s'") % tolocal(word),
-            hint=_(
-                b'changesets are named by a hash, or by a prefix of at least '
-                b'%d digits'
-            )
-            % names.MIN_PREFIX,
-        )
-    return node

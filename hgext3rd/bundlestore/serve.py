@@ -9,19 +9,20 @@ overlay.
 
 from __future__ import annotations
 
+import contextlib
 import functools
-import re
 from typing import Any
 
 from mercurial import error, exchange, localrepo
 from mercurial.i18n import _
-from mercurial.node import hex
+from mercurial.node import bin, hex
 
 from . import (
     access,
     bookmarks,
     fastpath,
     log,
+    lookup,
     model,
     overlay,
     server as servermod,
@@ -29,14 +30,9 @@ from . import (
 
 # by name, so that this module at least is loaded before there are threads
 from .loading import prepare as prepareloading
-from .names import CAPABILITIES, MIN_PREFIX
+from .names import CAPABILITIES
 from .server import aborting, hasnode, servedview
 from .wraps import apply as applywraps, inplaceof
-
-#: a hash, or a prefix of one that is looked up there
-HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
-#: candidates that an ambiguous prefix lists
-_MAX_CANDIDATES = 10
 
 
 def setup(repo) -> None:
@@ -69,14 +65,26 @@ class _Serving(_Repository):
         return servermod.Server(self, spools=self._bundlestorespools)
 
     def lookup(self, key):
-        if HASH.match(key):
-            return _lookuphash(self, key)
-        isscratch = self.bundlestore.isscratchbookmark(key)
-        if isscratch and key not in self._bookmarks:
-            node = _bookmarknode(self.bundlestore, key)
-            if node is not None:
-                return node
-        return super().lookup(key)
+        server = self.bundlestore
+        node = lookup.find(self, server, key)
+        if node is not None:
+            return node
+        try:
+            if lookup.maybescratch(server, key) and not lookup.ishash(
+                self, key
+            ):
+                return lookup.inbase(self, key)
+            return super().lookup(key)
+        except error.RepoLookupError as exc:
+            if lookup.istooshort(server, key):
+                raise lookup.tooshort(key) from exc
+            raise
+
+    def close(self):
+        super().close()
+        server = self.unfiltered().__dict__.get('bundlestore')
+        while server is not None and server.views:
+            server.views.pop().close()
 
     def listkeys(self, namespace):
         server = self.bundlestore
@@ -120,62 +128,7 @@ class _Serving(_Repository):
         return peer
 
 
-# -- lookup
-
-
-def _lookuphash(repo, key: bytes) -> bytes:
-    """Return the changeset that a hash or a prefix of one names, in the base
-    or in the store; raises ``error.RepoLookupError``."""
-    if _isfullhash(key):
-        node = bytes.fromhex(key.decode())
-        if hasnode(repo, node):
-            return node
-        if repo.bundlestore.locate(repo, [node]):
-            return node
-        return _baselookup(repo, key)
-    with aborting():
-        matches = repo.bundlestore.index.nodes(
-            key.decode(), limit=_MAX_CANDIDATES + 1
-        )
-    if not matches:
-        return _baselookup(repo, key)
-    try:
-        found = [_baselookup(repo, key)]
-    except error.RepoLookupError:
-        found = []
-    if found and not hex(found[0]).startswith(key):
-        return found[0]  # a tag or bookmark that looks like a hash
-    candidates = sorted({*matches, *found})
-    if len(candidates) > 1:
-        raise error.RepoLookupError(
-            _(b"ambiguous prefix '%s': %s") % (key, _listed(candidates))
-        )
-    return candidates[0]
-
-
-def _isfullhash(key: bytes) -> bool:
-    return len(key) == 40 and bool(HASH.match(key))
-
-
-def _baselookup(repo, key: bytes) -> bytes:
-    """Look ``key`` up in the base alone.
-
-    Mercurial asks tags and branches on the way, and writes their caches when
-    they are stale. No scratch changeset shall make it do that.
-    """
-    return overlay.readonly(repo).lookup(key)
-
-
-def _bookmarknode(server, name: bytes) -> bytes | None:
-    with aborting():
-        return server.index.bookmark(name.decode('utf-8', 'replace'))
-
-
-def _listed(candidates: list[bytes]) -> bytes:
-    text = b', '.join(hex(node) for node in candidates[:_MAX_CANDIDATES])
-    if len(candidates) > _MAX_CANDIDATES:
-        text += _(b' and more')
-    return text
+# -- commands that look into a repository, not at a peer
 
 
 @inplaceof('scmutil.revsingle')
@@ -194,7 +147,32 @@ def revsingle(orig, repo, revspec, *args, **kwargs):
             raise
         node = repo.lookup(revspec)
         view = overlay.opennodes(repo, server, [node])
-        return servedview(repo if view is None else view)[node]
+        if view is None:
+            return servedview(repo)[node]
+        # what is returned needs it; it is closed with the peer
+        server.views.append(view)
+        return servedview(view)[node]
+
+
+@inplaceof('bundlerepo.getremotechanges')
+def getremotechanges(orig, ui, repo, peer, onlyheads=None, *args, **kwargs):
+    """Let ``hg incoming -r HASH PATH`` see scratch changesets: for a path it
+    reads the other repository itself."""
+    other = peer.local()
+    server = other and servermod.of(other)
+    view = None
+    if server and onlyheads:
+        view = overlay.opennodes(other, server, onlyheads)
+    if view is None:
+        return orig(ui, repo, peer, onlyheads, *args, **kwargs)
+    with contextlib.ExitStack() as stack:
+        stack.callback(peer.close)
+        stack.callback(view.close)
+        local, csets, cleanup = orig(
+            ui, repo, view.peer(), onlyheads, *args, **kwargs
+        )
+        stack.callback(cleanup)
+        return local, csets, stack.pop_all().close
 
 
 # -- listkeys and pushkey
@@ -230,9 +208,9 @@ def _hasphase(repo, key: bytes, new: bytes) -> bool:
     tries to make public what it knows as public, and tells its user of each
     failure.
     """
-    if not _isfullhash(key):
+    if not lookup.isfullhash(key):
         return False
-    node = bytes.fromhex(key.decode())
+    node = bin(key)
     if not hasnode(repo, node):
         return False
     return b'%d' % repo[node].phase() == new
@@ -241,7 +219,7 @@ def _hasphase(repo, key: bytes, new: bytes) -> bool:
 def _movebookmark(repo, server, key, old, new) -> bool:
     """Move a scratch bookmark for a client that does so with ``pushkey``:
     one that pushes bundle1, or moves it without a changeset to push."""
-    if not all(_isfullhash(value) for value in (old, new) if value):
+    if not all(lookup.isfullhash(value) for value in (old, new) if value):
         return False
     try:
         with log.refusals(repo.ui, server, server.client, 'pushkey'):
@@ -255,7 +233,7 @@ def _movebookmark(repo, server, key, old, new) -> bool:
 
 def _checkandmove(repo, server, key, old, new) -> bool:
     user = access.username(server.client)
-    node = bytes.fromhex(new.decode()) if new else None
+    node = bin(new) if new else None
     if node is not None and not (
         hasnode(repo, node) or repo.bundlestore.locate(repo, [node])
     ):
@@ -263,7 +241,7 @@ def _checkandmove(repo, server, key, old, new) -> bool:
     move = model.BookmarkMove(
         bookmarks.checkname(server, key, user),
         node,
-        bytes.fromhex(old.decode()) if old else None,
+        bin(old) if old else None,
     )
     access.checkpush(repo.ui, user)
     with aborting():
@@ -400,16 +378,3 @@ def findpullbundle(orig, repo, proto, opts, clheads, heads, common):
     ):
         return None
     return orig(repo, proto, opts, clheads, heads, common)
-
-
-@inplaceof('bundlerepo.getremotechanges')
-def getremotechanges(orig, ui, repo, peer, onlyheads=None, *args, **kwargs):
-    """Let ``hg incoming -r HASH PATH`` see scratch changesets: for a path it
-    reads the other repository itself."""
-    other = peer.local()
-    server = other and servermod.of(other)
-    if server and onlyheads:
-        view = overlay.opennodes(other, server, onlyheads)
-        if view is not None:
-            peer = view.peer()
-    return orig(ui, repo, peer, onlyheads, *args, **kwargs)

@@ -44,6 +44,16 @@ def tolocal(text: str) -> bytes:
     return encoding.tolocal(text.encode('utf-8', 'surrogateescape'))
 
 
+def totext(local: bytes) -> str:
+    """Return as text what Mercurial has in the local encoding, such as a name
+    that somebody gave; what makes no sense there is replaced."""
+    try:
+        data: bytes = encoding.fromlocal(local)
+    except error.Abort:
+        data = local
+    return data.decode('utf-8', 'replace')
+
+
 @contextlib.contextmanager
 def aborting() -> Iterator[None]:
     """Turn the exceptions of stores, indexes and checks into an abort."""
@@ -77,6 +87,8 @@ class Server:
         self.spools = spools
         #: whether this repository was opened as another's peer, by path
         self.haspeer = False
+        #: overlays that a command looks into by way of that peer
+        self.views: list[Any] = []
         #: who the wire protocol serves now, as in the url of a push
         self.client = b''
         #: what the log calls the request (see ``log.py``)

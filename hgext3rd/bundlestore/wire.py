@@ -92,7 +92,7 @@ def call(peer, command: bytes, args: Mapping[str, bytes]) -> bytes:
 def pushes(repo, proto, args):
     """Answer the wire command that lists pushes."""
     return _answer(
-        repo, lambda server: pushlist.page(server, _decodequery(args))
+        repo, lambda server: pushlist.page(repo, server, _decodequery(args))
     )
 
 

@@ -161,7 +161,7 @@ def _asking(ui, repo, source, opts) -> Iterator[_Ask]:
                 _(b'default repository not configured!'),
                 hint=_(b"see 'hg help config.paths'"),
             )
-        yield functools.partial(pushlist.page, server)
+        yield functools.partial(pushlist.page, repo, server)
         return
     path = _path(ui, source or b'default')
     peer = _connect(ui, repo, path, opts)
@@ -176,7 +176,7 @@ def _asking(ui, repo, source, opts) -> Iterator[_Ask]:
             )
         local = peer.local()
         if local:
-            yield functools.partial(pushlist.page, servermod.of(local))
+            yield functools.partial(pushlist.page, local, servermod.of(local))
         else:
             yield functools.partial(_askpeer, peer)
     finally:

@@ -8,13 +8,13 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
-from mercurial import encoding, error, pycompat, util
+from mercurial import error, pycompat, util
 from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import dateutil
 
-from .. import config, log, model, pushlist, server as servermod
-from ..server import aborting, tolocal
+from .. import config, log, lookup, model, server as servermod
+from ..server import aborting, tolocal, totext
 from . import audit, collect, findings, records, walk
 
 _ID = re.compile(rb'[1-9][0-9]{0,18}\Z')
@@ -400,7 +400,7 @@ def pin(ui, repo, names, opts) -> int:
                 _showpin(ui, fm, push, True)
             return 0
         # nothing is pinned unless all are found
-        pushes = [_findpush(server, name) for name in names]
+        pushes = [_findpush(repo, server, name) for name in names]
         for push in pushes:
             with _logged(ui, server, 'pin') as fields:
                 fields.update(push=push.id, pinned=pinned)
@@ -428,21 +428,20 @@ def _pinnedpushes(index) -> Iterator[model.Push]:
                         return
 
 
-def _findpush(server, name: bytes) -> model.Push:
+def _findpush(repo, server, name: bytes) -> model.Push:
     """Return the push that somebody means; raises ``error.InputError``."""
     if _ID.match(name):
         push = walk.push(server.index, int(name))
         if push is not None:
             return push
-    word = encoding.fromlocal(name).decode('utf-8', 'replace')
     if _ID.match(name) and len(name) < 6:
         raise error.InputError(_(b"no push '%s'") % name)
-    mark = walk.bookmark(server.index, word)
-    if mark is not None and mark.push is not None:
+    node = lookup.pushed(repo, server, name)
+    mark = walk.bookmark(server.index, totext(name))
+    if mark is not None and mark.push is not None and mark.node == node:
         push = walk.push(server.index, mark.push)
         if push is not None:
             return push
-    node = pushlist.findnode(server, word)
     others: list[int] = []
     if node is not None:
         others = []

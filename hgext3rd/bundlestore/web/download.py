@@ -17,6 +17,7 @@ from .. import (
     errors,
     interfaces,
     log,
+    lookup,
     model,
     server as servermod,
 )
@@ -72,13 +73,16 @@ def _find(web, server, symbol: bytes) -> Wanted:
             found = server.index.pushes(first=int(symbol), last=int(symbol))
         if found:
             return found[0]
-    node = scratch.scratchnode(web.repo, server, symbol)
-    if node is None:
+    node = lookup.find(web.repo, server, symbol)
+    located = server.locate(web.repo, [node]) if node else {}
+    if not located:
+        if lookup.istooshort(server, symbol):
+            raise lookup.tooshort(symbol)
         raise common.ErrorResponse(
             common.HTTP_NOT_FOUND,
             _(b'no push %s in the bundle store; it may have expired') % symbol,
         )
-    location: model.Location = server.locate(web.repo, [node])[node]
+    location: model.Location = located[node]
     return location
 
 

@@ -17,10 +17,10 @@ from typing import Any, NamedTuple, Optional
 from mercurial import encoding, error, templateutil, util
 from mercurial.hgweb import common
 from mercurial.i18n import _
-from mercurial.node import bin, hex
+from mercurial.node import hex
 from mercurial.utils import dateutil
 
-from .. import compat, model, overlay, server as servermod
+from .. import compat, lookup, model, overlay, server as servermod
 from ..server import aborting, tolocal
 from . import scratch, styles
 
@@ -188,10 +188,10 @@ def _date(value: bytes) -> float:
 def _node(web, server, symbol: bytes) -> bytes:
     """Return the changeset that was pushed; raises ``RepoLookupError``."""
     symbol = symbol.strip()
-    if re.match(rb'[0-9a-f]{40}\Z', symbol):
-        # one that has landed since is in the push log all the same
-        return bin(symbol)
-    node = scratch.scratchnode(web.repo, server, symbol)
+    try:
+        node = lookup.pushed(web.repo, server, symbol)
+    except error.InputError as exc:
+        raise error.RepoLookupError(exc.message) from exc
     if node is None:
         raise error.RepoLookupError(
             _(b"no changeset '%s' in the bundle store") % symbol[:80]

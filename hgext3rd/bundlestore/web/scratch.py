@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import traceback
 
-from mercurial import error, scmutil
+from mercurial import error
 from mercurial.hgweb import common, webutil
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 
-from .. import compat, log as eventlog, overlay, serve, server as servermod
-from ..server import aborting
+from .. import compat, log as eventlog, lookup, overlay, server as servermod
+from ..server import aborting, totext
 from . import hardening, styles
 
 #: how many components of a path may belong to a scratch bookmark
@@ -108,7 +108,7 @@ def _resolve(rctx, req, server) -> dict[bytes, bytes]:
         return {}
     if cmd in (b'help', b'static'):
         return {}
-    _joinbookmark(req, server)
+    _joinbookmark(rctx, req, server)
     if cmd == b'bundle':
         return {}
     found = {}
@@ -118,7 +118,7 @@ def _resolve(rctx, req, server) -> dict[bytes, bytes]:
             continue
         # a page may show the difference of two, as FROM:TO
         symbols = value.split(b':') if name == b'node' else [value]
-        nodes = [scratchnode(rctx.repo, server, s) for s in symbols]
+        nodes = [lookup.find(rctx.repo, server, s) for s in symbols]
         if any(nodes):
             found[name] = b':'.join(
                 hex(node) if node else symbol
@@ -129,48 +129,13 @@ def _resolve(rctx, req, server) -> dict[bytes, bytes]:
     return found
 
 
-def scratchnode(repo, server, symbol: bytes) -> bytes | None:
-    """Return the scratch changeset that a hash, a prefix of one or a scratch
-    bookmark names, None if none.
-
-    What the base can make sense of is for the base. Nobody must be able to
-    break links into it by a push with a similar hash.
-    """
-    if server.isscratchbookmark(symbol):
-        if symbol in repo._bookmarks:
-            return None
-        with aborting():
-            node = server.index.bookmark(symbol.decode('utf-8', 'replace'))
-        return node if node and server.locate(repo, [node]) else None
-    if not serve.HASH.match(symbol):
-        return None
-    if len(symbol) == 40:
-        node = bin(symbol)
-        return node if server.locate(repo, [node]) else None
-    with aborting():
-        matches = server.index.nodes(symbol.decode(), limit=2)
-    if not matches or _inbase(repo, symbol):
-        return None
-    if len(matches) > 1:
-        raise error.RepoLookupError(_(b"ambiguous prefix '%s'") % symbol)
-    return matches[0]
-
-
-def _inbase(repo, symbol: bytes) -> bool:
-    """Whether Mercurial itself has something to say to the symbol, be it that
-    it is ambiguous or hidden."""
-    try:
-        return scmutil.isrevsymbol(repo, symbol)
-    except error.LookupError:
-        return True
-
-
-def _joinbookmark(req, server) -> None:
+def _joinbookmark(rctx, req, server) -> None:
     """Undo how hgweb cuts the path of a request, where a slash belongs to the
     name of a scratch bookmark."""
     node, file = req.qsparams.get(b'node'), req.qsparams.get(b'file')
-    if not node or not file or serve.HASH.match(node):
+    if not node or not file or lookup.HASH.match(node):
         return
+    isbase: bool | None = None
     parts = file.split(b'/')
     for count in range(min(len(parts), _DEEPEST), 0, -1):
         name = b'/'.join([node, *parts[:count]])
@@ -179,8 +144,12 @@ def _joinbookmark(req, server) -> None:
             name, kind = _cutextension(name)
         if not server.isscratchbookmark(name):
             continue
+        if isbase is None:
+            isbase = lookup.isbase(rctx.repo, node)
+        if isbase:
+            return
         with aborting():
-            if server.index.bookmark(name.decode('utf-8', 'replace')) is None:
+            if server.index.bookmark(totext(name)) is None:
                 continue
         req.qsparams[b'node'] = name
         if kind:
@@ -202,22 +171,23 @@ def _checkknown(rctx, req, server, symbols: list[bytes]) -> None:
     """Raise an error that a person understands where nobody knows one of the
     symbols; see to it that no browser keeps the answer."""
     for symbol in symbols:
-        if _inbase(rctx.repo, symbol):
+        if not lookup.maybescratch(server, symbol) or lookup.isbase(
+            rctx.repo, symbol
+        ):
             continue
         # Mercurial's answer would be "not modified" as long as the base is
         # what it was, also when the changeset comes or goes.
         nocache(req)
         if b'file' in req.qsparams:
             continue  # it may be the hash of a file's revision
-        if serve.HASH.match(symbol) or server.isscratchbookmark(symbol):
-            raise common.ErrorResponse(
-                common.HTTP_NOT_FOUND,
-                _(
-                    b'no changeset %s in the repository or its bundle store; '
-                    b'it may have expired there'
-                )
-                % symbol,
+        raise common.ErrorResponse(
+            common.HTTP_NOT_FOUND,
+            _(
+                b'no changeset %s in the repository or its bundle store; '
+                b'it may have expired there'
             )
+            % symbol,
+        )
 
 
 def nocache(req) -> None:
@@ -235,15 +205,17 @@ def _enter(rctx, req, server, found: dict[bytes, bytes]) -> None:
         bin(symbol)
         for value in found.values()
         for symbol in value.split(b':')
-        if len(symbol) == 40 and serve.HASH.match(symbol)
+        if lookup.isfullhash(symbol)
     ]
     view = overlay.opennodes(rctx.repo, server, nodes)
+    for name, value in found.items():
+        req.qsparams[name] = value
     if view is None:
+        # a scratch bookmark on what the base has; it may move
+        nocache(req)
         return
     # run_wsgi closes it
     rctx.res.bundlestoreview = view
-    for name, value in found.items():
-        req.qsparams[name] = value
     # the page depends on more than the base, whose time stamp hgweb takes
     view.ui.setconfig(b'web', b'cache', False, b'bundlestore')
     view.ui.environ = req.rawenv
