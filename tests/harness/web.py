@@ -10,9 +10,11 @@ import base64
 import contextlib
 import http.client
 import json
+import re
+import socket
 import urllib.parse
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from html.parser import HTMLParser
 from typing import Any, NamedTuple
 from xml.etree import ElementTree
@@ -86,6 +88,67 @@ def get(
             {name.lower(): value for name, value in answer.getheaders()},
             answer.read(),
         )
+
+
+def raw(
+    url: str,
+    target: bytes,
+    method: bytes = b'GET',
+    headers: Sequence[bytes] = (),
+) -> bytes:
+    """Send ``target``, any bytes without a blank, as the path and query below
+    ``url``, and return all that the server sends, as it is."""
+    parts = urllib.parse.urlsplit(url)
+    lines = [
+        b'%s %s%s HTTP/1.1' % (method, parts.path.encode(), target),
+        b'Host: localhost',
+        b'Connection: close',
+        *headers,
+    ]
+    if parts.username:
+        login = _basic(parts.username, parts.password or '')
+        lines.append(b'Authorization: %s' % login.encode())
+    address = (parts.hostname or '', parts.port or 80)
+    with socket.create_connection(address, PATIENCE) as connection:
+        connection.sendall(b''.join(b'%s\r\n' % x for x in [*lines, b'']))
+        return b''.join(iter(lambda: connection.recv(1 << 16), b''))
+
+
+#: the headers that our pages may have, and those of the servers
+KNOWN_HEADERS = frozenset(
+    (
+        *('accept-ranges', 'connection', 'content-disposition'),
+        *('content-length', 'content-range', 'content-security-policy'),
+        *('content-type', 'date', 'etag', 'location', 'server'),
+        *('transfer-encoding', 'x-worker', 'www-authenticate'),
+    )
+)
+
+
+class Head(NamedTuple):
+    """The head of a raw response."""
+
+    status: int
+    reason: str
+    headers: dict[str, str]
+
+
+def head(response: bytes) -> Head:
+    """Return the head of a raw response; raises ``AssertionError`` if it is
+    not well formed, or has headers that no page of ours has."""
+    top, blank, _body = response.partition(b'\r\n\r\n')
+    assert blank, f'no end of the head: {response[:500]!r}'
+    first, *lines = top.split(b'\r\n')
+    found = re.fullmatch(rb'HTTP/1\.[01] ([2-5][0-9][0-9]) ([ -~]*)', first)
+    assert found, first
+    headers = {}
+    for line in lines:
+        name, colon, value = line.partition(b': ')
+        assert colon, line
+        assert re.fullmatch(rb'[ -~]*', value), line
+        assert name.lower().decode() in KNOWN_HEADERS, line
+        headers[name.lower().decode()] = value.decode()
+    return Head(int(found[1]), found[2].decode(), headers)
 
 
 def _basic(user: str, password: str) -> str:

@@ -12,9 +12,17 @@ from .. import manual, wraps
 
 def install() -> None:
     """Add what this package has to the hgweb of this process."""
-    from mercurial.hgweb import common, hgweb_mod, webcommands
+    from mercurial.hgweb import common, hgweb_mod, request, webcommands
+    from mercurial.urllibcompat import urlreq
 
-    from . import download, permissions, pushlog, scratch
+    from . import (
+        download,
+        hardening,
+        permissions,
+        pushlog,
+        queries,
+        scratch,
+    )
 
     manual.register()
     # In place, as other modules hold the same list. Ours comes last: whoever
@@ -24,6 +32,9 @@ def install() -> None:
         for hook in common.permhooks
     ] + [scratch.openforrequest]
     wraps.replace(hgweb_mod.hgweb, 'run_wsgi', scratch.runwsgi)
+    wraps.replace(request.wsgiresponse, 'sendresponse', hardening.sendresponse)
+    for parser in ('parseqs', 'parseqsl'):
+        wraps.replace(urlreq, parser, queries.parse)
     for name, command in (
         (b'pushes', pushlog.pushes),
         (b'bundle', download.bundle),

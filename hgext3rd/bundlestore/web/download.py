@@ -22,7 +22,7 @@ from .. import (
     server as servermod,
 )
 from ..server import aborting
-from . import scratch
+from . import refusals, scratch
 
 _BLOCK = 1 << 16
 _PUSHID = re.compile(rb'[0-9]{1,15}\Z')
@@ -51,10 +51,11 @@ def bundle(web):
     others, they come along. The ETag is the SHA-256 of the bytes as they are
     stored; a part of them can be asked for with a ``Range`` header.
     """
+    scratch.forgetbase(web)
     server = servermod.of(web.repo)
     symbol = web.req.qsparams.get(b'node')
     if server is None or not symbol:
-        raise common.ErrorResponse(common.HTTP_NOT_FOUND, _(b'no such bundle'))
+        raise refusals.refusal(common.HTTP_NOT_FOUND, _(b'no such bundle'))
     # who may not pull may not have the bundle either
     for hook in common.permhooks:
         hook(web, web.req, b'pull')
@@ -78,9 +79,9 @@ def _find(web, server, symbol: bytes) -> Wanted:
     if not located:
         if lookup.istooshort(server, symbol):
             raise lookup.tooshort(symbol)
-        raise common.ErrorResponse(
-            common.HTTP_NOT_FOUND,
-            _(b'no push %s in the bundle store; it may have expired') % symbol,
+        raise refusals.unknown(
+            _(b'no push %s in the bundle store; it may have expired')
+            % refusals.shown(symbol)
         )
     location: model.Location = located[node]
     return location
@@ -123,7 +124,7 @@ def _send(web, server, bundle: Wanted):
     try:
         reader = bundlefile.opencomplete(web.repo.ui, server.store, bundle)
     except errors.UnknownKey as exc:
-        raise common.ErrorResponse(
+        raise refusals.refusal(
             common.HTTP_NOT_FOUND,
             _(b'the bundle is missing from the store; push it again'),
         ) from exc

@@ -22,7 +22,7 @@ from mercurial.utils import dateutil
 
 from .. import compat, lookup, model, overlay, server as servermod
 from ..server import aborting, tolocal
-from . import scratch, styles
+from . import queries, refusals, scratch, styles
 
 #: pushes on a page, and in a feed
 PAGE = 50
@@ -67,14 +67,12 @@ def pushes(web):
     oldest pushes come first, as many as fit into an answer; those who ask
     again from the last of them on miss none.
     """
+    scratch.forgetbase(web)
     server = servermod.of(web.repo)
     if server is None:
-        raise common.ErrorResponse(
+        raise refusals.refusal(
             common.HTTP_NOT_FOUND, _(b'this repository has no bundle store')
         )
-    # hgweb's is a time stamp of the base
-    if web.res.headers.get(b'ETag'):
-        del web.res.headers[b'ETag']
     with scratch.reporting(web):
         style = web.req.qsparams.get(b'style')
         if style == b'json':
@@ -82,7 +80,7 @@ def pushes(web):
         if style == b'atom':
             return _atom(web, server)
         if b'pushes' not in web.tmpl:
-            raise common.ErrorResponse(
+            raise refusals.refusal(
                 common.HTTP_NOT_FOUND, _(b'the push log has no such style')
             )
         return _page(web, server)
@@ -115,19 +113,19 @@ def _select(web, server) -> Selection:
     since = until = None
     forward = True
     if params.get(b'startdate'):
-        since = _date(params[b'startdate'])
+        since = _date(params, b'startdate')
     elif params.get(b'fromchange'):
         first = _introducedby(web, server, params[b'fromchange']) + 1
     elif params.get(b'startID'):
-        first = _id(params[b'startID']) + 1
+        first = _id(params, b'startID') + 1
     else:
         forward = False
     if params.get(b'enddate'):
-        until = _date(params[b'enddate'])
+        until = _date(params, b'enddate')
     elif params.get(b'tochange'):
         last = _introducedby(web, server, params[b'tochange'])
     elif params.get(b'endID'):
-        last = _id(params[b'endID'])
+        last = _id(params, b'endID')
     return Selection(
         first,
         last,
@@ -138,7 +136,7 @@ def _select(web, server) -> Selection:
             _node(web, server, symbol)
             for symbol in _values(params, b'changeset')
         ),
-        _words(params.get(b'text', b'')),
+        _words(params, b'text'),
         forward,
     )
 
@@ -151,38 +149,46 @@ def _values(params, name: bytes) -> list[bytes]:
     return list(dict.fromkeys(values))
 
 
-def _bad(value: bytes) -> common.ErrorResponse:
-    return common.ErrorResponse(
-        common.HTTP_BAD_REQUEST, _(b'invalid parameter: %s') % value[:80]
+def _bad(name: bytes) -> common.ErrorResponse:
+    """Return the error for a strange value of a parameter of ours."""
+    return refusals.refusal(
+        common.HTTP_BAD_REQUEST, _(b'invalid parameter: %s') % name
     )
 
 
 def _text(value: bytes) -> str:
-    return value.decode('utf-8', 'replace').strip()
+    return queries.text(value).strip()
 
 
-def _words(value: bytes) -> str:
+def _typed(value: bytes) -> bytes:
+    """Return what a field of the form shows."""
+    return queries.tolocal(queries.text(value))
+
+
+def _words(params, name: bytes) -> str:
+    words = _text(params.get(name, b''))
     # each word costs a look at all pushes that have it
-    if len(value.split()) > _MAX_WORDS:
-        raise _bad(value)
-    return _text(value)[:_MAX_TEXT]
+    if len(words.split()) > _MAX_WORDS:
+        raise _bad(name)
+    return words[:_MAX_TEXT]
 
 
-def _id(value: bytes) -> int:
-    if not _ID.match(value):
-        raise _bad(value)
-    return int(value)
+def _id(params, name: bytes) -> int:
+    if not _ID.match(params[name]):
+        raise _bad(name)
+    return int(params[name])
 
 
-def _date(value: bytes) -> float:
-    """Return seconds since the epoch; ``value`` is that, or a date as in
+def _date(params, name: bytes) -> float:
+    """Return seconds since the epoch; the value is that, or a date as in
     ``hg help dates``."""
+    value = params[name]
     if _SECONDS.match(value):
         return float(value)
     try:
         return float(dateutil.parsedate(value)[0])
     except (error.Abort, error.ParseError, ValueError, OverflowError):
-        raise _bad(value)
+        raise _bad(name)
 
 
 def _node(web, server, symbol: bytes) -> bytes:
@@ -191,11 +197,9 @@ def _node(web, server, symbol: bytes) -> bytes:
     try:
         node = lookup.pushed(web.repo, server, symbol)
     except error.InputError as exc:
-        raise error.RepoLookupError(exc.message) from exc
+        raise refusals.unknown(exc.message) from exc
     if node is None:
-        raise error.RepoLookupError(
-            _(b"no changeset '%s' in the bundle store") % symbol[:80]
-        )
+        raise _unknown(symbol)
     return node
 
 
@@ -205,10 +209,14 @@ def _introducedby(web, server, symbol: bytes) -> int:
     with aborting():
         found = server.index.pushes(node=node, limit=1)
     if not found:
-        raise error.RepoLookupError(
-            _(b"no changeset '%s' in the bundle store") % symbol[:80]
-        )
+        raise _unknown(symbol)
     return int(found[0].id)
+
+
+def _unknown(symbol: bytes) -> error.RepoLookupError:
+    return refusals.unknown(
+        _(b"no changeset '%s' in the bundle store") % refusals.shown(symbol)
+    )
 
 
 def _fetch(server, wanted: Selection, limit: int, newestfirst: bool) -> list:
@@ -241,7 +249,7 @@ def _json(web, server):
     params = web.req.qsparams
     version = params.get(b'version', b'1')
     if version not in (b'1', b'2'):
-        raise _bad(version)
+        raise _bad(b'version')
     tipsonly = params.get(b'tipsonly') == b'1'
     full = b'full' in params
     wanted = _select(web, server)
@@ -277,7 +285,12 @@ def _json(web, server):
     res = web.res
     res.headers[b'Content-Type'] = b'application/json'
     text = json.dumps(answer, separators=(',', ':'))
-    res.setbodybytes(b'' if web.req.method == b'HEAD' else text.encode())
+    body = text.encode()
+    if web.req.method == b'HEAD':
+        res.setbodybytes(b'')
+        res.headers[b'Content-Length'] = b'%d' % len(body)
+    else:
+        res.setbodybytes(body)
     return res.sendresponse()
 
 
@@ -370,6 +383,7 @@ def _page(web, server):
     elif not message:
         message = _(b'no push found')
     kept = {name: params[name] for name in _KEPT if params.get(name)}
+    typed = {name: _typed(params.get(name, b'')) for name in _KEPT}
 
     def link(bound):
         return styles.linkvars(web.tmpl, {**kept, **bound})
@@ -378,9 +392,9 @@ def _page(web, server):
         b'pushes',
         entries=_entries(web, found),
         message=message,
-        user=params.get(b'user', b''),
-        changeset=params.get(b'changeset', b''),
-        text=params.get(b'text', b''),
+        user=typed[b'user'],
+        changeset=typed[b'changeset'],
+        text=typed[b'text'],
         oldervars=older and link({b'endID': b'%d' % older}),
         newervars=newer and link({b'startID': b'%d' % newer}),
         newestvars=(forward or params.get(b'endID')) and link({}),

@@ -7,6 +7,7 @@ repository into the request, and what it raises becomes a page.
 
 from __future__ import annotations
 
+import re
 import traceback
 
 from mercurial import error
@@ -16,12 +17,16 @@ from mercurial.node import bin, hex
 
 from .. import compat, log as eventlog, lookup, overlay, server as servermod
 from ..server import aborting, totext
-from . import hardening, styles
+from . import hardening, refusals, styles
 
 #: how many components of a path may belong to a scratch bookmark
 _DEEPEST = 20
 #: parameters of a request that name a changeset
 _NAMES = (b'node', b'rev', b'graphtop')
+#: pages that are ours, whose answers depend on more than the base
+OURS = frozenset((b'pushes', b'bundle'))
+#: what hgweb tells a state of the base by
+_PAGETAG = re.compile(rb'W/"[0-9]+"\Z')
 
 
 def openforrequest(rctx, req, op) -> None:
@@ -70,11 +75,15 @@ class reporting:
     def __exit__(self, kind, exc, tb) -> None:
         if exc is None or not isinstance(exc, Exception):
             return
-        if isinstance(exc, (common.ErrorResponse, error.RepoLookupError)):
+        if isinstance(exc, common.ErrorResponse):
             return
+        if isinstance(exc, error.RepoLookupError):
+            raise refusals.unknown(exc.args[0]) from exc
         log(self._rctx, exc)
         if isinstance(exc, error.Abort):
             message = exc.message
+            if exc.hint:
+                message += b' (%s)' % exc.hint
         else:
             message = _(b'the stored bundle cannot be read')
         eventlog.event(
@@ -86,7 +95,7 @@ class reporting:
             by='http',
             reason=eventlog.reason(exc),
         )
-        raise common.ErrorResponse(common.HTTP_SERVER_ERROR, message) from exc
+        raise refusals.failure(message) from exc
 
 
 def log(rctx, exc: BaseException) -> None:
@@ -103,14 +112,14 @@ def _resolve(rctx, req, server) -> dict[bytes, bytes]:
     each with its new value: full hashes, so that every link on the page goes
     on naming the same."""
     cmd = req.qsparams.get(b'cmd')
-    if cmd == b'pushes':
+    if cmd in OURS:
         nocache(req)
+        if cmd == b'bundle':
+            _joinbookmark(rctx, req, server)
         return {}
     if cmd in (b'help', b'static'):
         return {}
     _joinbookmark(rctx, req, server)
-    if cmd == b'bundle':
-        return {}
     found = {}
     for name in _NAMES:
         value = req.qsparams.get(name)
@@ -180,20 +189,25 @@ def _checkknown(rctx, req, server, symbols: list[bytes]) -> None:
         nocache(req)
         if b'file' in req.qsparams:
             continue  # it may be the hash of a file's revision
-        raise common.ErrorResponse(
-            common.HTTP_NOT_FOUND,
+        raise refusals.unknown(
             _(
                 b'no changeset %s in the repository or its bundle store; '
                 b'it may have expired there'
             )
-            % symbol,
+            % refusals.shown(symbol)
         )
 
 
 def nocache(req) -> None:
-    """Have hgweb answer as though the client had no copy."""
-    if req.headers.get(b'If-None-Match'):
+    """Have hgweb answer as though the client had no copy of a page."""
+    if _PAGETAG.match(req.headers.get(b'If-None-Match') or b''):
         del req.headers[b'If-None-Match']
+
+
+def forgetbase(web) -> None:
+    """Do without what hgweb says of the base where the answer is ours."""
+    if web.res.headers.get(b'ETag'):
+        del web.res.headers[b'ETag']
 
 
 # -- the overlay of a request
