@@ -171,6 +171,11 @@ def test_bounds(log: Log) -> None:
     ]
     assert ids('startdate=2001-02-03') == [1, 2, 3, 4]
     assert ids('enddate=2001-02-03+04:05:06') == []
+    # zero is a bound like any other
+    for query in ('enddate=0', 'endID=0', 'startdate=0&endID=0'):
+        assert ids(query) == [], query
+        assert log.shown(query) == [], query
+    assert ids('startdate=0') == ids('startdate=0.0') == [1, 2, 3, 4]
     # an empty field of a form restricts nothing
     assert ids('user=&changeset=&text=&startID=&endID=') == [1, 2, 3, 4]
 
@@ -205,6 +210,7 @@ def test_page_and_feed_select_alike(log: Log) -> None:
         'startdate=nonsense',
         'text=' + '+'.join('abcdefghijk'),
         '&'.join(f'user={n}' for n in range(101)),
+        '&'.join(f'user={n}&changeset={n:040x}' for n in range(11)),
     ],
 )
 def test_bad_parameters(

@@ -8,11 +8,9 @@ one can poll the other. ``text`` is ours.
 from __future__ import annotations
 
 import contextlib
-import heapq
+import itertools
 import json
-import re
-from collections.abc import Iterable
-from typing import Any, NamedTuple, Optional
+from typing import Any
 
 from mercurial import encoding, error, templateutil, util
 from mercurial.hgweb import common
@@ -20,9 +18,9 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import dateutil
 
-from .. import compat, lookup, model, overlay, server as servermod
+from .. import compat, model, overlay, server as servermod
 from ..server import aborting, tolocal
-from . import queries, refusals, scratch, styles
+from . import refusals, scratch, selection, styles
 
 #: pushes on a page, and in a feed
 PAGE = 50
@@ -34,16 +32,12 @@ MAX_CHANGESETS = 20000
 #: the same where each changeset is described, which the server has to read
 MAX_FULL_PUSHES = 100
 MAX_FULL_CHANGESETS = 2000
+#: most changesets that are read for an answer, where it tells of some only
+MAX_READ = 200000
 #: heads that a page lists of each push
 MAX_HEADS = 10
-#: values of one parameter that a request may give
-_MAX_VALUES = 100
-#: words, and characters, of a description to look for
-_MAX_WORDS = 10
-_MAX_TEXT = 200
-
-_ID = re.compile(rb'[0-9]{1,15}\Z')
-_SECONDS = re.compile(rb'[0-9]{1,12}(\.[0-9]{1,9})?\Z')
+#: what a page shows of a push
+Entry = dict[bytes, Any]
 
 # what a form on the page or a link to another page carries along
 _KEPT = (b'user', b'changeset', b'text')
@@ -86,162 +80,6 @@ def pushes(web):
         return _page(web, server)
 
 
-# -- which pushes
-
-
-class Selection(NamedTuple):
-    """What a request asks for."""
-
-    #: bounds on the push id, inclusive
-    first: int
-    last: Optional[int]
-    #: bounds on the time, exclusive
-    since: Optional[float]
-    until: Optional[float]
-    #: any of these users, any of these changesets
-    users: tuple[str, ...]
-    nodes: tuple[bytes, ...]
-    text: str
-    #: whether there is a lower bound, from which on to list
-    forward: bool
-
-
-def _select(web, server) -> Selection:
-    """Read the parameters; raises ``ErrorResponse`` for a strange one."""
-    params = web.req.qsparams
-    first, last = 1, None
-    since = until = None
-    forward = True
-    if params.get(b'startdate'):
-        since = _date(params, b'startdate')
-    elif params.get(b'fromchange'):
-        first = _introducedby(web, server, params[b'fromchange']) + 1
-    elif params.get(b'startID'):
-        first = _id(params, b'startID') + 1
-    else:
-        forward = False
-    if params.get(b'enddate'):
-        until = _date(params, b'enddate')
-    elif params.get(b'tochange'):
-        last = _introducedby(web, server, params[b'tochange'])
-    elif params.get(b'endID'):
-        last = _id(params, b'endID')
-    return Selection(
-        first,
-        last,
-        since,
-        until,
-        tuple(_text(user) for user in _values(params, b'user')),
-        tuple(
-            _node(web, server, symbol)
-            for symbol in _values(params, b'changeset')
-        ),
-        _words(params, b'text'),
-        forward,
-    )
-
-
-def _values(params, name: bytes) -> list[bytes]:
-    """Return the values of a parameter; an empty field of a form is none."""
-    values = [value for value in params.getall(name) if value.strip()]
-    if len(values) > _MAX_VALUES:
-        raise _bad(name)
-    return list(dict.fromkeys(values))
-
-
-def _bad(name: bytes) -> common.ErrorResponse:
-    """Return the error for a strange value of a parameter of ours."""
-    return refusals.refusal(
-        common.HTTP_BAD_REQUEST, _(b'invalid parameter: %s') % name
-    )
-
-
-def _text(value: bytes) -> str:
-    return queries.text(value).strip()
-
-
-def _typed(value: bytes) -> bytes:
-    """Return what a field of the form shows."""
-    return queries.tolocal(queries.text(value))
-
-
-def _words(params, name: bytes) -> str:
-    words = _text(params.get(name, b''))
-    # each word costs a look at all pushes that have it
-    if len(words.split()) > _MAX_WORDS:
-        raise _bad(name)
-    return words[:_MAX_TEXT]
-
-
-def _id(params, name: bytes) -> int:
-    if not _ID.match(params[name]):
-        raise _bad(name)
-    return int(params[name])
-
-
-def _date(params, name: bytes) -> float:
-    """Return seconds since the epoch; the value is that, or a date as in
-    ``hg help dates``."""
-    value = params[name]
-    if _SECONDS.match(value):
-        return float(value)
-    try:
-        return float(dateutil.parsedate(value)[0])
-    except (error.Abort, error.ParseError, ValueError, OverflowError):
-        raise _bad(name)
-
-
-def _node(web, server, symbol: bytes) -> bytes:
-    """Return the changeset that was pushed; raises ``RepoLookupError``."""
-    symbol = symbol.strip()
-    try:
-        node = lookup.pushed(web.repo, server, symbol)
-    except error.InputError as exc:
-        raise refusals.unknown(exc.message) from exc
-    if node is None:
-        raise _unknown(symbol)
-    return node
-
-
-def _introducedby(web, server, symbol: bytes) -> int:
-    """Return the id of the first push that brought a changeset."""
-    node = _node(web, server, symbol)
-    with aborting():
-        found = server.index.pushes(node=node, limit=1)
-    if not found:
-        raise _unknown(symbol)
-    return int(found[0].id)
-
-
-def _unknown(symbol: bytes) -> error.RepoLookupError:
-    return refusals.unknown(
-        _(b"no changeset '%s' in the bundle store") % refusals.shown(symbol)
-    )
-
-
-def _fetch(server, wanted: Selection, limit: int, newestfirst: bool) -> list:
-    """Return up to ``limit`` pushes, in ascending order of id or, with
-    ``newestfirst``, descending."""
-    found: dict[int, Any] = {}
-    with aborting():
-        for user in wanted.users or (None,):
-            for node in wanted.nodes or (None,):
-                pushes = server.index.pushes(
-                    first=wanted.first,
-                    last=wanted.last,
-                    user=user,
-                    node=node,
-                    **({'text': wanted.text} if wanted.text else {}),
-                    **({'since': wanted.since} if wanted.since else {}),
-                    **({'until': wanted.until} if wanted.until else {}),
-                    limit=limit,
-                    newestfirst=newestfirst,
-                )
-                found.update((push.id, push) for push in pushes)
-    pick = heapq.nlargest if newestfirst else heapq.nsmallest
-    return [found[id] for id in pick(limit, found)]
-
-
 # -- JSON
 
 
@@ -249,25 +87,28 @@ def _json(web, server):
     params = web.req.qsparams
     version = params.get(b'version', b'1')
     if version not in (b'1', b'2'):
-        raise _bad(b'version')
+        raise selection.bad(b'version')
     tipsonly = params.get(b'tipsonly') == b'1'
     full = b'full' in params
-    wanted = _select(web, server)
+    wanted = selection.select(web, server)
     limit = MAX_FULL_PUSHES if full else MAX_PUSHES
     if not wanted.forward and not (wanted.users or wanted.nodes or wanted.text):
         limit = LATEST
     # Asked first: what comes meanwhile is told of next time.
     with aborting():
         lastid = server.index.lastid()
-    chosen = _bounded(
-        _fetch(server, wanted, limit, not wanted.forward),
-        MAX_FULL_CHANGESETS if full else MAX_CHANGESETS,
-        tipsonly,
-    )
-    entries = {}
-    for push in sorted(chosen, key=lambda push: push.id):
+    entries: dict[int, Any] = {}
+    count = read = 0
+    most = MAX_FULL_CHANGESETS if full else MAX_CHANGESETS
+    for push in itertools.islice(
+        selection.find(server, wanted, not wanted.forward), limit
+    ):
         nodes = push.changesets[-1:] if tipsonly else push.changesets
-        entries[str(push.id)] = {
+        count += len(nodes)
+        read += len(push.changesets)
+        if entries and (count > most or read > MAX_READ):
+            break
+        entries[push.id] = {
             'changesets': (
                 _described(web, server, push, nodes)
                 if full
@@ -276,11 +117,12 @@ def _json(web, server):
             'date': int(push.time),
             'user': push.user,
         }
-    answer: dict[str, Any] = entries
+    # JSON has the order of the ids, whatever the times say
+    answer: dict[str, Any] = {str(id): entries[id] for id in sorted(entries)}
     if version == b'2':
         answer = {
-            'lastpushid': max(lastid, *map(int, entries), 0),
-            'pushes': entries,
+            'lastpushid': max(lastid, *entries, 0),
+            'pushes': answer,
         }
     res = web.res
     res.headers[b'Content-Type'] = b'application/json'
@@ -292,19 +134,6 @@ def _json(web, server):
     else:
         res.setbodybytes(body)
     return res.sendresponse()
-
-
-def _bounded(pushes: Iterable[Any], most: int, tipsonly: bool) -> list:
-    """Return the first of ``pushes`` until they have ``most`` changesets, one
-    at least."""
-    chosen: list[Any] = []
-    count = 0
-    for push in pushes:
-        count += 1 if tipsonly else len(push.changesets)
-        if chosen and count > most:
-            break
-        chosen.append(push)
-    return chosen
 
 
 def _described(web, server, push, nodes) -> list[dict[str, Any]]:
@@ -345,27 +174,28 @@ def _unlocal(text: bytes) -> str:
 
 
 def _atom(web, server):
-    wanted = _select(web, server)
-    found = _fetch(server, wanted, PAGE, newestfirst=not wanted.forward)
-    found.sort(key=lambda push: -push.id)
+    wanted = selection.select(web, server)
+    found = _entries(web, server, wanted, PAGE)
     return web.sendtemplate(
         b'pushes',
-        entries=_entries(web, found),
-        date=_hgdate(found[0].time) if found else (0, 0),
+        entries=_shown(web, found),
+        date=found[0][b'date'] if found else (0, 0),
     )
 
 
 def _page(web, server):
     params = web.req.qsparams
     message = b''
-    found: list[Any] = []
+    found: list[Entry] = []
     more = forward = False
     try:
-        wanted = _select(web, server)
+        wanted = selection.select(web, server)
         forward = wanted.forward
-        found = _fetch(server, wanted, PAGE + 1, newestfirst=not forward)
+        found = _entries(web, server, wanted, PAGE + 1)
         more = len(found) > PAGE
-        found = sorted(found[:PAGE], key=lambda push: -push.id)
+        if more:
+            # the last that was found
+            del found[0 if forward else -1]
     except error.RepoLookupError as exc:
         # a search that finds nothing is no error
         message = exc.args[0]
@@ -373,7 +203,7 @@ def _page(web, server):
     if found:
         # towards where the list came from there may be more, in the other
         # direction there is if it was cut
-        first, last = found[-1].id, found[0].id
+        first, last = int(found[-1][b'push']), int(found[0][b'push'])
         if more or forward:
             older = first - 1
         if (not forward and params.get(b'endID')) or (forward and more):
@@ -383,14 +213,14 @@ def _page(web, server):
     elif not message:
         message = _(b'no push found')
     kept = {name: params[name] for name in _KEPT if params.get(name)}
-    typed = {name: _typed(params.get(name, b'')) for name in _KEPT}
+    typed = {name: selection.typed(params.get(name, b'')) for name in _KEPT}
 
     def link(bound):
         return styles.linkvars(web.tmpl, {**kept, **bound})
 
     return web.sendtemplate(
         b'pushes',
-        entries=_entries(web, found),
+        entries=_shown(web, found),
         message=message,
         user=typed[b'user'],
         changeset=typed[b'changeset'],
@@ -402,14 +232,26 @@ def _page(web, server):
     )
 
 
-def _entries(web, found: list):
+def _entries(
+    web, server, wanted: selection.Selection, limit: int
+) -> list[Entry]:
+    """Return what is shown of up to ``limit`` pushes, the highest id first."""
+    pushes = selection.find(server, wanted, not wanted.forward)
+    # A whole push may be large, and is let go at once.
+    found = {
+        push.id: _entry(web, push) for push in itertools.islice(pushes, limit)
+    }
+    return [found[id] for id in sorted(found, reverse=True)]
+
+
+def _shown(web, found: list[Entry]):
     parity = common.paritygen(web.stripecount)
-    return templateutil.mappinglist(
-        [_entry(web, push, next(parity)) for push in found]
-    )
+    for entry in found:
+        entry[b'parity'] = next(parity)
+    return templateutil.mappinglist(found)
 
 
-def _entry(web, push, parity) -> dict[bytes, Any]:
+def _entry(web, push) -> Entry:
     shown = push.heads[:MAX_HEADS]
     rest = len(push.heads) - len(shown)
     user = push.user.encode('utf-8')
@@ -438,7 +280,6 @@ def _entry(web, push, parity) -> dict[bytes, Any]:
         b'count': len(push.changesets),
         b'size': util.bytecount(push.size),
         b'node': hex(push.changesets[-1]),
-        b'parity': parity,
     }
 
 
