@@ -64,6 +64,13 @@ PATHS = {
     'mercurial.revlogutils.constants',
     'mercurial.utils.urlutil',
 }
+#: that Mercurial opens try URLs; up to 7.1 this takes what opens repositories
+TRYURLS = {
+    'mercurial.branching',
+    'mercurial.localrepo',
+    'mercurial.narrowspec',
+    'mercurial.repo.requirements',
+}
 #: that it has a repository to work in: pushes are wrapped
 REPOSITORY = {
     'mercurial.bundle2',
@@ -130,7 +137,7 @@ def test_nothing_needless_is_loaded(
 
     serve = ('-R', '.', 'serve', '--stdio')
     for repo, command, hello, allowed in (
-        (client, ('version',), '', ALWAYS | PATHS),
+        (client, ('version',), '', ALWAYS | PATHS | TRYURLS),
         (client, ('root',), '', ALWAYS | REPOSITORY),
         (server, ('root',), '', ALWAYS | REPOSITORY | STORE),
         (client, serve, HELLO_REQUEST, ALWAYS | REPOSITORY | SERVE),

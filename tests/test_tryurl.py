@@ -3,16 +3,25 @@
 from __future__ import annotations
 
 import os
+import stat
+import types
 from pathlib import Path
 
 import pytest
+from mercurial import ui as uimod
 
 from harness import matrix
-from harness.hg import Repo
+from harness.hg import Repo, Result
 from harness.history import History
-from harness.servers import Transport
+from harness.rights import NOBODY, asnobody, publicfolder
+from harness.servers import Transport, WebTransport
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
+
+#: what makes a try URL of a share
+ENTRY = 'bundlestore-tryurl'
+#: what a Mercurial says that does not know it
+UNKNOWN = f'repository requires features unknown to this Mercurial: {ENTRY}'
 
 
 def test_init_leaves_the_base_alone(transport: Transport, base: Repo) -> None:
@@ -20,7 +29,7 @@ def test_init_leaves_the_base_alone(transport: Transport, base: Repo) -> None:
         made = tryurl(transport, base)
     assert base.run('config', 'bundlestore.route', ok=(1,)).out == ''
     assert made.run('config', 'bundlestore.route').out == 'all\n'
-    assert made.nodes('parents()') == []
+    assert made.run('parents').out == ''
 
 
 @matrix.over('ssh')
@@ -66,6 +75,116 @@ def test_init_with_bad_arguments(
     assert not (transport.root / 'new').exists()
 
 
+def _init(
+    base: Repo, target: Path, *args: str, ok: tuple[int, ...] = (0,)
+) -> Result:
+    return base.hg.run(
+        'admin::bundlestore-init',
+        *args,
+        base.path,
+        target,
+        config=['extensions.bundlestore='],
+        ok=ok,
+    )
+
+
+@matrix.over('path')
+def test_init_again_mends(transport: Transport, base: Repo) -> None:
+    made = tryurl(transport, base)
+    whole = made.hgrc.read_text()
+    _takeentry(made)
+    with untouched(base.path, exclude=()):
+        assert ENTRY in _init(base, made.path).out
+    assert ENTRY in _requires(made)
+    made.hgrc.write_text('')
+    assert 'wrote the hgrc' in _init(base, made.path).out
+    assert made.hgrc.read_text().strip() in whole
+    with untouched(made.path, exclude=()):
+        assert 'lacks nothing' in _init(base, made.path).out
+
+
+@matrix.over('path')
+def test_init_keeps_off_a_share(transport: Transport, base: Repo) -> None:
+    """Somebody works in it."""
+    share = transport.root / 'share'
+    base.inspect('--config', 'extensions.share=', 'share', '.', str(share))
+    with untouched(share, exclude=()):
+        result = _init(base, share, ok=(10, 255))
+    assert 'already exists' in result.err
+    assert 'it is no try URL of' in result.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='only root gives files away')
+@matrix.over('path')
+def test_group_and_mode_of_the_base(transport: Transport, base: Repo) -> None:
+    for path in (base.path, *base.path.rglob('*')):
+        os.chown(path, 12345, 54321)
+    for path in (base.path, base.path / '.hg'):
+        path.chmod(0o2770)
+    made = tryurl(transport, base)
+    for path in (made.path, *made.path.rglob('*')):
+        status = path.stat()
+        assert (status.st_uid, status.st_gid) == (12345, 54321), path
+        mode = 0o2770 if path.is_dir() else 0o640
+        assert stat.S_IMODE(status.st_mode) == mode, path
+    made.hgrc.chmod(0o600)
+    assert 'group and mode' in _init(base, made.path).out
+    assert stat.S_IMODE(made.hgrc.stat().st_mode) == 0o640
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason='nobody is somebody else')
+def test_group_that_cannot_be_given() -> None:
+    from hgext3rd.bundlestore import tryurl as room
+
+    with publicfolder() as folder:
+        for name in ('base/.hg', 'try/.hg'):
+            (folder / name).mkdir(parents=True)
+            for path in (folder / name, (folder / name).parent):
+                os.chown(path, NOBODY, NOBODY)
+        os.chown(folder / 'base' / '.hg', NOBODY, 54321)
+        base = types.SimpleNamespace(
+            root=bytes(folder / 'base'), path=bytes(folder / 'base' / '.hg')
+        )
+
+        def give() -> bytes:
+            ui = uimod.ui.load()
+            ui.pushbuffer(error=True)
+            room.giveaccess(ui, base, bytes(folder / 'try'))
+            said: bytes = ui.popbuffer()
+            return said
+
+        said = asnobody(give)
+    assert b'the group and mode of its base: operation not permitted' in said
+    assert b'run this again as root' in said
+
+
+@pytest.mark.parametrize(
+    'server_version',
+    [
+        pytest.param(matrix.VERSIONS[0], marks=pytest.mark.slow),
+        matrix.NEWEST,
+    ],
+)
+@matrix.over('ssh')
+def test_entry_stays_where_it_is(
+    transport: Transport, base: Repo, vanilla: Repo
+) -> None:
+    """An upgrade keeps it and gives it to nobody, nor does a clone get it."""
+    made = tryurl(transport, base)
+    hint = 'format.use-dirstate-tracked-hint=yes'
+    made.run('debugupgraderepo', '--run', '--no-backup', config=[hint])
+    assert {ENTRY, 'dirstate-tracked-key-v1'}.issubset(_requires(made))
+    for path in ('requires', 'store/requires'):
+        assert ENTRY not in (base.path / '.hg' / path).read_text()
+    clone = vanilla.hg.clone(
+        transport.url(made),
+        vanilla.path.parent / 'stream',
+        '--stream',
+        config=transport.commandline(),
+    )
+    clone.verify()
+
+
 @pytest.mark.parametrize('server_version', matrix.VERSIONS)
 @matrix.over('ssh')
 def test_hg_without_the_extension_refuses_it(
@@ -80,12 +199,79 @@ def test_hg_without_the_extension_refuses_it(
     with untouched(base.path):
         result = vanilla.run('push', url, config=bare, ok=(255,))
         assert 'loading of this extension was required' in str(result)
-    # and were the extension not required, a hook would refuse it
-    hgrc = made.hgrc.read_text()
-    made.hgrc.write_text(hgrc.replace('bundlestore:required = yes', ''))
+        # the same where the extension is not required, or nobody reads that
+        hgrc = made.hgrc.read_text()
+        made.hgrc.write_text(hgrc.replace('bundlestore:required = yes', ''))
+        result = vanilla.run('push', '-f', url, config=bare, ok=(255,))
+        assert UNKNOWN in str(result)
+    # and of one that an older release made, a hook refuses it
+    _takeentry(made)
     result = vanilla.run('push', '-f', url, config=bare, ok=(1, 100, 255))
     assert 'a try URL takes no changes itself' in str(result)
     assert base.nodes() == before
+
+
+def _requires(repo: Repo) -> list[str]:
+    return (repo.path / '.hg' / 'requires').read_text().split()
+
+
+def _takeentry(made: Repo) -> None:
+    entries = _requires(made)
+    entries.remove(ENTRY)
+    (made.path / '.hg' / 'requires').write_text('\n'.join(entries) + '\n')
+
+
+@pytest.mark.parametrize(
+    ('transport_name', 'how'),
+    [
+        ('ssh', 'on'),
+        ('ssh', 'off'),
+        ('ssh', 'missing'),
+        pytest.param('http', 'on', marks=pytest.mark.slow),
+        pytest.param('http', 'off', marks=pytest.mark.slow),
+        pytest.param('path', 'on', marks=pytest.mark.slow),
+        pytest.param('path', 'off', marks=pytest.mark.slow),
+    ],
+)
+def test_hgrc_that_is_not_read(
+    transport: Transport, base: Repo, vanilla: Repo, how: str
+) -> None:
+    """Whether the extension is on, off or missing in the server's own
+    configuration: what is pushed is stored or refused."""
+    made = tryurl(transport, base)
+    environ = {'HGRCSKIPREPO': '1'}
+    config = []
+    if how == 'on':
+        transport.rc.write_text('[extensions]\nbundlestore =\n')
+        config.append('extensions.bundlestore=')
+    if isinstance(transport, WebTransport):
+        transport.hg.environ.update(environ)
+        # Mercurial's own page for a repository that it does not open
+        transport.maycrash = how == 'off'
+        transport.restart()
+    if transport.name == 'ssh':
+        served = transport.hg.plain() if how == 'missing' else transport.hg
+        script = transport.root / 'skipping'
+        script.write_text(
+            f'#!/bin/sh\nHGRCSKIPREPO=1 exec {served.executable} "$@"\n'
+        )
+        script.chmod(0o755)
+        config = [f'ui.remotecmd={script}']
+    vanilla.commit({'a': 'a\n'}, 'must not land')
+    environ = environ if transport.name == 'path' else {}
+    url = transport.url(made)
+    with untouched(base.path):
+        result = vanilla.run(
+            'push', '-f', url, config=config, env=environ, ok=None
+        )
+    if how == 'on':
+        assert result.code == 0
+        assert 'stored 1 changeset as push 1' in result.out
+    else:
+        assert result.code
+        if transport.name != 'http':
+            assert UNKNOWN in result.err
+    assert len(bundles(base)) == (how == 'on')
 
 
 @matrix.over('path')

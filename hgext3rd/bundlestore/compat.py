@@ -11,6 +11,7 @@ import importlib
 import sys
 import types
 
+from mercurial import extensions
 from mercurial.utils import urlutil
 
 from . import fileops
@@ -109,6 +110,40 @@ def _factory():
     except ImportError:  # hg <= 7.1
         from mercurial import hg as factory
     return factory
+
+
+def requirementfuncs() -> set:
+    """Return the functions that Mercurial asks which entries in ``requires``
+    it knows."""
+    try:
+        from mercurial.repo import requirements
+    except ImportError:  # hg <= 7.1
+        from mercurial import localrepo
+
+        found: set = localrepo.featuresetupfuncs
+    else:
+        found = requirements.feature_setup_funcs
+    return found
+
+
+@contextlib.contextmanager
+def newrequirement(entry: bytes):
+    """Have the repositories that the body makes get an entry in their
+    ``requires`` from the very beginning."""
+    try:
+        from mercurial.repo import creation as module
+
+        name = 'new_repo_requirements'
+    except ImportError:  # hg <= 7.1
+        from mercurial import localrepo as module
+
+        name = 'newreporequirements'
+
+    def more(orig, *args, **kwargs):
+        return orig(*args, **kwargs) | {entry}
+
+    with extensions.wrappedfunction(module, name, more):
+        yield
 
 
 def share(ui, source: bytes, dest: bytes) -> None:

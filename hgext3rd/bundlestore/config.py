@@ -34,6 +34,7 @@ eh.configitem(SECTION, b'open-heads', default=configitems.dynamicdefault)
 eh.configitem(SECTION, b'bookmark-owner', default=False)
 eh.configitem(SECTION, b'timeout', default=120)
 eh.configitem(SECTION, b'changeset-url', default=None)
+eh.configitem(SECTION, b'try-url', default=None)
 
 # -- server and client
 eh.configitem(SECTION, b'bookmark-pattern', default=b're:^scratch/')
@@ -73,11 +74,20 @@ class Settings(NamedTuple):
     #: seconds that a push may stall, 0 for ever
     timeout: int
     changeseturl: Optional[bytes]
+    #: where clients without the extension are told to push
+    tryurl: Optional[bytes]
 
 
 def isserver(ui) -> bool:
     """Whether the repository with this configuration keeps a bundle store."""
     return ui.configbool(SECTION, b'server')
+
+
+def maketryurl(ui) -> None:
+    """Have the configuration of a try URL say what its ``requires`` says,
+    whatever its hgrc does, and if nobody reads that."""
+    for item, value in ((b'server', b'yes'), (b'route', b'all')):
+        ui.setconfig(SECTION, item, value, b'requires')
 
 
 def _choice(ui, name: bytes, choices: tuple[bytes, ...]) -> bytes:
@@ -187,6 +197,7 @@ def settings(ui) -> Settings:
         bookmarkowner=ui.configbool(SECTION, b'bookmark-owner'),
         timeout=ui.configint(SECTION, b'timeout'),
         changeseturl=ui.config(SECTION, b'changeset-url'),
+        tryurl=ui.config(SECTION, b'try-url') or None,
     )
 
 

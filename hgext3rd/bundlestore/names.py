@@ -22,5 +22,8 @@ PUSHES = b'bundlestorepushes'
 KNOWN = b'bundlestoreknown'
 #: what a repository with a bundle store tells of itself
 CAPABILITIES = (CAPABILITY, KNOWN)
+#: Entry in the ``requires`` of a try URL. Only this extension knows it, so no
+#: other Mercurial opens one, and with it every push is a scratch push.
+TRYURL = b'bundlestore-tryurl'
 #: shortest prefix of a hash that is looked up in the index
 MIN_PREFIX = 6

@@ -30,7 +30,7 @@ from . import (
 
 # by name, so that this module at least is loaded before there are threads
 from .loading import prepare as prepareloading
-from .names import CAPABILITIES
+from .names import CAPABILITIES, TRYURL
 from .server import aborting, hasnode, servedview
 from .wraps import apply as applywraps, inplaceof
 
@@ -63,6 +63,13 @@ class _Serving(_Repository):
     @localrepo.unfilteredpropertycache
     def bundlestore(self):
         return servermod.Server(self, spools=self._bundlestorespools)
+
+    def transaction(self, *args, **kwargs):
+        if TRYURL in self.requirements:
+            # no push that gets this far has been taken by the extension, and
+            # the hook that says the same may not be read
+            raise error.Abort(_(b'a try URL takes no changes itself'))
+        return super().transaction(*args, **kwargs)
 
     def lookup(self, key):
         server = self.bundlestore

@@ -38,6 +38,7 @@ eh = exthelper.exthelper()
 
 COMMANDS = {
     b'push': 'client.push.push',
+    b'debugupgraderepo': 'tryurl.upgrade',
     b'serve': 'warm.serve',
     b'help': 'manual.help',
 }
@@ -194,6 +195,29 @@ def _wrapcommands() -> None:
     )
 
 
+def _knowtryurls() -> None:
+    """Have Mercurial open try URLs where this extension is on."""
+    from mercurial import requirements
+
+    compat.requirementfuncs().add(_supporttryurls)
+    # It says something of the one repository, and nothing of the changesets
+    # that this shares: it must not get into the requirements of the base, nor
+    # into those that clones are told of.
+    requirements.WORKING_DIR_REQUIREMENTS.add(names.TRYURL)
+    ignorable = 'STREAM_IGNORABLE_REQUIREMENTS'
+    if hasattr(requirements, ignorable):  # else hg <= 6.3
+        getattr(requirements, ignorable).add(names.TRYURL)
+
+
+def _supporttryurls(ui, supported: set[bytes]) -> None:
+    supported.add(names.TRYURL)
+
+
+# Mercurial asks those of the modules of extensions that are on for the
+# repository: another one in the same process may lack this extension.
+_supporttryurls.__module__ = __package__
+
+
 def _startweb() -> None:
     # a WSGI or CGI script has loaded Mercurial's modules before
     if compat.isweb():
@@ -202,6 +226,7 @@ def _startweb() -> None:
 
 
 eh.uisetup(_holding(_wrapcommands))
+eh.uisetup(_holding(_knowtryurls))
 eh.extsetup(_holding(_startweb))
 
 
@@ -212,6 +237,8 @@ def reposetup(ui, repo) -> None:
     if not repo.local():
         return
     apply('repository')
+    if names.TRYURL in repo.requirements:
+        config.maketryurl(repo.ui)
     # overlays come by here, too
     if config.isserver(repo.ui) and not repo.url().startswith(b'bundle:'):
         apply('store')
