@@ -775,7 +775,7 @@ def test_index_on_full_disk(smalldisk: Path) -> None:
     place = model.Place(os.fsencode(smalldisk / 'bundlestore'))
     index = backends.openindex('file', place)
     filler = smalldisk / 'filler'
-    filler.write_bytes(bytes(100000))
+    filler.write_bytes(bytes(60000))
     recorded: list[model.Push] = []
 
     def fill() -> None:
@@ -796,7 +796,7 @@ def test_writer_is_killed_while_it_records(index: Any) -> None:
     moves = [model.BookmarkMove('x', b'x' * 20)]
     first = index.record(newpush('one', moves=moves))
 
-    def die(*arguments: Any) -> None:
+    def die(*arguments: Any, **_more: Any) -> None:
         # by now the changesets are in the database, not committed
         processes.killself()
 
@@ -1019,7 +1019,7 @@ def test_lists_are_not_searched_from_end_to_end(
     index.bookmarks('a/*', limit=10)
     index.bookmark('a/x')
     index.usage('alice')
-    index.count('alice', 1.0, 10)
+    index.times('alice', 1.0, 10)
     index.pin(push.id)
     index.record(newpush('two', moves=[moves[0]._replace(force=True)]))
     index.record(newpush('two'), lambda: None, quota=1 << 40)
@@ -1063,7 +1063,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     assert tables == {
         *('bookmark', 'bundle', 'head', 'move', 'node', 'push'),
         *('description', 'search_content', 'rest', 'kept', 'below'),
-        *('pin', 'usage'),
+        *('pin', 'usage', 'event'),
     }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')

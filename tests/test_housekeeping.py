@@ -163,13 +163,16 @@ def test_bookmarks_go_with_their_push(filled: Filled) -> None:
     filled.movebookmark('scratch/b', 3)
     gone = filled.gc(before=1)
     assert gone.count(('bookmark', 'dangling')) == 1
-    marks = [model.Bookmark('scratch/b', node(3)), ('scratch/c', node(3), 3)]
+    marks = [
+        model.Bookmark('scratch/b', node(3), None, 5),
+        model.Bookmark('scratch/c', node(3), 3),
+    ]
     assert filled.index.bookmarks() == marks
     # and they do not come back
     filled.loseindex()
     filled.verify(repair=True)
     assert filled.index.bookmarks() == marks
-    assert filled.index.lastid() == 3
+    assert filled.index.lastid() == 6
 
 
 def test_orphans_and_strays_go_after_a_time(filled: Filled) -> None:

@@ -331,7 +331,7 @@ def test_little_is_kept_of_what_a_bundle_rests_on(
     assert index.push(6).rests == rests
 
 
-# -- versions 1 to 3
+# -- versions 1 to 4
 
 # The tables as they were. None of this may be changed.
 FIRST = [
@@ -416,7 +416,25 @@ THIRD = [
     )""",
     'PRAGMA user_version = 3',
 ]
-OLD = {1: FIRST, 2: [*FIRST, *SECOND], 3: [*FIRST, *SECOND, *THIRD]}
+FOURTH = [
+    """CREATE TABLE pin (
+        push INTEGER PRIMARY KEY
+    )""",
+    """CREATE TABLE usage (
+        user TEXT NOT NULL PRIMARY KEY,
+        pushes INTEGER NOT NULL,
+        size INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+    'DROP INDEX push_bundle',
+    'CREATE INDEX push_bundle_user ON push (bundle, user)',
+    'PRAGMA user_version = 4',
+]
+OLD = {
+    1: FIRST,
+    2: [*FIRST, *SECOND],
+    3: [*FIRST, *SECOND, *THIRD],
+    4: [*FIRST, *SECOND, *THIRD, *FOURTH],
+}
 
 
 def makeold(place: model.Place, version: int = 1) -> ReferenceIndex:
@@ -473,8 +491,13 @@ def makeold(place: model.Place, version: int = 1) -> ReferenceIndex:
             ' WHERE bundle NOT IN (SELECT id FROM bundle)'
         )
     connection.executemany(
-        'INSERT INTO bookmark VALUES (?, ?, ?)', reference.bookmarks()
+        'INSERT INTO bookmark VALUES (?, ?, ?)',
+        [mark[:3] for mark in reference.bookmarks()],
     )
+    if version > 3:
+        connection.executemany(
+            'INSERT INTO usage VALUES (?, ?, ?)', reference.users()
+        )
     connection.execute('COMMIT')
     connection.close()
     return reference
@@ -568,8 +591,8 @@ def checksame(index: Any, reference: ReferenceIndex, lists: int = 100) -> None:
     for user in 'xyz':
         assert index.usage(user) == reference.usage(user)
         for since in (0.0, 1e9):
-            found = index.count(user, since, 3)
-            assert found == reference.count(user, since, 3)
+            found = index.times(user, since, 3)
+            assert found == reference.times(user, since, 3)
     statistics = index.statistics()
     assert statistics._replace(indexsize=0) == reference.statistics()
     assert list(index.problems()) == []
@@ -610,6 +633,7 @@ def test_old_index_is_upgraded_when_read(
     [
         *((1, 'record'), (1, 'remove'), (1, 'movebookmarks'), (2, 'remove')),
         *((3, 'record'), (3, 'remove'), (3, 'pin')),
+        *((4, 'movebookmarks'), (4, 'record')),
     ],
     indirect=['oldversion'],
 )
@@ -762,11 +786,15 @@ def test_upgrade_is_killed(
     checkdatabase(place)
 
 
-def test_version_3_is_upgraded_by_few_statements(
-    place: model.Place, index: Any, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize('oldversion', [3, 4])
+def test_version_is_upgraded_by_few_statements(
+    place: model.Place,
+    index: Any,
+    monkeypatch: pytest.MonkeyPatch,
+    oldversion: int,
 ) -> None:
     """Whatever number of pushes it holds."""
-    makeold(place, 3)
+    makeold(place, oldversion)
     statements: list[str] = []
     upgrade = migrate.upgrade
 
@@ -779,10 +807,38 @@ def test_version_3_is_upgraded_by_few_statements(
     assert len(index.pushes()) == 38
     assert version(place) == schema.VERSION
     changes = [s for s in statements if not s.startswith('PRAGMA')]
-    assert sorted(' '.join(some.split()[:2]) for some in changes) == [
-        *('CREATE INDEX', 'CREATE TABLE', 'CREATE TABLE', 'DROP INDEX'),
-        'INSERT INTO',
+    expected = {
+        3: [
+            *('CREATE INDEX', 'CREATE TABLE', 'CREATE TABLE', 'DROP INDEX'),
+            'INSERT INTO',
+        ],
+        4: [
+            *('ALTER TABLE', 'ALTER TABLE', 'CREATE INDEX', 'CREATE INDEX'),
+            *('CREATE INDEX', 'CREATE TABLE', 'UPDATE bookmark'),
+        ],
+    }
+    wanted = [
+        some for n, its in expected.items() if n >= oldversion for some in its
     ]
+    done = [' '.join(some.split()[:2]) for some in changes]
+    assert sorted(done) == sorted(wanted)
+
+
+def test_upgrade_finds_whose_bookmarks_are(
+    place: model.Place, index: Any
+) -> None:
+    """So that they count against a quota."""
+    reference = makeold(place, 4)
+    size = model.MARK_SIZE
+    for user in 'xyz':
+        pushes = {push.id for push in reference.pushes(user=user)}
+        count = sum(mark.push in pushes for mark in reference.bookmarks())
+        with pytest.raises(errors.QuotaExceeded) as caught:
+            index.movebookmarks(
+                [model.BookmarkMove('new', b'x' * 20)], 1.0, user, size
+            )
+        assert caught.value.bookmarks == count
+    assert reference.bookmarks()
 
 
 @only1

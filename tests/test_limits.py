@@ -189,8 +189,12 @@ def test_quota(
     result = newpush(ok=REFUSED)
     assert 'abort: push exceeds the quota of 50.0 KB (' in result.err
     assert 'so far' not in result.err
-    # what adds nothing may be done
-    client.run('push', '-r', hashes.tagged, '-B', 'scratch/x', ok=(1,))
+    # nor may there be one more bookmark
+    args = ('push', '-r', hashes.tagged, '-B', 'scratch/x')
+    result = client.run(*args, ok=REFUSED)
+    assert 'abort: push exceeds the quota of 50.0 KB (' in result.err
+    base.configure('bundlestore', {'quota': '200 KB'})
+    client.run(*args, ok=(1,))
 
 
 @pytest.mark.parametrize('storeconfig', [{'quota': '200 KB'}])

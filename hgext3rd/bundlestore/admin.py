@@ -125,7 +125,7 @@ def gc(ui, repo, **opts):
       :reason: String. ``age``, ``quota``, ``unfinished`` (an earlier run was
                interrupted), ``lost`` or ``dangling``; of a bundle ``removed``
                (with its last push) or ``orphan``; of a note and a stray
-               ``leftover``.
+               ``leftover``; of the note of a bookmark ``superseded``.
       :push:   Integer. The number of the push.
       :user:   String. Who pushed.
       :date:   Date information. When.

@@ -16,7 +16,6 @@ from mercurial.node import hex, short
 from mercurial.utils import stringutil
 
 from . import access, errors
-from .housekeeping import records
 from .model import BookmarkMove
 from .server import hasnode, servedview, tolocal
 
@@ -117,16 +116,6 @@ def _isforward(repo, old: bytes, new: bytes, parents: _Parents) -> bool:
     cl = servedview(repo).changelog
     oldrev = cl.rev(old)
     return any(cl.isancestorrev(oldrev, cl.rev(node)) for node in below)
-
-
-def move(ui, server, moves: list[BookmarkMove]) -> None:
-    """Move bookmarks without a push; raises ``BundleStoreError``."""
-    after = server.index.movebookmarks(moves)
-    with noting(ui):
-        for one in moves:
-            records.writebookmark(
-                server.store, records.BookmarkRecord(one.name, one.new, after)
-            )
 
 
 @contextlib.contextmanager

@@ -81,15 +81,25 @@ class BundleGone(BundleStoreError):
 class QuotaExceeded(BundleStoreError):
     """A user would hold more than ``quota`` bytes.
 
-    ``held`` is what the user holds, ``size`` what the push would add.
+    ``held`` is what the user holds, ``size`` what the push would add. Where
+    it is refused for its bookmarks, these are in both, and ``bookmarks`` is
+    how many the user has.
     """
 
-    def __init__(self, user: str, quota: int, held: int, size: int) -> None:
+    def __init__(
+        self,
+        user: str,
+        quota: int,
+        held: int,
+        size: int,
+        bookmarks: int | None = None,
+    ) -> None:
         super().__init__(f'push exceeds the quota of {quota} bytes')
         self.user = user
         self.quota = quota
         self.held = held
         self.size = size
+        self.bookmarks = bookmarks
 
 
 class BackendUnavailable(BundleStoreError):

@@ -2,7 +2,8 @@
 
 Shell hooks get the variables; Python hooks get the overlay of base and push
 as ``repo``, and the variables without ``HG_`` in lower case. A hook costs
-nothing where none is configured.
+nothing where none is configured. They run as well when bookmarks move without
+a push; there is no bundle then.
 """
 
 from __future__ import annotations
@@ -11,15 +12,16 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
+from typing import Any, NamedTuple
 
 from mercurial import error, hook, pycompat
 from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import stringutil
 
-from . import overlay
+from . import model, overlay
 from .server import aborting, tolocal
 
 
@@ -27,7 +29,14 @@ def prehook(receiver, push, file: AbstractContextManager[bytes]) -> None:
     """Run ``prebundlestore`` on a push (``model.NewPush``) that is about to
     be recorded; raises if it fails. ``file`` gives the path of its complete
     bundle when it is entered."""
-    _run(receiver, b'prebundlestore', push, file, True)
+    _run(
+        receiver,
+        b'prebundlestore',
+        push,
+        file,
+        True,
+        bookmark=b' '.join(tolocal(move.name) for move in push.moves),
+    )
 
 
 def posthook(receiver, push, file: AbstractContextManager[bytes]) -> None:
@@ -45,13 +54,69 @@ def posthook(receiver, push, file: AbstractContextManager[bytes]) -> None:
             bookmark=b' '.join(tolocal(name) for name, _node in push.bookmarks),
         )
     except Exception as exc:
-        if isinstance(exc, error.Abort):
-            reason = exc.message
+        _failed(receiver.ui, _(b'push %d is stored') % push.id, exc)
+
+
+class Event(NamedTuple):
+    """Bookmarks that move without a push."""
+
+    repo: Any
+    server: Any
+    url: bytes
+    user: str
+    pushvars: Mapping[bytes, bytes]
+    moves: Sequence[model.BookmarkMove]
+
+
+def premove(event: Event) -> None:
+    """Run ``prebundlestore`` before bookmarks move; raises if it fails."""
+    _runmove(event, b'prebundlestore', True)
+
+
+def postmove(event: Event, id: int) -> None:
+    """Run ``bundlestore`` when bookmarks have moved; never raises."""
+    try:
+        _runmove(event, b'bundlestore', False, pushid=b'%d' % id)
+    except Exception as exc:
+        _failed(event.repo.ui, _(b'the bookmarks have moved'), exc)
+
+
+def _runmove(event: Event, name: bytes, throw: bool, **extra) -> None:
+    repo = event.repo
+    if not hook.hashook(repo.ui, name):
+        return
+    new = list(dict.fromkeys(move.new for move in event.moves if move.new))
+    variables = {
+        'node': hex(new[0]) if new else b'',
+        'node_last': hex(new[-1]) if new else b'',
+        'heads': b' '.join(map(hex, new)),
+        'count': b'0',
+        'bookmark': b' '.join(tolocal(move.name) for move in event.moves),
+        'user': tolocal(event.user),
+        'source': b'push',
+        'url': event.url,
+    }
+    variables.update(pycompat.strkwargs(dict(event.pushvars)))
+    variables.update(extra)
+    with contextlib.ExitStack() as stack:
+        with aborting():
+            view = overlay.opennodes(repo, event.server, new) if new else None
+        if view is None:
+            view = overlay.readonly(repo)
         else:
-            reason = stringutil.forcebytestr(exc)
-        text = _(b'warning: push %d is stored, but the bundlestore hook failed')
-        receiver.ui.warn(b'%s: %s\n' % (text % push.id, reason))
-        receiver.ui.traceback()
+            stack.callback(view.close)
+        hook.hook(repo.ui, view, name, throw, **variables)
+
+
+def _failed(ui, done: bytes, exc: Exception) -> None:
+    """Warn that the second hook failed, and of what is so nevertheless."""
+    if isinstance(exc, error.Abort):
+        reason = exc.message
+    else:
+        reason = stringutil.forcebytestr(exc)
+    text = _(b'warning: %s, but the bundlestore hook failed: %s\n')
+    ui.warn(text % (done, reason))
+    ui.traceback()
 
 
 def _run(receiver, name, push, file, throw, **extra) -> None:

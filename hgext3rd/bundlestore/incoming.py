@@ -6,8 +6,9 @@ say is noted.
 
 from __future__ import annotations
 
+import itertools
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 from mercurial import (
     bundle2,
@@ -52,6 +53,7 @@ class Incoming:
         self._cg = cg
         self._checker = checker
         self._limits = limits
+        self._parts: Iterable = ()
         self.haschangegroup = False
         #: key and heads of the stored bundle that is the very push
         self.same: tuple[str, list[bytes]] | None = None
@@ -66,11 +68,11 @@ class Incoming:
         #: variables for hooks
         self.pushvars: dict[bytes, bytes] = {}
 
-    def chunks(self) -> Iterator[bytes]:
-        """Yield the bundle to store, within the limits on its size.
+    def begin(self) -> bool:
+        """Read the push up to the first part that is stored, and return
+        whether there is one; else it has come to its end.
 
-        The attributes tell of the push when it has come to its end. Raises
-        ``error.Abort`` and ``BundleStoreError``.
+        Raises ``error.Abort`` and ``BundleStoreError``.
         """
         limit = self._server.settings.maxbundlesize
         if isinstance(self._cg, bundle2.unbundle20):
@@ -83,7 +85,22 @@ class Incoming:
                 )
         else:
             parts = self._bundle1()
-        return self._limits.stream(bundlefile.container(self._repo.ui, parts))
+        first = next(parts, None)
+        if first is None:
+            return False
+        self._parts = itertools.chain([first], parts)
+        return True
+
+    def chunks(self) -> Iterator[bytes]:
+        """Yield the bundle to store, within the limits on its size, after
+        :meth:`begin`.
+
+        The attributes tell of the push when it has come to its end. Raises
+        ``error.Abort`` and ``BundleStoreError``.
+        """
+        return self._limits.stream(
+            bundlefile.container(self._repo.ui, self._parts)
+        )
 
     def _bundle1(self):
         self.haschangegroup = True

@@ -196,8 +196,13 @@ class IBundleIndex(Interface):
 
         With ``quota`` (bytes), raises ``QuotaExceeded`` if the user would
         then hold more than that; a bundle that the user holds already adds
-        nothing and is never refused. Recording finds changesets again that an
-        earlier push of another bundle brought; both bundles hold them then.
+        nothing and is never refused for its own sake. A push that gives the
+        user more scratch bookmarks is also refused where these, at
+        ``model.MARK_SIZE`` each, and the bundles are more than the quota. A
+        bookmark is whose push or move put it where it is.
+
+        Recording finds changesets again that an earlier push of another
+        bundle brought; both bundles hold them then.
 
         What a bundle rests on (``rests``, ``below``) is remembered from when
         it was first recorded. What those in ``rests`` rest on themselves is
@@ -208,10 +213,28 @@ class IBundleIndex(Interface):
         recorded (any more); nothing is recorded then.
         """
 
-    def movebookmarks(moves) -> int:
-        """Apply some ``model.BookmarkMove`` without a push, all or none;
-        raises ``BookmarkMoved``. Return the highest id that was given when
-        they were applied."""
+    def movebookmarks(
+        moves, time: float = 0.0, user: str = '', quota=None
+    ) -> object:
+        """Apply some ``model.BookmarkMove`` without a push, all or none, and
+        return ``model.Moved``; durable when the method returns. Raises
+        ``BookmarkMoved``, and ``QuotaExceeded`` as :meth:`record` does of
+        bookmarks.
+
+        It is an event with an id from the sequence of the pushes, which
+        becomes visible in order with them, but no push: no method that
+        returns pushes knows it. A bookmark that is where it shall be already
+        stays whose it is, and is not among what changed. Without any moves
+        nothing is recorded, and the id is the highest that was given."""
+
+    def moved(names) -> set:
+        """Return those of ``names`` (an iterable of str) that some recorded
+        push has moved to a changeset, wherever they are now."""
+
+    def forgetmoves(before: float) -> None:
+        """Forget when moves without a push were made that were made before
+        that time: :meth:`times` knows them no more. Their ids are not given
+        again, and bookmarks stay where they are."""
 
     def locate(nodes) -> dict:
         """Return ``{node: model.Location}`` for those of ``nodes`` (an
@@ -311,9 +334,10 @@ class IBundleIndex(Interface):
         """Return the ``model.Usage`` of all who hold anything, most bytes
         first, then by name."""
 
-    def count(user: str, since: float, limit: int) -> int:
-        """Return how many pushes a user made with ``since < time``, counting
-        no further than to ``limit``."""
+    def times(user: str, since: float, limit: int) -> list:
+        """Return when a user made pushes, and moves of bookmarks without
+        one, with ``since < time``: the first ``limit`` times, in ascending
+        order."""
 
     def statistics() -> object:
         """Return ``model.Statistics``. This may take a while."""
@@ -332,6 +356,11 @@ class IBundleIndex(Interface):
         What is known of its bundle becomes what the push says, for all pushes
         of the bundle. Until the next :meth:`reserve` it may not survive the
         loss of power; what does is whole."""
+
+    def restoremove(move) -> None:
+        """Put a bookmark, wherever it is, where a ``model.RestoredMove`` put
+        it, under the id of that; for repairs, and as durable as
+        :meth:`restore`."""
 
     def reserve(id: int) -> None:
         """See to it that no push is given this id or a smaller one, and that

@@ -15,6 +15,7 @@ from collections.abc import Iterable, Iterator
 from typing import Optional
 
 from . import config, errors, verify
+from .words import counted
 
 #: What comes with a push and is not stored, in bytes: capabilities, bookmarks,
 #: variables. And changegroup 03 takes two bytes more for each delta, of which
@@ -82,15 +83,14 @@ class Limits:
         index = self._server.index
         now = time.time()
         since = now - rate.seconds
-        made = index.count(self._user, since, rate.pushes)
-        if made < rate.pushes:
+        made = index.times(self._user, since, rate.pushes)
+        if len(made) < rate.pushes:
             return
-        oldest = index.pushes(user=self._user, since=since, limit=1)
-        left = oldest[0].time + rate.seconds - now if oldest else rate.seconds
+        left = made[0] + rate.seconds - now if made else rate.seconds
         raise verify.Refused(
-            f'push exceeds the limit of {rate.pushes} pushes in '
+            f'push exceeds the limit of {counted(rate.pushes, "push")} in '
             f'{timeleft(rate.seconds)} '
-            f'({_called(self._user)} made {made})',
+            f'({_called(self._user)} made {len(made)})',
             f'try again in {timeleft(left)}',
         )
 

@@ -20,6 +20,9 @@ from . import errors
 #: the longest text of a push, in characters
 TEXT_LENGTH = 4000
 
+#: what a scratch bookmark counts against a quota, in bytes
+MARK_SIZE = 1024
+
 _HEXDIGITS = frozenset('0123456789abcdef')
 
 
@@ -76,8 +79,33 @@ class Bookmark(NamedTuple):
 
     name: str
     node: bytes
-    #: id of the push that moved it here, None where no push did (pushkey)
+    #: id of the push that moved it here, None where no push did
     push: Optional[int] = None
+    #: id of the move without a push that did, see ``Moved``
+    move: Optional[int] = None
+
+
+class Moved(NamedTuple):
+    """A move of scratch bookmarks without a push, as it was recorded."""
+
+    #: from the sequence of the ids of pushes
+    id: int
+    #: what changed, (name, node or None if deleted)
+    changed: tuple[tuple[str, Optional[bytes]], ...] = ()
+    #: those of these bookmarks that such a move had put where they were, with
+    #: the id of that
+    replaced: tuple[tuple[str, int], ...] = ()
+
+
+class RestoredMove(NamedTuple):
+    """Where a move without a push put one scratch bookmark."""
+
+    id: int
+    name: str
+    #: None: it was deleted
+    node: Optional[bytes]
+    time: float
+    user: str
 
 
 class NewPush(NamedTuple):

@@ -44,6 +44,7 @@ from . import (
     limits,
     log,
     model,
+    moves,
     pushstream,
     reply,
     route,
@@ -203,14 +204,17 @@ class Receiver:
         with aborting(), contextlib.ExitStack() as stack:
             stack.callback(self._foundation.close)
             stack.callback(self.checker.close)
-            staged = stack.enter_context(
-                self.server.store.stage(self.incoming.chunks())
-            )
+            # a push of bookmarks alone, or of what is stored, writes nothing
+            staged = None
+            if self.incoming.begin():
+                staged = stack.enter_context(
+                    self.server.store.stage(self.incoming.chunks())
+                )
             if self.incoming.same is not None:
                 push = self._storedbefore(*self.incoming.same)
                 self._checkpush(push, lambda: self._storedfile(push))
                 publish = functools.partial(self.server.store.size, push.key)
-            elif self.incoming.haschangegroup:
+            elif staged is not None and self.incoming.haschangegroup:
                 push = self._newpush(staged)
                 self._checkpush(push, lambda: self._stagedfile(staged, push))
                 publish = staged.publish
@@ -242,7 +246,9 @@ class Receiver:
             bundle=push.key,
             rests=len(push.rests),
         )
-        self._moved(push.bookmarks)
+        self.moved = list(push.bookmarks)
+        for name, node in self.moved:
+            log.moved(self.ui, self.server, self.url, name, node)
         hooks.posthook(self, push, self._storedfile(push))
 
     # -- before anything is read
@@ -267,17 +273,9 @@ class Receiver:
                     b"the extension and 'hg push --bundle-store'"
                 ),
             )
+        # an index that cannot be used must be known before the upload
+        moves.checkindex(self.server)
         with aborting():
-            # an index that cannot be used must be known before the upload
-            if records.isindexlost(self.server.store, self.server.index):
-                # Ids would be given again that are in links and scripts.
-                raise error.Abort(
-                    _(b'bundle index is empty, but the store holds pushes'),
-                    hint=_(
-                        b'the administrator must run '
-                        b"'hg admin::bundlestore-verify --repair'"
-                    ),
-                )
             self.limits.beforeall()
 
     # -- between stream and store
@@ -376,14 +374,14 @@ class Receiver:
 
     def _moves(self) -> list[model.BookmarkMove]:
         """Return the moves of scratch bookmarks that the push asks for."""
-        moves = {}
+        found = {}
         for name, new in self.incoming.bookmarks:
             if not self.server.isscratchbookmark(name):
                 self._otherbookmark(name)
                 continue
             text = bookmarks.checkname(self.server, name, self.user)
-            moves[text] = self._move(name, text, new)
-        return list(moves.values())
+            found[text] = self._move(name, text, new)
+        return list(found.values())
 
     def _move(self, name: bytes, text: str, new) -> model.BookmarkMove:
         if name in self.incoming.expected:
@@ -416,20 +414,22 @@ class Receiver:
 
     def _onlybookmarks(self) -> None:
         """A push without changesets may still move scratch bookmarks."""
-        moves = self._moves()
-        if not moves:
+        wanted = self._moves()
+        if not wanted:
             raise error.Abort(
                 _(b'push has no changesets'),
                 hint=_(b'there is nothing to store'),
             )
-        bookmarks.checkmoves(self.repo, moves, self._parents)
-        bookmarks.move(self.ui, self.server, moves)
-        self._moved((move.name, move.new) for move in moves)
-
-    def _moved(self, bookmarks: Iterable[tuple[str, bytes | None]]) -> None:
-        self.moved = list(bookmarks)
-        for name, node in self.moved:
-            log.moved(self.ui, self.server, self.url, name, node)
+        bookmarks.checkmoves(self.repo, wanted, self._parents)
+        moves.move(
+            self.repo,
+            self.server,
+            self.url,
+            wanted,
+            self.limits,
+            self.incoming.pushvars,
+        )
+        self.moved = [(move.name, move.new) for move in wanted]
 
     def _rememberroots(self) -> None:
         if not access.ishttp(self.url):

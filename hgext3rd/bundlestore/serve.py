@@ -32,7 +32,7 @@ from . import (
 from .loading import prepare as prepareloading
 from .names import CAPABILITIES, TRYURL
 from .server import aborting, hasnode, servedview
-from .wraps import apply as applywraps, inplaceof
+from .wraps import apply as applywraps, inplaceof, room
 
 
 def setup(repo) -> None:
@@ -251,9 +251,7 @@ def _checkandmove(repo, server, key, old, new) -> bool:
         bin(old) if old else None,
     )
     access.checkpush(repo.ui, user)
-    with aborting():
-        bookmarks.move(repo.ui, server, [move])
-    log.moved(repo.ui, server, server.client, move.name, node)
+    room('moves.pushkey')(repo, server, move)
     return True
 
 

@@ -15,7 +15,13 @@ from mercurial import ui as uimod
 from hgext3rd.bundlestore import bundlefile, model
 from hgext3rd.bundlestore.cgstream import Entry
 from hgext3rd.bundlestore.declaring import Interfaces
-from hgext3rd.bundlestore.housekeeping import audit, collect, findings, records
+from hgext3rd.bundlestore.housekeeping import (
+    audit,
+    collect,
+    findings,
+    marks,
+    records,
+)
 from hgext3rd.bundlestore.indexes.file import FileIndex
 from hgext3rd.bundlestore.stores.file import FileStore
 
@@ -112,9 +118,8 @@ class Filled:
     def movebookmark(self, name: str, number: Optional[int]) -> None:
         new = None if number is None else node(number)
         move = model.BookmarkMove(name, new, force=True)
-        after = self.index.movebookmarks([move])
-        mark = records.BookmarkRecord(name, new, after)
-        records.writebookmark(self.store, mark)
+        moved = self.index.movebookmarks([move], BEGIN, 'alice')
+        marks.write(self.store, self.index, moved, BEGIN, 'alice')
 
     def state(self) -> State:
         pushes = self.index.pushes()
@@ -192,7 +197,7 @@ class Mortal:
         (
             *('putnote', 'deletenote', 'delete', 'deletestray'),
             *('record', 'movebookmarks', 'remove', 'discard', 'pin'),
-            *('restore', 'reserve', 'setaside'),
+            *('restore', 'restoremove', 'reserve', 'setaside'),
         )
     )
 

@@ -48,6 +48,8 @@ class Audit:
         self._bundles = bundles.BundleAudit(
             repo, self._store, self._index, self.inbase, self._repairer, wish
         )
+        # the highest id of a move without a push that has a note
+        self._lastmove = 0
         #: how many pushes were checked
         self.pushes = 0
 
@@ -230,7 +232,7 @@ class Audit:
         """Look for pushes that only have a note."""
         lost: list[records.PushName] = []
         removed: list[records.PushName] = []
-        for batch in walk.batches(records.pushes(self._store)):
+        for batch in walk.batches(self._pushnotes()):
             recorded = self._index.bundles({name.key for name in batch})
             for name in batch:
                 if self._seen.has(name.id, name.key):
@@ -245,14 +247,36 @@ class Audit:
                     removed.append(name)
                 if not self._wish.repair:
                     yield finding
-        if self._wish.repair and (lost or self._repairer.underway):
+        # whoever moves one now has recorded it before
+        movelost = self._lastmove > self._index.lastid()
+        if self._wish.repair and (lost or movelost or self._repairer.underway):
             self._repairer.begin()
             yield from self._restore(lost, removed)
             self._repairer.end()
+        if movelost:
+            yield Finding(
+                'index',
+                _(
+                    b'bundle index: moves of bookmarks are lost, only their '
+                    b'notes are left'
+                ),
+                repaired=self._wish.repair,
+            )
         if self._wish.repair:
             for name in removed:
                 if not self._index.bundles([name.key]):
                     yield self._leftover(name)
+
+    def _pushnotes(self) -> Iterator[records.PushName]:
+        """Yield whose notes there are, and see what the last move of a
+        bookmark without a push is that has one."""
+        for name in self._store.notes():
+            push = records.parsename(name)
+            mark = records.parsebookmarkname(name)
+            if push is not None:
+                yield push
+            elif mark is not None:
+                self._lastmove = max(self._lastmove, mark.id or 0)
 
     def _checknote(
         self, name: records.PushName, isrecorded: bool
@@ -329,14 +353,10 @@ class Audit:
             )
 
     def _checkbookmarks(self) -> Iterator[Finding]:
-        notes = {}
-        for name in self._store.notes():
-            if records.isbookmark(name):
-                with contextlib.suppress(
-                    errors.UnknownNote, errors.CorruptNote
-                ):
-                    mark = records.readbookmark(self._store, name)
-                    notes[mark.name] = mark.node
+        notes = records.bookmarks(
+            self._store,
+            filter(records.parsebookmarkname, self._store.notes()),
+        )
         for batch in walk.batches(self._index.bookmarks()):
             located = self._index.locate({mark.node for mark in batch})
             for mark in batch:
@@ -349,7 +369,9 @@ class Audit:
                             False,
                             name=mark.name,
                         )
-                elif mark.push is None and notes.get(mark.name) != mark.node:
+                elif mark.push is None and (
+                    mark.name not in notes or notes[mark.name].node != mark.node
+                ):
                     if self._wish.repair:
                         marks.note(self._store, self._index, mark.name)
                     yield Finding(

@@ -6,7 +6,8 @@ all, also for who makes the index anew out of the notes:
 1. a *list* of what is about to go is written, as a note of its own;
 2. the note of the push is marked as removed;
 3. the index removes the push: from here on it is none;
-4. the bookmarks that went with it are noted as gone;
+4. the bookmarks that went with it are noted as gone, where the note of another
+   push would put them back;
 5. the bundles that nobody needs any more are deleted, each in a transaction
    of the index, in which no push can be recorded with it; then the note.
 
@@ -87,6 +88,9 @@ class Collector:
         # the bundles of these, and those that they rest on
         self._protected: set[str] = set()
         self._lists: list[str] = []
+        # the notes of each bookmark, each with its id: those without one are
+        # the oldest
+        self._marknotes: dict[str, list[tuple[int, str]]] = {}
         # whether there may be notes of bundles that nobody needs any more
         self._leftovers = False
         # what a dry run has told already
@@ -110,6 +114,7 @@ class Collector:
         if self._wish.forget:
             yield from self._forget()
         yield from self._dropmarks()
+        yield from self._dropmarknotes()
         if self._leftovers:
             yield from self._dropleftovers()
         yield from self._droporphans()
@@ -119,7 +124,7 @@ class Collector:
 
     def _survey(self) -> None:
         """Look for lists, and for what must stay."""
-        for name, record in self._unrecorded(self._lists):
+        for name, record in self._unrecorded(True):
             if self._wish.forget or (record is not None and record.removed):
                 self._leftovers = True
                 continue
@@ -129,18 +134,20 @@ class Collector:
                 self._protected.update(record.push.rests)
 
     def _unrecorded(
-        self, lists: list[str]
+        self, surveying: bool = False
     ) -> Iterator[tuple[records.PushName, Optional[records.Record]]]:
         """Yield the notes of bundles that are not recorded, None for one that
-        cannot be understood; add the names of lists to ``lists``."""
+        cannot be understood. See what else there is when ``surveying``."""
 
         def pushnotes() -> Iterator[records.PushName]:
             for name in self._store.notes():
                 found = records.parsename(name)
                 if found is not None:
                     yield found
-                elif name.startswith(_LISTS):
-                    lists.append(name)
+                elif surveying and name.startswith(_LISTS):
+                    self._lists.append(name)
+                elif surveying:
+                    self._addmarknote(name)
 
         for batch in walk.batches(pushnotes()):
             recorded = self._index.bundles({name.key for name in batch})
@@ -156,6 +163,12 @@ class Collector:
                     except errors.UnknownNote:
                         continue
                 yield name, record
+
+    def _addmarknote(self, name: str) -> None:
+        found = records.parsebookmarkname(name)
+        if found is not None:
+            id = -1 if found.id is None else found.id
+            self._marknotes.setdefault(found.digest, []).append((id, name))
 
     def _finish(self, listname: str) -> Iterator[Gone]:
         """End what a run began, that was interrupted or is at work."""
@@ -310,7 +323,7 @@ class Collector:
         if self._wish.dry:
             yield
             return
-        self._keeplastid()
+        records.keeplastid(self._store, self._index)
         self._number += 1
         name = f'{_LISTS}{self._run}.{self._number}.json'
         listed = [[push.id, push.key] for push in pushes]
@@ -324,23 +337,14 @@ class Collector:
             with contextlib.suppress(errors.UnknownNote):
                 self._store.deletenote(name)
 
-    def _keeplastid(self) -> None:
-        """See to it that an id is not given again, should the index have to
-        be made anew when no note of it is left."""
-        last = self._index.lastid()
-        try:
-            if records.readlastid(self._store) >= last:
-                return
-        except errors.CorruptNote:
-            pass
-        records.writelastid(self._store, last)
-
     # -- what goes with a push, or was left behind
 
     def _dropmarksof(self, push: model.Push) -> None:
         for name, node in push.bookmarks:
             if node is not None:
-                marks.notegone(self._store, self._index, name)
+                digest = records.bookmarkdigest(name)
+                noted = bool(self.lost) or digest in self._marknotes
+                marks.notegone(self._store, self._index, name, noted)
 
     def _dropmarks(self) -> Iterator[Gone]:
         """Delete the bookmarks that point to nothing."""
@@ -352,16 +356,56 @@ class Collector:
                 if not self._wish.dry:
                     move = model.BookmarkMove(mark.name, None, mark.node)
                     try:
-                        self._index.movebookmarks([move])
+                        moved = self._index.movebookmarks([move], self._now)
                     except errors.BookmarkMoved:
                         continue
-                    marks.notegone(self._store, self._index, mark.name)
+                    marks.write(self._store, self._index, moved, self._now, '')
                 yield Gone('bookmark', 'dangling', name=mark.name)
+
+    def _dropmarknotes(self) -> Iterator[Gone]:
+        """Delete the notes of bookmarks whose place another note has taken, or
+        that keep nothing from coming back."""
+        for notes in self._marknotes.values():
+            notes.sort()
+            last = notes[-1][1]
+            with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
+                mark = records.readbookmark(self._store, last)
+                for _id, name in notes[:-1]:
+                    yield self._dropmarknote(name)
+                if not self._isneeded(mark):
+                    yield self._dropmarknote(last)
+
+    def _isneeded(self, mark: records.BookmarkRecord) -> bool:
+        """Whether an index made anew would be wrong without this note, the last
+        one of a bookmark that is no push's."""
+        here = walk.bookmark(self._index, mark.name)
+        if here is None:
+            return (
+                mark.node is not None
+                or bool(self.lost)
+                or bool(self._index.moved([mark.name]))
+            )
+        if here.push is None or here.push <= mark.after:
+            return True
+        push = walk.push(self._index, here.push)
+        try:
+            return push is None or (
+                records.read(self._store, push.key, push.id).removed
+            )
+        except (errors.UnknownNote, errors.CorruptNote):
+            return True
+
+    def _dropmarknote(self, name: str) -> Gone:
+        if not self._wish.dry:
+            records.keeplastid(self._store, self._index)
+            with contextlib.suppress(errors.UnknownNote):
+                self._store.deletenote(name)
+        return Gone('note', 'superseded', name=name)
 
     def _dropleftovers(self) -> Iterator[Gone]:
         """Delete the notes of removed pushes whose bundles nobody needs any
         more, and those bundles, if they are there."""
-        for name, record in self._unrecorded([]):
+        for name, record in self._unrecorded():
             if record is not None and record.removed:
                 yield from self._dropbundle(name.key, 'removed', name)
             elif self._wish.forget:

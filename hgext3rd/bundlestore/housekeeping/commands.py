@@ -17,6 +17,9 @@ from .. import config, log, lookup, model, server as servermod
 from ..server import aborting, tolocal, totext
 from . import audit, collect, findings, records, walk
 
+#: for how long it is known, in seconds
+_MOVES = 30 * 86400.0
+
 _ID = re.compile(rb'[1-9][0-9]{0,18}\Z')
 
 
@@ -126,6 +129,8 @@ def gc(ui, repo, opts) -> int:
                 _showgone(ui, fm, gone, dry)
             if fm.isplain():
                 ui.status(sums.text(dry))
+            if not dry:
+                _forgetmoves(server, now)
         fields.update(
             dryrun=dry or None,
             pushes=sums.counts['push'],
@@ -144,6 +149,13 @@ def gc(ui, repo, opts) -> int:
         )
         return 1
     return 0
+
+
+def _forgetmoves(server, now: float) -> None:
+    """Let go of what tells how often users moved bookmarks."""
+    rate = server.settings.maxrate
+    age = max(_MOVES, 0.0 if rate is None else rate.seconds)
+    server.index.forgetmoves(now - age)
 
 
 class _Sums:
@@ -221,6 +233,8 @@ def _whatisgone(fm, gone: collect.Gone) -> bytes:
     if gone.kind == 'bookmark':
         return _(b"bookmark '%s': it points to nothing") % name
     if gone.kind == 'note':
+        if gone.reason == 'superseded':
+            return _(b"note '%s' of a bookmark that moved on") % name
         return _(b"note '%s' of a removed push") % name
     return _(b"unfinished file '%s' (%s)") % (
         name,

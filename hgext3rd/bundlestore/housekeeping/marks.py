@@ -1,36 +1,68 @@
 """The notes of bookmarks that are where they are without a push.
 
-A note tells which was the highest push id when the bookmark came there. Of a
-push with a higher one that moved the bookmark, the note of the push counts.
-There is no Mercurial in here.
+Each move has a note of its own, with the id of the move, so that who writes
+later does not hide who moved later. A note without such a move tells which was
+the highest id when the bookmark was there. Of several notes that name the
+bookmark, of pushes too, the one with the highest id counts.
+
+A note is removed when another has taken its place: always after that has been
+written. There is no Mercurial in here.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
-from . import records
+from .. import model
+from . import records, walk
 
-# Who moves a bookmark again and again must be faster than this, each time.
-_ATTEMPTS = 5
+
+def write(
+    store: Any, index: Any, moved: model.Moved, time: float, user: str
+) -> None:
+    """Note a move without a push; raises ``BackendUnavailable``."""
+    for name, node in moved.changed:
+        records.writebookmark(
+            store, records.BookmarkRecord(name, node, moved.id, time, user)
+        )
+    replaced = dict(moved.replaced)
+    for name, node in moved.changed:
+        # the older ones, first that of an older state of this software
+        for id in (None, replaced.get(name)):
+            records.deletebookmark(store, name, id)
+        _dropneedless(store, index, name, node, moved.id)
+
+
+def _dropneedless(
+    store: Any, index: Any, name: str, node: Optional[bytes], id: int
+) -> None:
+    """Remove the note of a move if the bookmark is not there (any more), and
+    no other note would put it back."""
+    if index.bookmark(name) is not None:
+        # if others moved it since, ``gc`` sees that their notes are there
+        return
+    if index.moved([name]):
+        if node is None:
+            return
+        note(store, index, name)
+    records.keeplastid(store, index)
+    records.deletebookmark(store, name, id)
 
 
 def note(store: Any, index: Any, name: str) -> None:
-    """Write down where a bookmark is now; raises ``BundleStoreError``.
-
-    Others may move it and write it down, too. Who comes last has seen what
-    the others did.
-    """
-    for _attempt in range(_ATTEMPTS):
-        # In this order: of a push between the two, its own note counts.
-        after = index.lastid()
-        node = index.bookmark(name)
-        records.writebookmark(store, records.BookmarkRecord(name, node, after))
-        if index.bookmark(name) == node:
-            return
+    """Write down where a bookmark is now; raises ``BundleStoreError``."""
+    # In this order: what comes between the two has a note of its own.
+    after = index.lastid()
+    mark = walk.bookmark(index, name)
+    if mark is not None and mark.move is not None:
+        after = mark.move
+    node = None if mark is None else mark.node
+    records.writebookmark(store, records.BookmarkRecord(name, node, after))
 
 
-def notegone(store: Any, index: Any, name: str) -> None:
-    """Write down that a bookmark is not there, if so."""
-    if index.bookmark(name) is None:
+def notegone(store: Any, index: Any, name: str, noted: bool) -> None:
+    """Write down that a bookmark is not there, if so, and if a note would put
+    it back: that of a push, or another, which the caller knows of
+    (``noted``)."""
+    if index.bookmark(name) is None and (noted or index.moved([name])):
         note(store, index, name)

@@ -8,15 +8,17 @@ A note is a JSON object in ASCII. That of a push is ``ab/<key>.<id>.json`` and
 has the fields of ``model.Push`` but for its ``nodes``, which the bundle tells,
 and ``removed``: such a push is one no more, and its note is there until
 nothing rests on its bundle. A bookmark that was moved without a push, or went
-with one, has ``bookmarks/<SHA-256 of the name>.json``.
+with one, has ``bookmarks/<SHA-256 of the name>.<id>.json``, with the id of the
+move or, where it has none, the highest that was given by then.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional
 
 from .. import errors, model
@@ -29,6 +31,10 @@ _PUSHNAME = re.compile(
     r'([0-9a-f]{2})/((?=\1)[0-9a-f]{64})\.([1-9][0-9]{0,18})\.json'
 )
 _BOOKMARKS = 'bookmarks/'
+#: older states of this software left the id out
+_BOOKMARKNAME = re.compile(
+    r'bookmarks/([0-9a-f]{64})(?:\.(0|[1-9][0-9]{0,18}))?\.json'
+)
 _LASTID = 'state/lastid.json'
 
 
@@ -48,14 +54,26 @@ class Record(NamedTuple):
     removed: bool = False
 
 
+class BookmarkName(NamedTuple):
+    """Whose the note of a bookmark is."""
+
+    #: stands for the name of the bookmark
+    digest: str
+    #: None in a note of an older state of this software
+    id: Optional[int]
+
+
 class BookmarkRecord(NamedTuple):
     """The note of a bookmark that is where it is without a push."""
 
     name: str
     #: None: it was deleted
     node: Optional[bytes]
-    #: the highest push id that was given when it came there
+    #: the id of the move, or the highest one that was given by then
     after: int
+    #: when, and by whom, it was moved
+    time: float = 0.0
+    user: str = ''
 
 
 # -- names
@@ -72,14 +90,24 @@ def parsename(name: str) -> Optional[PushName]:
     return PushName(match[2], int(match[3])) if match else None
 
 
-def isbookmark(name: str) -> bool:
-    """Whether a note with that name is that of a bookmark."""
-    return name.startswith(_BOOKMARKS)
+def parsebookmarkname(name: str) -> Optional[BookmarkName]:
+    """Return whose note has that name, None if it is not that of a
+    bookmark."""
+    match = _BOOKMARKNAME.fullmatch(name)
+    if match is None:
+        return None
+    return BookmarkName(match[1], None if match[2] is None else int(match[2]))
 
 
-def _bookmarkname(name: str) -> str:
+def bookmarkdigest(name: str) -> str:
+    """Return what stands for a bookmark in the names of notes."""
     digest = hashlib.sha256(name.encode('utf-8', 'surrogateescape'))
-    return f'{_BOOKMARKS}{digest.hexdigest()}.json'
+    return digest.hexdigest()
+
+
+def _bookmarkname(name: str, id: Optional[int]) -> str:
+    number = '' if id is None else f'.{id}'
+    return f'{_BOOKMARKS}{bookmarkdigest(name)}{number}.json'
 
 
 # -- pushes
@@ -125,7 +153,18 @@ def pushes(store: Any) -> Iterator[PushName]:
             yield found
 
 
-def anypushes(store: Any) -> bool:
+def ids(store: Any) -> Iterator[int]:
+    """Iterate over ids that the names of notes tell to have been given."""
+    for name in store.notes():
+        push = parsename(name)
+        mark = parsebookmarkname(name)
+        if push is not None:
+            yield push.id
+        elif mark is not None and mark.id:
+            yield mark.id
+
+
+def anyids(store: Any) -> bool:
     """Whether there is a note of a push, or one that tells of ids that were
     given."""
     try:
@@ -133,14 +172,14 @@ def anypushes(store: Any) -> bool:
             return True
     except errors.CorruptNote:
         return True
-    return next(pushes(store), None) is not None
+    return next(ids(store), None) is not None
 
 
 def isindexlost(store: Any, index: Any) -> bool:
     """Whether an index is empty beside a store that holds pushes."""
     # Asked again: the very first push may come in between. It is in the index
     # before it has a note.
-    return not index.lastid() and anypushes(store) and not index.lastid()
+    return not index.lastid() and anyids(store) and not index.lastid()
 
 
 def encode(record: Record) -> bytes:
@@ -205,10 +244,29 @@ def decode(data: bytes, name: str) -> Record:
 def writebookmark(store: Any, bookmark: BookmarkRecord) -> None:
     """Write the note of a bookmark; raises ``BackendUnavailable``."""
     node = bookmark.node and bookmark.node.hex()
+    fields = bookmark._replace(node=None)._asdict()
     store.putnote(
-        _bookmarkname(bookmark.name),
-        _dump({'name': bookmark.name, 'node': node, 'after': bookmark.after}),
+        _bookmarkname(bookmark.name, bookmark.after),
+        _dump({**fields, 'node': node}),
     )
+
+
+def deletebookmark(store: Any, name: str, id: Optional[int]) -> None:
+    """Remove the note of a bookmark, if it is there."""
+    with contextlib.suppress(errors.UnknownNote):
+        store.deletenote(_bookmarkname(name, id))
+
+
+def bookmarks(store: Any, names: Iterable[str]) -> dict[str, BookmarkRecord]:
+    """Return of each bookmark that the notes ``names`` are about, by its
+    name, the one that tells of the last move."""
+    found: dict[str, BookmarkRecord] = {}
+    for name in names:
+        with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
+            mark = readbookmark(store, name)
+            if mark.name not in found or found[mark.name].after <= mark.after:
+                found[mark.name] = mark
+    return found
 
 
 def readbookmark(store: Any, name: str) -> BookmarkRecord:
@@ -221,6 +279,8 @@ def readbookmark(store: Any, name: str) -> BookmarkRecord:
             _text(found['name']),
             None if node is None else _node(node),
             _int(found['after']),
+            float(found.get('time', 0.0)),
+            _text(found.get('user', '')),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise _corrupt(name) from exc
@@ -233,6 +293,18 @@ def writelastid(store: Any, id: int) -> None:
     """Note that the push ``id`` was given, though it may leave no trace;
     raises ``BackendUnavailable``."""
     store.putnote(_LASTID, _dump({'lastid': id}))
+
+
+def keeplastid(store: Any, index: Any) -> None:
+    """See to it that no id is given again, should the index have to be made
+    anew when no note of it is left; call it before the last one goes."""
+    while True:
+        last = index.lastid()
+        with contextlib.suppress(errors.CorruptNote):
+            if readlastid(store) >= last:
+                return
+        # Others may write a lower one over it, but look again then.
+        writelastid(store, last)
 
 
 def readlastid(store: Any) -> int:

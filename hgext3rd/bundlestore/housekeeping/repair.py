@@ -24,11 +24,13 @@ class Irreparable(errors.BundleStoreError):
 class _Winner(NamedTuple):
     """What moved a bookmark last."""
 
-    #: id of the push, or the highest one before the move
+    #: id of the push, or of the move, or the highest one before it
     id: int
     node: Optional[bytes]
     #: whether it was a push that is in the index
     ispush: bool
+    time: float = 0.0
+    user: str = ''
 
 
 class Repairer:
@@ -97,8 +99,7 @@ class Repairer:
         last = self._index.lastid()
         with contextlib.suppress(errors.CorruptNote):
             last = max(last, records.readlastid(self._store))
-        for name in records.pushes(self._store):
-            last = max(last, name.id)
+        last = max(last, *records.ids(self._store), 0)
         self._index.reserve(last)
 
     # -- pushes
@@ -250,6 +251,10 @@ class Repairer:
             winner = winners[name]
             there = walk.bookmark(self._index, name)
             node = None if there is None else there.node
+            by = there and (there.push or there.move)
+            if by and by > winner.id:
+                # it moved since, and that is not noted
+                continue
             push = None
             if winner.ispush and winner.node is not None:
                 if there == model.Bookmark(name, winner.node, winner.id):
@@ -260,8 +265,15 @@ class Repairer:
                 # later, as what moved them there did.
                 self._index.restore(push, True)
             elif node != winner.node and self._isknown(winner.node):
-                move = model.BookmarkMove(name, winner.node, force=True)
-                self._index.movebookmarks([move])
+                self._index.restoremove(
+                    model.RestoredMove(
+                        max(winner.id, 1),
+                        name,
+                        winner.node,
+                        winner.time,
+                        winner.user,
+                    )
+                )
 
     def _winners(self) -> dict[str, _Winner]:
         winners: dict[str, _Winner] = {}
@@ -278,9 +290,12 @@ class Repairer:
     def _moves(self, note: str) -> Iterator[tuple[str, _Winner]]:
         """Yield what a note that is not one of a push tells of bookmarks."""
         with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
-            if records.isbookmark(note):
+            if records.parsebookmarkname(note) is not None:
                 mark = records.readbookmark(self._store, note)
-                yield mark.name, _Winner(mark.after, mark.node, False)
+                yield (
+                    mark.name,
+                    _Winner(mark.after, mark.node, False, mark.time, mark.user),
+                )
             name = records.parsename(note)
             if name is None or walk.push(self._index, name.id) is not None:
                 return

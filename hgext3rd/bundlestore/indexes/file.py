@@ -122,14 +122,26 @@ class FileIndex:
             below,
         )
 
-    def movebookmarks(self, moves: Iterable[model.BookmarkMove]) -> int:
+    def movebookmarks(
+        self,
+        moves: Iterable[model.BookmarkMove],
+        time: float = 0.0,
+        user: str = '',
+        quota: Optional[int] = None,
+    ) -> model.Moved:
         wanted = tuple(moves)
+        if not wanted:
+            return model.Moved(self.lastid())
+        return self._database.write(
+            lambda sql: records.movebookmarks(sql, wanted, time, user, quota)
+        )
 
-        def move(sql: sqlite3.Connection) -> int:
-            records.move(sql, wanted, None)
-            return records.lastid(sql)
+    def forgetmoves(self, before: float) -> None:
+        def forget(sql: sqlite3.Connection) -> None:
+            sql.execute('DELETE FROM event WHERE time < ?', (float(before),))
 
-        return self._database.write(move) if wanted else self.lastid()
+        if self.lastid():
+            self._database.write(forget)
 
     def remove(self, id: int, evenpinned: bool = True) -> list[str]:
         self._require(id)
@@ -164,6 +176,12 @@ class FileIndex:
         # What makes it durable is the ``reserve`` at the end of a repair.
         self._database.write(
             lambda sql: repairs.restore(sql, push, bookmarks), durable=False
+        )
+
+    def restoremove(self, move: model.RestoredMove) -> None:
+        _checkid(move.id)
+        self._database.write(
+            lambda sql: repairs.restoremove(sql, move), durable=False
         )
 
     def reserve(self, id: int) -> None:
@@ -223,7 +241,7 @@ class FileIndex:
         if not _ispattern(glob):
             return []
         conditions = ['name GLOB ?']
-        values = [glob]
+        values: list[Any] = [glob]
         prefix = pattern.split('*')[0].split('?')[0]
         if prefix:
             conditions.append('name >= ?')
@@ -232,12 +250,26 @@ class FileIndex:
         if beyond:
             conditions.append('name < ?')
             values.append(beyond)
-        rows = self._rows(
-            'SELECT name, node, push FROM bookmark'
-            f' WHERE {" AND ".join(conditions)} ORDER BY name LIMIT ?',
-            [*values, _sqllimit(limit)],
+        values.append(_sqllimit(limit))
+
+        def find(sql: sqlite3.Connection) -> list[model.Bookmark]:
+            move = 'move' if schema.version(sql) >= schema.EVENTS else 'NULL'
+            rows = sql.execute(
+                f'SELECT name, node, push, {move} FROM bookmark'
+                f' WHERE {" AND ".join(conditions)} ORDER BY name LIMIT ?',
+                values,
+            )
+            return [model.Bookmark(*row) for row in rows]
+
+        return self._database.read(find, [])
+
+    def moved(self, names: Iterable[str]) -> set[str]:
+        wanted = [name for name in names if _istext(name)]
+        if not wanted:
+            return set()
+        return self._database.read(
+            lambda sql: records.moved(sql, wanted), set()
         )
-        return [model.Bookmark(*row) for row in rows]
 
     # -- pushes
 
@@ -288,12 +320,12 @@ class FileIndex:
     def users(self) -> list[model.Usage]:
         return self._database.read(usage.everybody, [])
 
-    def count(self, user: str, since: float, limit: int) -> int:
+    def times(self, user: str, since: float, limit: int) -> list[float]:
         if not _istext(user):
-            return 0
+            return []
         most = max(_sqllimit(limit), 0)
         return self._database.read(
-            lambda sql: usage.count(sql, user, float(since), most), 0
+            lambda sql: usage.times(sql, user, float(since), most), []
         )
 
     def statistics(self) -> model.Statistics:

@@ -21,14 +21,17 @@ def upgrade(sql: sqlite3.Connection) -> None:
     """Bring the tables of an older version up to date; nothing is lost.
 
     From version 1 it takes about a minute for a million pushes, in which
-    nobody else can record one; from versions 2 and 3 some seconds.
+    nobody else can record one; from later versions some seconds.
     """
     if schema.version(sql) == 1:
         _second(sql)
     if schema.version(sql) < schema.RESTS:
         for statement in schema.THIRD:
             sql.execute(statement)
-    for statement in schema.FOURTH:
+    if schema.version(sql) < schema.USAGE:
+        for statement in schema.FOURTH:
+            sql.execute(statement)
+    for statement in schema.FIFTH:
         sql.execute(statement)
 
 

@@ -64,6 +64,24 @@ _CHECKS = (
         )""",
     ),
 )
+_EVENTCHECKS = (
+    (
+        'a move of bookmarks has the id of push {}',
+        'SELECT id FROM event WHERE id IN (SELECT id FROM push)',
+    ),
+    (
+        'the id {} of a move of bookmarks would be given again',
+        """SELECT id FROM (SELECT max(id) AS id FROM event)
+        WHERE id > coalesce(
+            (SELECT seq FROM sqlite_sequence WHERE name = 'push'), 0
+        )""",
+    ),
+    (
+        'bookmark {} was moved by a push and without one',
+        """SELECT name FROM bookmark
+        WHERE push IS NOT NULL AND move IS NOT NULL""",
+    ),
+)
 _RESTCHECKS = (
     (
         'bundle {} rests on one that is not recorded',
@@ -151,6 +169,8 @@ def _checks(sql: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         checks += _RESTCHECKS
     if version >= schema.USAGE:
         checks += _USAGECHECKS
+    if version >= schema.EVENTS:
+        checks += _EVENTCHECKS
     if version >= schema.TEXTS and search.usable(sql):
         checks += _SEARCHCHECKS
     withoutkept = _WITHOUTKEPT if version >= schema.RESTS else ''

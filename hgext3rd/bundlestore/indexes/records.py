@@ -48,7 +48,10 @@ def record(
     assert id is not None
     bundles.addnodes(sql, bundle, push.heads, id)
     search.add(sql, id, push.user, text)
-    move(sql, push.moves, id)
+    marks = usage.marks(sql, push.user) if quota is not None else 0
+    move(sql, push.moves, push.user, push=id)
+    if quota is not None:
+        usage.checkmarks(sql, push.user, marks, quota)
     addmoves(sql, id, [(move.name, move.new) for move in push.moves])
     if not known and not push.rests:
         return id, (), ()
@@ -59,23 +62,66 @@ def record(
 def move(
     sql: sqlite3.Connection,
     moves: Sequence[model.BookmarkMove],
-    push: Optional[int],
-) -> None:
+    user: str,
+    push: Optional[int] = None,
+    event: Optional[int] = None,
+) -> model.Moved:
+    """Move bookmarks by a push or an event."""
+    changed: dict[str, Optional[bytes]] = {}
+    replaced: dict[str, int] = {}
     for move in moves:
         row = sql.execute(
-            'SELECT node FROM bookmark WHERE name = ?', (move.name,)
+            'SELECT node, move FROM bookmark WHERE name = ?', (move.name,)
         ).fetchone()
-        actual = row and row[0]
+        actual, before = row or (None, None)
         if not move.force and actual != move.old:
             raise errors.BookmarkMoved(move.name, actual)
+        if push is None and actual == move.new:
+            # What brought it there still stands for it.
+            continue
         if move.new is None:
             sql.execute('DELETE FROM bookmark WHERE name = ?', (move.name,))
-        elif push is not None or actual != move.new:
-            # Otherwise the push that brought it there still stands for it.
+        else:
             sql.execute(
-                'INSERT OR REPLACE INTO bookmark VALUES (?, ?, ?)',
-                (move.name, move.new, push),
+                'INSERT OR REPLACE INTO bookmark VALUES (?, ?, ?, ?, ?)',
+                (move.name, move.new, push, event, user),
             )
+        changed[move.name] = move.new
+        if before is not None:
+            replaced.setdefault(move.name, before)
+    return model.Moved(
+        push or event or 0, tuple(changed.items()), tuple(replaced.items())
+    )
+
+
+def movebookmarks(
+    sql: sqlite3.Connection,
+    moves: Sequence[model.BookmarkMove],
+    time: float,
+    user: str,
+    quota: Optional[int],
+) -> model.Moved:
+    """Move bookmarks without a push."""
+    id = lastid(sql) + 1
+    reserve(sql, id)
+    sql.execute('INSERT INTO event VALUES (?, ?, ?)', (id, float(time), user))
+    marks = usage.marks(sql, user) if quota is not None else 0
+    moved = move(sql, moves, user, event=id)
+    if quota is not None:
+        usage.checkmarks(sql, user, marks, quota)
+    return moved
+
+
+def moved(sql: sqlite3.Connection, names: Sequence[str]) -> set[str]:
+    """Return those of the names that pushes have moved to changesets."""
+    return {
+        name
+        for name in names
+        if sql.execute(
+            'SELECT 1 FROM move WHERE name = ? AND node IS NOT NULL LIMIT 1',
+            (name,),
+        ).fetchone()
+    }
 
 
 def addmoves(

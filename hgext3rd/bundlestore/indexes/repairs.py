@@ -60,11 +60,28 @@ def restore(sql: sqlite3.Connection, push: model.Push, bookmarks: bool) -> None:
             model.BookmarkMove(name, node, force=True)
             for name, node in push.bookmarks
         ]
-        records.move(sql, moves, push.id)
+        records.move(sql, moves, push.user, push=push.id)
     if replaced not in ('', push.key):
         _leave(sql, replaced)
     for user in users:
         usage.recount(sql, user)
+
+
+def restoremove(sql: sqlite3.Connection, move: model.RestoredMove) -> None:
+    """Put a bookmark where an event put it."""
+    if not records.exists(sql, move.id):
+        sql.execute(
+            'INSERT OR REPLACE INTO event VALUES (?, ?, ?)',
+            (move.id, float(move.time), move.user),
+        )
+    sql.execute('DELETE FROM bookmark WHERE name = ?', (move.name,))
+    if move.node is not None:
+        sql.execute(
+            'INSERT INTO bookmark VALUES (?, ?, NULL, ?, ?)',
+            (move.name, move.node, move.id, move.user),
+        )
+    if move.id > records.lastid(sql):
+        records.reserve(sql, move.id)
 
 
 def _clear(
@@ -76,6 +93,7 @@ def _clear(
     """Remove all rows of a push except its bundle; return the key of that,
     empty if there is none, and the user whose push it was."""
     users: set[str] = set()
+    sql.execute('DELETE FROM event WHERE id = ?', (id,))
     row: Any = sql.execute(
         'SELECT bundle, user FROM push WHERE id = ?', (id,)
     ).fetchone()

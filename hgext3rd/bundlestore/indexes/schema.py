@@ -7,12 +7,14 @@ import sqlite3
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
-VERSION = 4
+VERSION = 5
 #: the versions since which there are texts and what finds pushes by time,
-#: bundles that rest on others, and pins and what users hold
+#: bundles that rest on others, pins and what users hold, and moves of bookmarks
+#: with an id of their own
 TEXTS = 2
 RESTS = 3
 USAGE = 4
+EVENTS = 5
 
 #: Every beginning of a word, up to this length, has a list of the pushes with
 #: such a word; SQLite reads it in both directions, from any place on. (Without
@@ -136,7 +138,28 @@ FOURTH = (
     'PRAGMA user_version = 4',
 )
 
-STATEMENTS = (*_FIRST, *SECOND, *THIRD, *FOURTH)
+#: What version 5 added. ``event`` has the moves of bookmarks without a push,
+#: with ids of the sequence of pushes, as long as it matters how often a user
+#: makes them. A bookmark that stands by one of them has its id in ``move`` and
+#: none in ``push``. The user of a bookmark is who put it where it is.
+FIFTH = (
+    """CREATE TABLE event (
+        id INTEGER PRIMARY KEY,
+        time REAL NOT NULL,
+        user TEXT NOT NULL
+    )""",
+    'CREATE INDEX event_user_time ON event (user, time)',
+    'ALTER TABLE bookmark ADD COLUMN move INTEGER',
+    "ALTER TABLE bookmark ADD COLUMN user TEXT NOT NULL DEFAULT ''",
+    """UPDATE bookmark SET user = coalesce(
+        (SELECT push.user FROM push WHERE push.id = bookmark.push), ''
+    )""",
+    'CREATE INDEX bookmark_user ON bookmark (user)',
+    'CREATE INDEX move_name ON move (name)',
+    'PRAGMA user_version = 5',
+)
+
+STATEMENTS = (*_FIRST, *SECOND, *THIRD, *FOURTH, *FIFTH)
 
 #: What finds texts, where SQLite can make it. ``words`` is what ``search.py``
 #: makes of a text: this has the same words with every release of SQLite, so

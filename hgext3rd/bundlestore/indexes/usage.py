@@ -72,6 +72,28 @@ def recount(sql: sqlite3.Connection, user: str) -> None:
         sql.execute('INSERT INTO usage VALUES (?, ?, ?)', (user, pushes, size))
 
 
+def marks(sql: sqlite3.Connection, user: str) -> int:
+    """Return how many scratch bookmarks a user has."""
+    (found,) = sql.execute(
+        'SELECT count(*) FROM bookmark WHERE user = ?', (user,)
+    ).fetchone()
+    return int(found)
+
+
+def checkmarks(
+    sql: sqlite3.Connection, user: str, before: int, quota: int
+) -> None:
+    """Raise ``QuotaExceeded`` if a user got more scratch bookmarks, and has
+    more than there is room for."""
+    more = marks(sql, user) - before
+    if more <= 0:
+        return
+    held = of(sql, user).size + before * model.MARK_SIZE
+    size = more * model.MARK_SIZE
+    if held + size > quota:
+        raise errors.QuotaExceeded(user, quota, held, size, before)
+
+
 def _has(sql: sqlite3.Connection, user: str, bundle: int) -> bool:
     return sql.execute(_HAS, (bundle, user)).fetchone() is not None
 
@@ -93,17 +115,24 @@ def everybody(sql: sqlite3.Connection) -> list[model.Usage]:
     return [model.Usage(*row) for row in rows]
 
 
-def count(sql: sqlite3.Connection, user: str, since: float, limit: int) -> int:
-    timed = schema.version(sql) >= schema.TEXTS
-    index = 'push_user_time' if timed else 'push_user'
-    (found,) = sql.execute(
-        f"""SELECT count(*) FROM (
-            SELECT 1 FROM push INDEXED BY {index}
-            WHERE user = ? AND time > ? LIMIT ?
-        )""",
-        (user, since, limit),
-    ).fetchone()
-    return int(found)
+def times(
+    sql: sqlite3.Connection, user: str, since: float, limit: int
+) -> list[float]:
+    version = schema.version(sql)
+    index = 'push_user_time' if version >= schema.TEXTS else 'push_user'
+    sources = [f'push INDEXED BY {index}']
+    if version >= schema.EVENTS:
+        sources.append('event INDEXED BY event_user_time')
+    found = [
+        row[0]
+        for source in sources
+        for row in sql.execute(
+            f'SELECT time FROM {source} WHERE user = ? AND time > ?'
+            ' ORDER BY time LIMIT ?',
+            (user, since, limit),
+        )
+    ]
+    return sorted(found)[:limit]
 
 
 def statistics(sql: sqlite3.Connection, indexsize: int) -> model.Statistics:

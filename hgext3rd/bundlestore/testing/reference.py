@@ -48,6 +48,10 @@ class ReferenceIndex:
         # others rest on it.
         self._holders: dict[int, model.Push] = {}
         self._bookmarks: dict[str, model.Bookmark] = {}
+        #: whose they are
+        self._owners: dict[str, str] = {}
+        # moves without a push: id to user and time
+        self._events: dict[int, tuple[str, float]] = {}
 
     def record(
         self,
@@ -58,10 +62,14 @@ class ReferenceIndex:
         rests = self._allrests(push)
         if quota is not None:
             self._checkquota(push, quota)
-        bookmarks = self._moved(push.moves, self._lastid + 1)
+        owners = self._owners.copy()
+        bookmarks, _moved = self._applied(
+            push.moves, owners, push.user, push=self._lastid + 1
+        )
+        self._checkmarks(bookmarks, owners, push.user, quota)
         if publish is not None:
             publish()
-        self._bookmarks = bookmarks
+        self._bookmarks, self._owners = bookmarks, owners
         self._lastid += 1
         recorded = pushof(self._lastid, push, rests, self._below(push))
         self._hold(recorded)
@@ -98,23 +106,92 @@ class ReferenceIndex:
                 raise errors.BundleGone(key)
         return tuple(model.chain(known[key] for key in push.rests))
 
-    def movebookmarks(self, moves: Sequence[model.BookmarkMove]) -> int:
-        self._bookmarks = self._moved(moves, None)
-        return self._lastid
+    def movebookmarks(
+        self,
+        moves: Sequence[model.BookmarkMove],
+        time: float = 0.0,
+        user: str = '',
+        quota: Optional[int] = None,
+    ) -> model.Moved:
+        if not moves:
+            return model.Moved(self._lastid)
+        id = self._lastid + 1
+        owners = self._owners.copy()
+        bookmarks, moved = self._applied(moves, owners, user, event=id)
+        self._checkmarks(bookmarks, owners, user, quota)
+        self._bookmarks, self._owners = bookmarks, owners
+        self._lastid = id
+        self._events[id] = user, time
+        return moved
 
-    def _moved(
-        self, moves: Sequence[model.BookmarkMove], push: Optional[int]
-    ) -> dict[str, model.Bookmark]:
+    def _applied(
+        self,
+        moves: Sequence[model.BookmarkMove],
+        owners: dict[str, str],
+        user: str,
+        push: Optional[int] = None,
+        event: Optional[int] = None,
+    ) -> tuple[dict[str, model.Bookmark], model.Moved]:
         bookmarks = self._bookmarks.copy()
+        changed: dict[str, Optional[bytes]] = {}
+        replaced: dict[str, int] = {}
         for move in moves:
-            found = bookmarks.pop(move.name, None)
+            found = bookmarks.get(move.name)
             actual = None if found is None else found.node
             if not move.force and actual != move.old:
                 raise errors.BookmarkMoved(move.name, actual)
+            if push is None and actual == move.new:
+                continue
+            bookmarks.pop(move.name, None)
+            changed[move.name] = move.new
+            if found is not None and found.move is not None:
+                replaced[move.name] = found.move
             if move.new is not None:
-                new = model.Bookmark(move.name, move.new, push)
-                bookmarks[move.name] = new
-        return bookmarks
+                bookmarks[move.name] = model.Bookmark(
+                    move.name, move.new, push, event
+                )
+                owners[move.name] = user
+        return bookmarks, model.Moved(
+            push or event or 0, tuple(changed.items()), tuple(replaced.items())
+        )
+
+    def _checkmarks(
+        self,
+        bookmarks: dict[str, model.Bookmark],
+        owners: dict[str, str],
+        user: str,
+        quota: Optional[int],
+    ) -> None:
+        before = sum(self._owners[name] == user for name in self._bookmarks)
+        after = sum(owners[name] == user for name in bookmarks)
+        held = sum(self._sizes(user).values())
+        if (
+            quota is not None
+            and after > before
+            and held + after * model.MARK_SIZE > quota
+        ):
+            raise errors.QuotaExceeded(
+                user,
+                quota,
+                held + before * model.MARK_SIZE,
+                (after - before) * model.MARK_SIZE,
+                before,
+            )
+
+    def moved(self, names: Sequence[str]) -> set[str]:
+        return {
+            name
+            for push in self._pushes.values()
+            for name, node in push.bookmarks
+            if name in names and node is not None
+        }
+
+    def forgetmoves(self, before: float) -> None:
+        self._events = {
+            id: event
+            for id, event in self._events.items()
+            if event[1] >= before
+        }
 
     def locate(self, nodes: list[bytes]) -> dict[bytes, model.Location]:
         found: dict[bytes, model.Location] = {}
@@ -270,8 +347,14 @@ class ReferenceIndex:
         names = {push.user for push in self._pushes.values()}
         return sorted(map(self.usage, names), key=lambda u: (-u.size, u.user))
 
-    def count(self, user: str, since: float, limit: int) -> int:
-        return len(self.pushes(user=user, since=since)[:limit])
+    def times(self, user: str, since: float, limit: int) -> list[float]:
+        made = [push.time for push in self.pushes(user=user, since=since)]
+        made += [
+            time
+            for its, time in self._events.values()
+            if its == user and since < time
+        ]
+        return sorted(made)[:limit]
 
     def statistics(self) -> model.Statistics:
         held = {holder.key: holder for holder in self._holders.values()}
@@ -316,6 +399,7 @@ class ReferenceIndex:
                 if id in self._pushes:
                     self._pushes[id] = new
         rests = tuple(model.chain(known[key] for key in push.rests))
+        self._events.pop(push.id, None)
         self._holders.pop(push.id, None)
         self._pushes.pop(push.id, None)
         self._hold(push._replace(rests=rests))
@@ -327,12 +411,25 @@ class ReferenceIndex:
                 model.BookmarkMove(name, node, force=True)
                 for name, node in push.bookmarks
             ]
-            self._bookmarks = self._moved(moves, push.id)
+            self._bookmarks, _moved = self._applied(
+                moves, self._owners, push.user, push=push.id
+            )
 
     def taken(self, id: int) -> str:
         """Return the key of the bundle that would lose a push if another had
         this id, empty if none would."""
         return self._holders[id].key if id in self._holders else ''
+
+    def restoremove(self, move: model.RestoredMove) -> None:
+        if move.id not in self._pushes:
+            self._events[move.id] = move.user, move.time
+        self._bookmarks.pop(move.name, None)
+        if move.node is not None:
+            self._bookmarks[move.name] = model.Bookmark(
+                move.name, move.node, None, move.id
+            )
+            self._owners[move.name] = move.user
+        self._lastid = max(self._lastid, move.id)
 
     def reserve(self, id: int) -> None:
         self._lastid = max(self._lastid, id)

@@ -14,7 +14,7 @@ from .data import HOSTILE_TEXTS, ids, moveto, newpush, nodeof
 
 
 class HoldingTests(IndexTests):
-    """``usage``, ``users``, ``count``, ``quota``, ``pin``, ``statistics``."""
+    """``usage``, ``users``, ``times``, ``quota``, ``pin``, ``statistics``."""
 
     def test_usage(self, index: Any) -> None:
         """A bundle counts once a user, and not when no push has it."""
@@ -71,11 +71,11 @@ class HoldingTests(IndexTests):
             index.record(newpush(number, user=user), quota=1 << 40)
         for user in HOSTILE_TEXTS:
             assert index.usage(user).pushes == 1
-            assert index.count(user, 0.0, 10) == 1
+            assert len(index.times(user, 0.0, 10)) == 1
         assert {u.user for u in index.users()} == set(HOSTILE_TEXTS)
         for user in ('\udc80', 'absent', "' OR 1=1 --"):
             assert index.usage(user) == model.Usage(user, 0, 0)
-            assert index.count(user, 0.0, 10) == 0
+            assert index.times(user, 0.0, 10) == []
 
     def test_quota(self, index: Any) -> None:
         first = newpush('one')._replace(size=60)
@@ -98,6 +98,34 @@ class HoldingTests(IndexTests):
         index.remove(4)
         assert index.usage('alice') == model.Usage('alice', 3, 60)
 
+    def test_quota_and_bookmarks(self, index: Any) -> None:
+        """Each bookmark of a user counts when there would be one more."""
+        size = model.MARK_SIZE
+        x, y = nodeof('x'), nodeof('y')
+        push = newpush('one')._replace(size=100)
+        index.record(push, quota=100)
+        index.movebookmarks([moveto('a', x)], 1.0, 'alice', 100 + size)
+        for moves in ([moveto('b', x)], [moveto('a', y, x), moveto('b', x)]):
+            with pytest.raises(errors.QuotaExceeded) as caught:
+                index.movebookmarks(moves, 1.0, 'alice', 99 + 2 * size)
+            exc = caught.value
+            assert (exc.held, exc.size, exc.bookmarks) == (100 + size, size, 1)
+            with pytest.raises(errors.QuotaExceeded):
+                index.record(push._replace(moves=tuple(moves)), quota=size)
+        assert index.lastid() == 2
+        assert [mark.node for mark in index.bookmarks()] == [x]
+        # what gives no more of them is not refused
+        index.movebookmarks([moveto('a', y, x)], 1.0, 'alice', 0)
+        index.movebookmarks([moveto('b', x)], 1.0, 'bob', size)
+        index.movebookmarks([moveto('a', None, y)], 1.0, 'alice', 0)
+        index.record(push._replace(moves=(moveto('c', x),)), quota=100 + size)
+        # who moves another's has it
+        with pytest.raises(errors.QuotaExceeded):
+            index.movebookmarks([moveto('c', y, x)], 1.0, 'bob', size)
+        index.movebookmarks([moveto('c', y, x)], 1.0, 'bob')
+        index.record(push._replace(moves=(moveto('d', x),)), quota=100 + size)
+        assert list(index.problems()) == []
+
     def test_quota_of_two_at_once(self, place: model.Place, index: Any) -> None:
         """Together they do not get more than one of them."""
         barrier = multiprocessing.get_context('fork').Barrier(2)
@@ -108,8 +136,8 @@ class HoldingTests(IndexTests):
         assert held == model.Usage('alice', _FIT, 10 * _FIT)
         assert len(index.pushes()) == _FIT
 
-    def test_count(self, index: Any) -> None:
-        assert index.count('alice', 0.0, 5) == 0
+    def test_times(self, index: Any) -> None:
+        assert index.times('alice', 0.0, 5) == []
         for number in range(6):
             index.record(newpush(number, time=float(number)))
             index.record(newpush((number, 'bob'), user='bob', time=1e9))
@@ -117,9 +145,23 @@ class HoldingTests(IndexTests):
             *((-1.0, 100, 6), (2.0, 100, 3), (2.5, 100, 3), (5.0, 100, 0)),
             *((-1.0, 4, 4), (-1.0, 0, 0), (-1.0, 6, 6), (1e9, 9, 0)),
         ):
-            assert index.count('alice', since, limit) == found
+            made = index.times('alice', since, limit)
+            first = max(0.0, since // 1 + 1)
+            assert made == [first + n for n in range(found)]
         index.remove(1)
-        assert index.count('alice', -1.0, 100) == 5
+        assert index.times('alice', -1.0, 100) == [1.0, 2.0, 3.0, 4.0, 5.0]
+        # moves without a push count as well, and no others' do
+        for user in ('alice', 'bob'):
+            move = moveto(user, nodeof('x'))
+            index.movebookmarks([move], 2.5, user)
+        expected = [2.0, 2.5, 3.0]
+        assert index.times('alice', 1.0, 3) == expected
+        index.forgetmoves(2.5)
+        assert index.times('alice', 1.0, 3) == expected
+        index.forgetmoves(3.0)
+        assert index.times('alice', 1.0, 3) == [2.0, 3.0, 4.0]
+        assert index.bookmark('alice') == nodeof('x')
+        assert index.movebookmarks([move._replace(force=True)]).id == 15
 
     def test_pinned_push_is_not_removed_by_mistake(self, index: Any) -> None:
         for number in (1, 2):

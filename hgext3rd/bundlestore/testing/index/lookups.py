@@ -9,7 +9,7 @@ import pytest
 from ... import errors, model
 from ..reference import ReferenceIndex
 from .base import IndexTests
-from .data import HOSTILE_TEXTS, keyof, moveto, newpush, nodeof
+from .data import HOSTILE_TEXTS, ids, keyof, moveto, newpush, nodeof
 
 
 class LookupTests(IndexTests):
@@ -102,17 +102,28 @@ class LookupTests(IndexTests):
         assert index.bookmark('x') == a
         index.record(newpush(2, moves=[moveto('x', b, a)]))
         assert index.bookmark('x') == b
-        index.movebookmarks([moveto('y', b, a)])
+        moved = index.movebookmarks([moveto('y', b, a), moveto('x', b, b)])
+        # what was there is not moved
+        assert moved == model.Moved(3, (('y', b),))
         assert index.bookmarks() == [
             model.Bookmark('x', b, 2),
-            model.Bookmark('y', b, None),
+            model.Bookmark('y', b, None, 3),
         ]
         index.record(newpush(3, moves=[moveto('x', None, b)]))
-        index.movebookmarks([moveto('y', None, b)])
-        assert index.bookmarks() == []
+        moved = index.movebookmarks([moveto('y', None, b), moveto('z', a)])
+        assert moved == model.Moved(5, (('y', None), ('z', a)), (('y', 3),))
+        assert index.bookmarks() == [model.Bookmark('z', a, None, 5)]
         assert index.push(1).bookmarks == (('x', a), ('y', a))
-        assert index.push(3).bookmarks == (('x', None),)
-        index.movebookmarks([])
+        assert index.push(4).bookmarks == (('x', None),)
+        assert index.movebookmarks([]) == model.Moved(5)
+        assert ids(index.pushes()) == [1, 2, 4]
+        for id in (3, 5):
+            with pytest.raises(errors.UnknownPush):
+                index.push(id)
+        assert index.moved(['z', 'y', 'x', 'absent', '\udc80']) == {'x', 'y'}
+        for id in (1, 2):
+            index.remove(id)
+        assert index.moved('xyz') == set()
 
     def test_moves_of_one_push_see_each_other(self, index: Any) -> None:
         a, b = nodeof('a'), nodeof('b')

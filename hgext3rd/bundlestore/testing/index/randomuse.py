@@ -68,7 +68,8 @@ _LOOKS: list[tuple[str, tuple[Any, ...]]] = [
     ('users', ()),
     ('usage', ('x',)),
     ('usage', ('absent',)),
-    ('count', ('y', 1.0, 3)),
+    ('times', ('y', 1.0, 3)),
+    ('moved', (_NAMES,)),
     ('statistics', ()),
 ]
 
@@ -80,7 +81,9 @@ def _randomcall(
     calls: list[Callable[[], tuple[str, tuple[Any, ...]]]] = [
         lambda: ('record', (randompush(chance, reference),)),
         lambda: ('record', (_randomrests(chance, reference),)),
-        lambda: ('movebookmarks', (_randommoves(chance, reference),)),
+        lambda: ('movebookmarks', _randomevent(chance, reference)),
+        lambda: ('restoremove', (_randomrestoredmove(chance, reference),)),
+        lambda: ('forgetmoves', (chance.choice(_TIMES),)),
         lambda: ('record', _randomquota(chance, reference)),
         lambda: ('remove', (_randomid(chance, reference),)),
         lambda: ('remove', (_randomid(chance, reference),)),
@@ -147,6 +150,29 @@ def _randomquota(
         # nothing else is wrong with it
         push = push._replace(moves=())
     return push, list, quota
+
+
+def _randomevent(
+    chance: random.Random, reference: ReferenceIndex
+) -> tuple[Any, ...]:
+    """Return arguments for ``movebookmarks``."""
+    user = chance.choice('xyz')
+    room = chance.choice([-1, 0, 1, 3]) * model.MARK_SIZE
+    quota = chance.choice([None, reference.usage(user).size + room])
+    moves = _randommoves(chance, reference)
+    return moves, chance.choice(_TIMES), user, quota
+
+
+def _randomrestoredmove(
+    chance: random.Random, reference: ReferenceIndex
+) -> model.RestoredMove:
+    return model.RestoredMove(
+        1 + _randomid(chance, reference),
+        chance.choice(_NAMES),
+        None if chance.random() < 0.2 else nodeof(chance.random()),
+        chance.choice(_TIMES),
+        chance.choice('xyz'),
+    )
 
 
 def _randomrestore(

@@ -209,7 +209,7 @@ class RecordTests(IndexTests):
         index.remove(1)
         assert index.bookmarks() == [
             model.Bookmark('moved', b, 3),
-            model.Bookmark('pushkey', b, None),
+            model.Bookmark('pushkey', b, None, 4),
             model.Bookmark('stays', a, 2),
         ]
         index.remove(3)

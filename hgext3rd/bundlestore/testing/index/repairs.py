@@ -39,7 +39,8 @@ class RepairTests(IndexTests):
         )
         for push in index.pushes():
             other.restore(push)
-        other.movebookmarks([moveto('moved', a)])
+        last = index.lastid()
+        other.restoremove(model.RestoredMove(last, 'moved', a, 0.0, ''))
         for some in (index, other):
             some.remove(3)
         other.reserve(index.lastid())
@@ -143,6 +144,29 @@ class RepairTests(IndexTests):
         assert index.bookmarks() == [model.Bookmark('x', a, None)]
         assert list(index.problems()) == []
 
+    def test_restore_moves_without_a_push(self, index: Any) -> None:
+        a, b = nodeof('a'), nodeof('b')
+        index.record(newpush(1, moves=[moveto('x', a), moveto('y', a)]))
+        for _time in range(2):
+            for name, node in (('x', b), ('y', None), ('z', b)):
+                index.restoremove(
+                    model.RestoredMove(5, name, node, 7.5, 'alice')
+                )
+        assert index.bookmarks() == [
+            model.Bookmark('x', b, None, 5),
+            model.Bookmark('z', b, None, 5),
+        ]
+        assert index.times('alice', 0.0, 9) == [7.5, newpush(1).time]
+        assert ids(index.pushes()) == [1]
+        index.restoremove(model.RestoredMove(4, 'x', a, 7.0, 'bob'))
+        assert index.bookmarks('x') == [model.Bookmark('x', a, None, 4)]
+        assert index.movebookmarks([moveto('x', b, a)]).replaced == (('x', 4),)
+        # an id that was given twice
+        index.restore(pushof(5, newpush('five')))
+        assert ids(index.pushes()) == [1, 5]
+        index.restoremove(model.RestoredMove(1, 'z', a, 7.0, 'bob'))
+        assert list(index.problems()) == []
+
     def test_restore_of_a_base_that_was_lost(self, index: Any) -> None:
         """Bases may come after what rests on them: all is put in order."""
         for name, below in (('a', ''), ('b', ''), ('c', 'ab'), ('d', 'c')):
@@ -214,8 +238,10 @@ class RepairTests(IndexTests):
         index.restore(pushof(10, newpush('ten')))
         index.remove(10)
         assert index.record(newpush('four')).id == 11
-        assert index.movebookmarks([moveto('x', nodeof('x'))]) == 11
-        assert index.movebookmarks([]) == 11
+        assert index.movebookmarks([moveto('x', nodeof('x'))]).id == 12
+        assert index.movebookmarks([]).id == 12
+        index.restoremove(model.RestoredMove(20, 'y', None, 1.0, 'alice'))
+        assert index.record(newpush('five')).id == 21
 
     def test_problems_of_a_sound_index(self, index: Any) -> None:
         assert list(index.problems()) == []

@@ -1,0 +1,77 @@
+"""Scratch bookmarks move without a push.
+
+Such a move is an event with a number, but no push: it brings no changesets and
+writes no bundle. It comes as a push with nothing but bookmarks in it, or by
+``pushkey``. What holds of a push holds of it: who may, how often, how much, the
+hooks, and the order of the steps: recorded, noted, told.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+
+from mercurial import error
+from mercurial.i18n import _
+
+from . import (
+    access,
+    bookmarks,
+    errors,
+    hooks,
+    limits,
+    log,
+    model,
+)
+from .housekeeping import marks, records
+from .server import aborting
+
+
+def checkindex(server) -> None:
+    """Abort if the index cannot be used, or is lost: ids would be given again
+    that are in links and scripts."""
+    with aborting():
+        if records.isindexlost(server.store, server.index):
+            raise error.Abort(
+                _(b'bundle index is empty, but the store holds pushes'),
+                hint=_(
+                    b'the administrator must run '
+                    b"'hg admin::bundlestore-verify --repair'"
+                ),
+            )
+
+
+def pushkey(repo, server, wanted: model.BookmarkMove) -> None:
+    """Move a bookmark for who does it with ``pushkey``, after the checks that
+    :func:`move` leaves to its caller; raises ``error.Abort``."""
+    checkindex(server)
+    limit = limits.Limits(server, access.username(server.client))
+    with aborting():
+        limit.beforeall()
+    move(repo, server, server.client, [wanted], limit, {})
+
+
+def move(
+    repo,
+    server,
+    url: bytes,
+    wanted: Sequence[model.BookmarkMove],
+    limit: limits.Limits,
+    pushvars: Mapping[bytes, bytes],
+) -> None:
+    """Move bookmarks; the caller has checked that the user may, and where
+    they go. Raises ``error.Abort``."""
+    user = access.username(url)
+    event = hooks.Event(repo, server, url, user, pushvars, wanted)
+    hooks.premove(event)
+    now = time.time()
+    with aborting():
+        try:
+            moved = server.index.movebookmarks(wanted, now, user, limit.quota)
+        except errors.QuotaExceeded as exc:
+            raise limit.exceeded(exc) from exc
+    with bookmarks.noting(repo.ui):
+        marks.write(server.store, server.index, moved, now, user)
+    for one in wanted:
+        log.moved(repo.ui, server, url, one.name, one.new)
+    hooks.postmove(event, moved.id)
