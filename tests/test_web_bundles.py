@@ -167,21 +167,116 @@ def test_unknown(
     assert get(f'{site}/bundle').status == 404
 
 
-@servers.overweb()
+@servers.overweb('http', 'wsgi')
+def test_old_not_found(
+    transport: servers.WebTransport,
+    base: Repo,
+    client: Repo,
+    pushed: Callable[..., str],
+    hashes: history.History,
+) -> None:
+    """Who was told that there is no such bundle is not told so again, on the
+    grounds that the base is what it was."""
+    pushed('first')
+    site = transport.url(base)
+    page = get(f'{site}/rev/{hashes.merged}')
+    seen = {'If-None-Match': page.headers['etag']}
+    node = client.commit({'later': 'a'}, 'later', parent=hashes.merged)
+    paths = [f'bundle/{name}' for name in (node, node[:12], '2', 'scratch/b')]
+    paths += [f'rev/{node}', 'rev/scratch/b', f'json-pushes?changeset={node}']
+    for path in paths:
+        for headers in ({}, seen):
+            missing = get(f'{site}/{path}', headers)
+            assert missing.status in (200, 404), missing
+            assert 'etag' not in missing.headers, missing
+    client.run('push', '--bundle-store', '-r', node, '-B', 'scratch/b')
+    for path in paths:
+        found = get(f'{site}/{path}', seen)
+        assert found.status == 200, found
+        assert found.headers.get('etag') != page.headers['etag']
+
+
+@servers.overweb('http', 'wsgi')
+def test_not_joined_for_nothing(
+    transport: servers.WebTransport,
+    base: Repo,
+    pushed: Callable[..., str],
+    client: Repo,
+) -> None:
+    """HEAD, and who has the bundle, are answered without making one of
+    several: where that is impossible, they are none the worse."""
+    node = pushed('file')
+    above = client.commit({'above': 'a'}, 'above', parent=node)
+    client.run('push', '--bundle-store', '-r', above)
+    url = f'{transport.url(base)}/bundle/2'
+    whole = get(url)
+    assert whole.status == 200
+    etag = whole.headers['etag']
+    # joining them would find this out
+    for path in store.bundles(base):
+        path.chmod(0o600)
+        data = bytearray(path.read_bytes())
+        data[100] ^= 1
+        path.write_bytes(data)
+    head = get(url, method='HEAD')
+    assert head.status == 200
+    assert head.headers['etag'] == etag
+    assert 'content-length' not in head.headers
+    for method in ('GET', 'HEAD'):
+        same = get(url, {'If-None-Match': etag}, method)
+        assert same.status == 304
+        assert same.body == b''
+    for path in store.bundles(base):
+        path.unlink()
+    assert get(url, method='HEAD').status == 404
+    assert get(url).status == 404
+
+
+@servers.overweb('http', 'wsgi')
+def test_rot_is_told(
+    transport: servers.WebTransport, base: Repo, pushed: Callable[..., str]
+) -> None:
+    """Of a damaged bundle nothing is sent but a sentence; a part of one, or
+    one that rests on it, is no better."""
+    node = pushed('file')
+    spoil(base)
+    transport.maycrash = True
+    url = f'{transport.url(base)}/bundle/'
+    for name in ('1', node, node[:12]):
+        answer = get(url + name)
+        assert answer.status == 500, answer
+        assert 'is corrupt' in answer.text
+        assert 'etag' not in answer.headers
+    assert get(f'{url}1', {'Range': 'bytes=0-99'}).status == 500
+
+
+def spoil(base: Repo) -> None:
+    """Change a byte in the middle of each bundle."""
+    for path in store.bundles(base):
+        data = bytearray(path.read_bytes())
+        data[len(data) // 2] ^= 1
+        path.chmod(0o600)
+        path.write_bytes(data)
+
+
+@servers.overweb('http', 'wsgi')
 def test_rot_is_not_served(
     transport: servers.WebTransport,
     base: Repo,
     pushed: Callable[..., str],
     tmp_path: Path,
 ) -> None:
-    """The connection breaks off before the last byte, so that a client knows
-    that it has nothing; the log has the reason."""
+    """Of a bundle that is too large to be read before, the connection breaks
+    off before the last byte, so that a client knows that it has nothing; the
+    log has the reason."""
+    impatient = tmp_path / 'impatient.py'
+    impatient.write_text(
+        'from hgext3rd.bundlestore.web import download\n'
+        'download._KEEP = download._ADVANCE = 0\n'
+    )
+    base.configure('extensions', {'impatient': str(impatient)})
     pushed('file')
-    (path,) = store.bundles(base)
-    data = bytearray(path.read_bytes())
-    data[len(data) // 2] ^= 1
-    path.chmod(0o600)
-    path.write_bytes(data)
+    spoil(base)
     transport.maycrash = True
     url = f'{transport.url(base)}/bundle/1'
     for extra in (

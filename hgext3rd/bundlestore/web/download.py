@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import hashlib
+import io
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Optional, Union
+from typing import Any, NamedTuple, Optional, Union
 
+from mercurial import error
 from mercurial.hgweb import common
 from mercurial.i18n import _
 
@@ -25,6 +28,9 @@ from ..server import aborting
 from . import refusals, scratch
 
 _BLOCK = 1 << 16
+#: bytes of a bundle that is kept in memory, and of one that is read twice
+_KEEP = 1 << 20
+_ADVANCE = 32 << 20
 _PUSHID = re.compile(rb'[0-9]{1,15}\Z')
 #: one range of bytes; several in one request are answered with all
 _RANGE = re.compile(rb'bytes=([0-9]{0,18})-([0-9]{0,18})\Z')
@@ -121,27 +127,19 @@ def _etag(bundle: Wanted) -> bytes:
 
 def _send(web, server, bundle: Wanted):
     req, res = web.req, web.res
-    try:
-        reader = bundlefile.opencomplete(web.repo.ui, server.store, bundle)
-    except errors.UnknownKey as exc:
-        raise refusals.refusal(
-            common.HTTP_NOT_FOUND,
-            _(b'the bundle is missing from the store; push it again'),
-        ) from exc
-    except errors.BundleStoreError:
-        with aborting():
-            raise
-    size = reader.size
     etag = _etag(bundle)
     _forgetpage(res)
-    res.headers[b'ETag'] = etag
     if etag in _listed(req.headers.get(b'If-None-Match')):
-        reader.close()
+        # these very bytes, wherever they are now
+        res.headers[b'ETag'] = etag
         res.status = b'304 Not Modified'
         res.setbodybytes(b'')
         return res.sendresponse()
-    res.headers[b'Accept-Ranges'] = b'bytes'
-    res.headers[b'Content-Type'] = b'application/octet-stream'
+    if req.method == b'HEAD':
+        return _sendhead(web, server, bundle, etag)
+    with _finding():
+        reader = _open(web, server.store, bundle)
+    size = reader.size
     wanted = _range(req, etag, size)
     if wanted is None:
         reader.close()
@@ -158,14 +156,77 @@ def _send(web, server, bundle: Wanted):
             size,
         )
     res.headers[b'Content-Length'] = b'%d' % (wanted.end - wanted.first)
+    _describe(res, bundle, etag)
+    res.setbodygen(_logged(web, server, bundle, reader, wanted))
+    return res.sendresponse()
+
+
+def _sendhead(web, server, bundle: Wanted, etag: bytes):
+    """Say what GET would send. How long it is when bundles are joined is not
+    known before they are, and nobody waits for that here."""
+    res = web.res
+    with _finding():
+        sizes = [server.store.size(key) for key in model.chain([bundle])]
+    res.status = b'200 OK'
+    res.setbodybytes(b'')
+    if len(sizes) == 1:
+        res.headers[b'Content-Length'] = b'%d' % sizes[0]
+    else:
+        del res.headers[b'Content-Length']
+    _describe(res, bundle, etag)
+    return res.sendresponse()
+
+
+def _describe(res, bundle: Wanted, etag: bytes) -> None:
+    res.headers[b'ETag'] = etag
+    res.headers[b'Accept-Ranges'] = b'bytes'
+    res.headers[b'Content-Type'] = b'application/octet-stream'
     res.headers[b'Content-Disposition'] = (
         b'attachment; filename="%s.hg"' % bundle.key[:12].encode()
     )
-    if req.method == b'HEAD':
-        reader.close()
-    else:
-        res.setbodygen(_logged(web, server, bundle, reader, wanted))
-    return res.sendresponse()
+
+
+@contextlib.contextmanager
+def _finding() -> Iterator[None]:
+    """Turn trouble with a bundle into an answer."""
+    try:
+        with aborting():
+            yield
+    except error.Abort as exc:
+        if not isinstance(exc.__cause__, errors.UnknownKey):
+            raise
+        raise refusals.refusal(
+            common.HTTP_NOT_FOUND,
+            _(b'the bundle is missing from the store; push it again'),
+        ) from exc
+
+
+def _open(web, store: Any, bundle: Wanted) -> Any:
+    """Return a reader of the complete bundle.
+
+    Up to some size it was read once, before the answer begins: who asks for
+    one that is damaged is told so.
+    """
+    reader = bundlefile.opencomplete(web.repo.ui, store, bundle)
+    if bundle.rests:
+        return reader  # made of bundles that were read
+    if reader.size <= _KEEP:
+        with reader:
+            return _Kept(reader.read())
+    # elsewhere than in a local file, to read twice may mean to wait twice
+    if reader.size <= _ADVANCE and interfaces.ILocalPath.providedBy(store):
+        with reader:
+            bundlefile.drain(reader)
+        reader = bundlefile.opened(store, bundle.key)
+    return reader
+
+
+class _Kept(io.BytesIO):
+    """A small bundle, read and found true."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.size = len(data)
 
 
 def _listed(header: Optional[bytes]) -> list[bytes]:

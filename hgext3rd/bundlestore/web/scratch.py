@@ -157,6 +157,8 @@ def _joinbookmark(rctx, req, server) -> None:
             isbase = lookup.isbase(rctx.repo, node)
         if isbase:
             return
+        # it may come and go while the base stays what it is
+        nocache(req)
         with aborting():
             if server.index.bookmark(totext(name)) is None:
                 continue
