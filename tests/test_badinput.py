@@ -350,6 +350,8 @@ def test_unknown_scheme(
         ('verify', 'never'),
         ('max-bundle-size', 'big'),
         ('changeset-url', 'https://example.org/{node'),
+        ('changeset-url', 'https://example.org/{nodes}'),
+        ('changeset-url', 'https://example.org/{node|sqrt}'),
         ('bookmark-pattern', 're:('),
     ],
 )

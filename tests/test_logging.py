@@ -17,7 +17,7 @@ from harness import rawpush, web
 from harness.hg import Repo
 from harness.history import History
 from harness.servers import Transport, WsgiTransport, patiently
-from harness.store import bundles
+from harness.store import bundles, tryurl
 from hgext3rd.bundlestore import log as logmod
 
 DOCUMENT = environments.ROOT / 'docs' / 'logging.rst'
@@ -260,6 +260,24 @@ def test_web(
     (line,) = lines()
     assert (line.event, line.fields['way']) == ('served', 'overlay')
     assert line.fields['user'] == '', 'nobody asked who it was'
+    # as gunicorn believes of a proxy on this machine
+    tls = {'X-Forwarded-Proto': 'https'}
+    assert web.get(url + f'/rev/{node}', headers=tls).status == 200
+    (line,) = lines()
+    assert (line.event, line.fields['by']) == ('page', 'https')
+    assert web.get(url + '/bundle/1', headers=tls).status == 200
+    (line,) = lines()
+    assert (line.event, line.fields['by']) == ('download', 'https')
+    answer = web.get(
+        url + '?cmd=unbundle',
+        headers=tls,
+        method='POST',
+        body=b'',
+        user='carol',
+    )
+    assert answer.status == 401
+    (line,) = lines()
+    assert (line.event, line.fields['by']) == ('refused', 'https')
     # whom hgweb does not let in
     base.configure('web', {'deny_push': 'bob'})
     transport.restart()
@@ -277,10 +295,11 @@ def test_web(
     transport.maycrash = True
     (bundle,) = bundles(base)
     bundle.unlink()
-    page = web.get(url + f'/rev/{node}', user='bob')
+    page = web.get(url + f'/rev/{node}', user='bob', headers=tls)
     assert page.status == 500
     (refused,) = lines()
     assert (refused.event, refused.fields['what']) == ('refused', 'rev')
+    assert refused.fields['by'] == 'https'
     vanilla.run('pull', '-r', node, url, ok=None)
     (refused,) = lines()
     assert (refused.event, refused.fields['what']) == ('refused', 'pull')
@@ -321,6 +340,23 @@ def test_overlay_logs_as_its_base(
     text = (base.path / '.hg' / 'blackbox.log').read_text()
     assert text.endswith('> by nobody\n')
     assert '> by the overlay\n' in text
+
+
+@pytest.mark.parametrize('transport_name', ['ssh'])
+def test_try_url_logs_in_its_base(
+    transport: Transport,
+    base: Repo,
+    vanilla: Repo,
+    lines: Callable[..., list[Line]],
+) -> None:
+    """Also where it cannot be written itself."""
+    made = tryurl(transport, base)
+    # what cannot be written for root, either
+    (made.path / '.hg' / 'blackbox.log').mkdir()
+    vanilla.commit({'a': 'a\n'}, 'one')
+    vanilla.run('push', transport.url(made))
+    (stored,) = lines()
+    assert (stored.event, stored.fields['by']) == ('stored', 'ssh')
 
 
 def test_every_event_is_one_of_these() -> None:

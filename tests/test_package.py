@@ -33,6 +33,14 @@ TEXTS = [
 ]
 
 
+@pytest.mark.parametrize('version', [matrix.VERSIONS[0], matrix.NEWEST])
+def test_mercurial_shows_the_version(version: str) -> None:
+    said = Hg(version, ext=True).run(
+        'version', '-v', config=['extensions.bundlestore=']
+    )
+    assert re.search(rf'^ +bundlestore +external +{VERSION}$', said.out, re.M)
+
+
 def sources() -> set[str]:
     """Return what users get, relative to the project."""
     return {

@@ -83,6 +83,7 @@ from mercurial import exthelper
 
 from . import metadata
 
+__version__ = metadata.__version__
 testedwith = metadata.testedwith
 minimumhgversion = metadata.minimumhgversion
 

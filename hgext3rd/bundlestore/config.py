@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple, Optional
 
-from mercurial import configitems, error, exthelper, util
+from mercurial import configitems, error, exthelper, formatter, util
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
@@ -173,6 +173,38 @@ def _rate(ui, name: bytes) -> Optional[Rate]:
     return Rate(int(pushes), float(seconds))
 
 
+def _linktemplate(ui) -> Optional[bytes]:
+    template: Optional[bytes] = ui.config(SECTION, b'changeset-url')
+    if not template:
+        return None
+    try:
+        renderer = formatter.maketemplater(ui, template)
+        # it is parsed when it is used, and a function may mind its arguments
+        renderer.renderdefault(_EXAMPLE)
+        unknown = renderer.symbolsuseddefault()[0].difference(_EXAMPLE)
+    except (error.ParseError, error.Abort) as exc:
+        raise error.ConfigError(
+            _(b'bundlestore.changeset-url: %s') % exc.message, hint=exc.hint
+        )
+    # an operator of templates, for one, brings keywords of its own
+    if unknown and b'%' not in template:
+        raise error.ConfigError(
+            _(b"bundlestore.changeset-url: unknown keyword '%s'")
+            % min(unknown),
+            hint=_(b'known keywords: %s') % b', '.join(sorted(_EXAMPLE)),
+        )
+    return template
+
+
+#: what a link may have in it
+_EXAMPLE = {
+    b'node': b'0' * 40,
+    b'desc': b'description',
+    b'user': b'alice',
+    b'push': b'1',
+}
+
+
 def settings(ui) -> Settings:
     """Return the server's settings; raises ``error.ConfigError``."""
     routeall = _choice(ui, b'route', (b'requested', b'all')) == b'all'
@@ -196,7 +228,7 @@ def settings(ui) -> Settings:
         openheads=routeall and openheads,
         bookmarkowner=ui.configbool(SECTION, b'bookmark-owner'),
         timeout=ui.configint(SECTION, b'timeout'),
-        changeseturl=ui.config(SECTION, b'changeset-url'),
+        changeseturl=_linktemplate(ui),
         tryurl=ui.config(SECTION, b'try-url') or None,
     )
 

@@ -22,7 +22,7 @@ from collections.abc import Iterable, Iterator
 from typing import Callable, Optional, Union
 
 from mercurial import error
-from mercurial.node import hex
+from mercurial.node import hex, nullid
 from mercurial.utils import stringutil
 
 from . import access
@@ -64,7 +64,50 @@ def event(ui, server, name: str, /, **fields: Value) -> None:
     """Log an event of the request that ``server`` (``server.Server``, or None
     where there is no request) is busy with. Fields that are None are left
     out; a name has letters only."""
-    ui.log(EVENT, b'%s\n', _Line(server, name, fields))
+    with _inbase(ui, server):
+        ui.log(EVENT, b'%s\n', _Line(server, name, fields))
+
+
+@contextlib.contextmanager
+def _inbase(ui, server) -> Iterator[None]:
+    """Have blackbox write what a share logs, such as a try URL, beside the
+    store, which is its base's: it is one log then, and who may write to the
+    store may write to that. The share itself may be read-only."""
+    logger = ui.getlogger(b'blackbox')
+    if (
+        server is None
+        or server.basevfs is None
+        # that of no repository is of another kind
+        or not hasattr(logger, '_trackedevents')
+    ):
+        yield
+        return
+    # not the one that is there: it may have given up by now
+    ui.setlogger(b'blackbox', type(logger)(ui, _Base(server.basevfs)))
+    try:
+        yield
+    finally:
+        ui.setlogger(b'blackbox', logger)
+
+
+class _Base:
+    """What blackbox asks of a repository: where its log is, and which
+    changeset its working copy has."""
+
+    def __init__(self, vfs) -> None:
+        self.vfs = vfs
+
+    def __getitem__(self, changeid) -> _Base:
+        return self
+
+    def parents(self) -> list[_Base]:
+        return [self]
+
+    def node(self) -> bytes:
+        return nullid
+
+    def dirty(self, **kwargs) -> bool:
+        return False
 
 
 def encoded(value: Plain) -> bytes:
@@ -140,6 +183,12 @@ def way(url: bytes) -> str:
     if fields[0] == b'remote' and len(fields) > 1:
         return fields[1].decode('ascii', 'replace')
     return 'path'
+
+
+def webway(req) -> str:
+    """Return the same of a request to hgweb. A server behind a proxy knows of
+    TLS if the proxy tells it."""
+    return 'https' if req.urlscheme == b'https' else 'http'
 
 
 # -- refusals

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from mercurial import bundle2, error, formatter
+from mercurial import bundle2, formatter
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
-from .model import Head, Push
 from .names import STORED
 from .server import tolocal
 
@@ -90,10 +89,7 @@ def _headline(head, url: bytes) -> list[bytes]:
 
 
 def linker(ui, template: bytes | None):
-    """Return a function that makes the link to a head of a push.
-
-    Raises ``error.ConfigError`` if the template is none.
-    """
+    """Return a function that makes the link to a head of a push."""
     if not template:
         return lambda push, head: b''
     renderer = formatter.maketemplater(ui, template)
@@ -108,23 +104,4 @@ def linker(ui, template: bytes | None):
             }
         )
 
-    try:
-        # a template is parsed when it is used
-        link(_EXAMPLE, _EXAMPLE.heads[0])
-    except error.ParseError as exc:
-        raise error.ConfigError(
-            _(b'bundlestore.changeset-url: %s') % exc.message
-        )
     return link
-
-
-_EXAMPLE = Push(
-    id=1,
-    time=0.0,
-    user='',
-    key='0' * 64,
-    size=0,
-    nodes=(b'\0' * 20,),
-    heads=(Head(b'\0' * 20, ''),),
-    bookmarks=(),
-)

@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Optional
 
-from mercurial import encoding, error
+from mercurial import encoding, error, vfs as vfsmod
 
 from . import backends, config, errors, model
 
@@ -80,6 +80,11 @@ class Server:
         # A share has the store of its source: a try URL and its base are one.
         self._directory = repo.vfs.reljoin(repo.sharedpath, b'bundlestore')
         self._mode = repo.store.createmode
+        #: where a share logs (see ``log.py``), None if the repository is none
+        self.basevfs = None
+        if repo.sharedpath != repo.path:
+            self.basevfs = vfsmod.vfs(repo.sharedpath)
+            self.basevfs.createmode = self._mode
         self._store: Any = None
         self._index: Any = None
         #: whether pushes that go to the base are put into a temporary file

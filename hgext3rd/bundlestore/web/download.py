@@ -271,7 +271,7 @@ def _logged(web, server, bundle: Wanted, reader, wanted: Range):
             server,
             'download' if trouble is None else 'brokenoff',
             user=web.req.remoteuser,
-            by='http',
+            by=log.webway(web.req),
             bundle=bundle.key,
             bundles=len(bundle.rests) + 1,
             bytes=size,

@@ -60,7 +60,7 @@ def _logrefusal(rctx, req, server, refusal) -> None:
         'refused',
         what=req.qsparams.get(b'cmd', b''),
         user=req.remoteuser or b'',
-        by='http',
+        by=log.webway(req),
         reason=log.reason(refusal),
     )
 

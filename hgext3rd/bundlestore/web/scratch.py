@@ -55,7 +55,7 @@ def _logpage(rctx, req, server, found: dict[bytes, bytes]) -> None:
         'page',
         what=req.qsparams.get(b'cmd', b''),
         user=req.remoteuser,
-        by='http',
+        by=eventlog.webway(req),
         nodes=list(found.values()),
     )
 
@@ -92,7 +92,7 @@ class reporting:
             'refused',
             what=self._rctx.req.qsparams.get(b'cmd', b''),
             user=self._rctx.req.remoteuser,
-            by='http',
+            by=eventlog.webway(self._rctx.req),
             reason=eventlog.reason(exc),
         )
         raise refusals.failure(message) from exc
