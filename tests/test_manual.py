@@ -226,3 +226,51 @@ def test_the_topic_stands_in_its_sorted_place(
     shown = [each['topic'] for each in json.loads(done.stdout)['topics']]
     assert 'bundlestore-server' in shown, done
     assert shown == sorted(shown)
+
+
+def snippets(text: str) -> list[str]:
+    """Return the blocks that a text shows indented, as they stand there."""
+    blocks, lines = [], []
+    for line in [*text.splitlines(), 'end']:
+        if line.startswith(' ') or (lines and not line):
+            lines.append(line.strip())
+        elif lines:
+            blocks.append('\n'.join(lines).strip())
+            lines = []
+    return blocks
+
+
+PAGES = (
+    'README.rst',
+    'hgext3rd/bundlestore/__init__.py',
+    'hgext3rd/bundlestore/helptext/bundlestore-server.rst',
+)
+
+
+@pytest.mark.parametrize('page', PAGES)
+def test_whoever_turns_the_extension_on_requires_it(page: str) -> None:
+    """Otherwise pushes land when an upgrade keeps it from being loaded."""
+    found = [
+        block
+        for block in snippets((ROOT / page).read_text())
+        if re.search(r'^bundlestore *=', block, re.MULTILINE)
+    ]
+    assert found
+    for block in found:
+        assert 'bundlestore:required = yes' in block.splitlines(), block
+
+
+def test_a_path_for_scratch_pushes_says_what_is_pushed() -> None:
+    """``hg push try`` alone would send every draft; and a try URL is shown
+    before the option, which a client without the extension does not know."""
+    for page in PAGES[:2]:
+        text = (ROOT / page).read_text()
+        paths = [
+            block
+            for block in snippets(text)
+            if re.search(r'^try = ', block, re.MULTILINE)
+        ]
+        assert paths
+        for block in paths:
+            assert 'try:pushrev = .' in block.splitlines(), block
+        assert 'try:bundle-store' not in paths[0]

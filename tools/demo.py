@@ -30,7 +30,7 @@ import environments
 
 #: whose releases make the history, if no repository is named
 PACKAGE = 'tqdm'
-RELEASES = 100
+RELEASES = 20
 
 # above what any machine needs; only keeps a hang from going on for ever
 PATIENCE = 120
@@ -45,9 +45,17 @@ BASE_HGRC = """\
 
 [extensions]
 bundlestore =
+bundlestore:required = yes
 
 [bundlestore]
 server = yes
+"""
+
+CLIENT_HGRC = """\
+
+[extensions]
+bundlestore =
+bundlestore:required = yes
 """
 
 WEB_CONF = """\
@@ -213,7 +221,7 @@ def build(demo: Demo) -> None:
             if wheel is not None:
                 commit(demo, version, wheel, count)
                 count += 1
-                if count % 20 == 0:
+                if count % 5 == 0:
                     print(f'  {count} …', flush=True)
     if not count:
         raise BrokenPromise(
@@ -388,7 +396,7 @@ def show(demo: Demo, repository: str) -> Iterator[str]:
         title('4. alice, with the extension, pushes to the bundle store')
         demo.run('ext', 'clone', f'{url}/base', 'alice')
         with open(demo.folder / 'alice' / '.hg' / 'hgrc', 'a') as file:
-            file.write('\n[extensions]\nbundlestore =\n')
+            file.write(CLIENT_HGRC)
         one = scratch(demo, 'alice', 'ext', '--bundle-store', '-r', '.')
 
         title('5. bob, without the extension, pushes to the try URL')

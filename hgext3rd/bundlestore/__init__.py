@@ -8,6 +8,14 @@ A **scratch changeset** lives in a stored bundle, not in the repository. A
 **push** stores some of them under a number. A **try URL** is a second address
 of a repository on which every push is a scratch push.
 
+Turn it on in your own configuration. With the second line an ``hg`` that
+cannot load it, after an upgrade for instance, stops instead of letting a push
+land::
+
+  [extensions]
+  bundlestore =
+  bundlestore:required = yes
+
 Pushing
 =======
 
@@ -16,12 +24,23 @@ default path::
 
   hg push --bundle-store -r .
 
-New heads and branches need no option, and everything stays draft. A path can
-ask for it by itself::
+New heads and branches need no option, and everything stays draft.
+
+If the server has a try URL, give it a name: nothing that is pushed there
+lands, whichever client pushes it. Without ``pushrev``, ``hg push try`` would
+send every draft, not just the current changeset and what it rests on::
+
+  [paths]
+  try = https://hg.example.org/project-try
+  try:pushrev = .
+
+A path to the repository itself can ask for its bundle store. Only this
+extension reads that option, so it must be required, as above::
 
   [paths]
   try = https://hg.example.org/project
   try:bundle-store = yes
+  try:pushrev = .
 
 What the bundle store has already is not sent again, unless the push is
 forced with ``-f``.
