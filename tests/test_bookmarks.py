@@ -94,15 +94,64 @@ def test_delete(
     vanilla: Repo,
     marked: str,
 ) -> None:
+    # without force it is a slip: the bookmark is not here, or misspelt
+    result = client.run('push', '-B', NAME, ok=(10, 255))
+    assert f"abort: no local bookmark '{NAME}'\n" in result.err
+    assert '-r' in result.err
+    assert '--force' in result.err
+    result = client.run('push', '-f', '-r', 'null', '-B', NAME, ok=(10, 255))
+    assert f"'{NAME}' cannot be on the null revision" in result.err
+    assert where(transport, base, vanilla) == marked
     # as with any bookmark, no changeset means exit code 1
-    result = client.run('push', '-B', NAME, ok=(1,))
+    result = client.run('push', '-f', '-B', NAME, ok=(1,))
     assert f'deleted bookmark {NAME}' in result.out
     result = vanilla.run('pull', '-B', NAME, ok=(10, 255))
     assert f'remote bookmark {NAME} not found' in result.err
     # the changeset stays
     vanilla.run('pull', '-r', marked)
-    result = client.run('push', '-B', NAME, ok=(100, 255))
+    result = client.run('push', '-f', '-B', NAME, ok=(100, 255))
     assert f"bookmark '{NAME}' does not exist" in result.err
+
+
+@matrix.over('ssh')
+def test_revision_says_where_it_goes(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    vanilla: Repo,
+    hashes: History,
+) -> None:
+    """Not a local bookmark of that name, and nothing of that is stored."""
+    node = client.commit({'a': 'a\n'}, 'marked')
+    other = client.commit({'b': 'b\n'}, 'elsewhere', parent=hashes.start)
+    client.inspect('bookmark', '-r', other, NAME)
+    both = ['-r', node, '-r', other]
+    result = client.run('push', *both, '-B', NAME, ok=(10, 255))
+    assert f"bookmark '{NAME}' cannot be on several changesets" in result.err
+    assert not bundles(base)
+    result = client.run('push', '-r', f'{node}^::{node}', '-B', NAME)
+    assert f'bookmark {NAME} is at {node[:12]}\n' in result.out
+    assert 'stored 1 changeset as push 1\n' in result.out
+    # one that is not here does not go where another one is
+    mistaken = ['-B', NAME, '-B', NAME + '2']
+    result = client.run('push', *mistaken, ok=(10, 255))
+    assert f"no local bookmark '{NAME}2'" in result.err
+    client.run('push', '--force', '-B', NAME)
+    assert where(transport, base, vanilla) == other
+
+
+@matrix.over('ssh')
+def test_vanilla_client_deletes_with_force_only(
+    transport: Transport, base: Repo, vanilla: Repo, marked: str
+) -> None:
+    base.configure('bundlestore', {'list-bookmarks': 'yes'})
+    url = transport.url(tryurl(transport, base))
+    result = vanilla.run('push', '-B', NAME, url, ok=(100, 255))
+    text = f"bookmark '{NAME}' is not deleted without force"
+    assert text in result.out + result.err
+    assert where(transport, base, vanilla) == marked
+    result = vanilla.run('push', '--force', '-B', NAME, url, ok=(0, 1))
+    assert f'deleted bookmark {NAME}' in result.out
 
 
 @matrix.over('path', 'ssh')

@@ -181,7 +181,13 @@ def test_pushes_and_pulls(
     assert moved == Line(
         stored.request,
         'bookmark',
-        {'name': name, 'user': SHOWN, 'by': 'ssh', 'node': second},
+        {
+            'name': name,
+            'user': SHOWN,
+            'by': 'ssh',
+            'node': second,
+            'old': 'none',
+        },
     )
     # pulls: as it is stored, and out of an overlay
     for node, way in ((second, 'verbatim'), (first, 'overlay')):

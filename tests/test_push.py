@@ -302,8 +302,40 @@ def test_nothing_to_push(
     assert 'no changes found' in result.out
     secret = client.commit({'a': 'a\n'}, 'mine', secret=True)
     result = client.run('push', '--bundle-store', '-r', secret, ok=(1,))
-    assert 'no changes found (ignored 1 secret changesets)' in result.out
+    assert 'no changes found\nignored 1 secret changeset\n' in result.out
     assert not bundles(base)
+
+
+@matrix.over('ssh')
+def test_secret_and_hidden_changesets_are_left_out(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    """What was named is stored or missed."""
+    first = client.commit({'a': 'a\n'}, 'draft')
+    secret = client.commit({'a': 'aa\n'}, 'mine', secret=True)
+    client.commit({'a': 'aaa\n'}, 'mine, too', secret=True)
+    # where nothing is named, nothing is missed
+    result = client.run('push', '--bundle-store')
+    assert 'stored 1 changeset as push 1\n' in result.out
+    assert 'ignored 2 secret changesets\n' in result.out
+    result = client.run('push', '--bundle-store', '-r', first)
+    assert 'ignored' not in result.out
+    several = ['-r', first, '-r', secret]
+    result = client.run('push', '--bundle-store', *several, ok=(1,))
+    assert 'stored 1 changeset as push 3\n' in result.out
+    assert 'ignored 1 secret changeset\n' in result.out
+    mark = ['-r', secret, '-B', 'scratch/x']
+    result = client.run('push', *mark, ok=(10, 255))
+    text = f"bookmark 'scratch/x' cannot be on {secret[:12]}, which is secret"
+    assert text in result.err
+    # a successor is there, and nothing rests on it
+    old = client.commit({'a': 'b\n'}, 'old', parent='null')
+    client.inspect('update', '-q', 'null')
+    evolving = ['--config', 'experimental.evolution=createmarkers']
+    client.inspect('debugobsolete', old, first, *evolving)
+    hidden = ['--hidden', '-r', old]
+    result = client.run('push', '--bundle-store', *hidden, ok=(1,))
+    assert 'no changes found\nignored 1 obsolete changeset\n' in result.out
 
 
 def test_same_push_twice(

@@ -69,7 +69,7 @@ def checkmoves(repo, moves: list[BookmarkMove], parents: _Parents) -> None:
     """
     for move in moves:
         if move.new is None:
-            if move.old is None and not move.force:
+            if move.old is None:
                 raise error.Abort(
                     _(b"bookmark '%s' does not exist") % tolocal(move.name)
                 )

@@ -63,6 +63,8 @@ class Incoming:
         #: bookmarks with where they shall be, and where the client saw them
         self.bookmarks: list[tuple[bytes, bytes | None]] = []
         self.expected: dict[bytes, bytes | None] = {}
+        #: those that are pushed with keys, which know no force
+        self.bykey: set[bytes] = set()
         #: whether a client with this extension was told to push with force
         self.force = False
         #: variables for hooks
@@ -195,6 +197,7 @@ class Incoming:
             old = params.get(b'old', b'')
             self.bookmarks.append((name, _unhex(new)))
             self.expected[name] = _unhex(old)
+            self.bykey.add(name)
             self._checkbookmarks()
         self.answers.append(reply.Answer(b'pushkey', part.id, int(accepted)))
 

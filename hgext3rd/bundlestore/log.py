@@ -141,8 +141,16 @@ def _joined(items: list[Union[str, bytes]]) -> bytes:
     return b','.join(shown)
 
 
-def moved(ui, server, url: bytes, name: str, node: Optional[bytes]) -> None:
-    """Log that a scratch bookmark moved, or was deleted (``node`` is None)."""
+def moved(
+    ui,
+    server,
+    url: bytes,
+    name: str,
+    node: Optional[bytes],
+    old: Optional[bytes],
+) -> None:
+    """Log that a scratch bookmark moved from ``old`` (None: it is new), or was
+    deleted (``node`` is None)."""
     event(
         ui,
         server,
@@ -151,6 +159,7 @@ def moved(ui, server, url: bytes, name: str, node: Optional[bytes]) -> None:
         user=access.username(url),
         by=way(url),
         node='none' if node is None else hex(node),
+        old='none' if old is None else hex(old),
     )
 
 

@@ -73,5 +73,5 @@ def move(
     with bookmarks.noting(repo.ui):
         marks.write(server.store, server.index, moved, now, user)
     for one in wanted:
-        log.moved(repo.ui, server, url, one.name, one.new)
+        log.moved(repo.ui, server, url, one.name, one.new, one.old)
     hooks.postmove(event, moved.id)

@@ -197,6 +197,8 @@ class Receiver:
         self.push: model.Push | None = None
         self.moved: list[tuple[str, bytes | None]] = []
         self.notes: list[bytes] = []
+        #: where the bookmarks were before
+        self._old: dict[str, bytes | None] = {}
 
     def run(self) -> None:
         """Receive the push; raises if it is refused."""
@@ -248,7 +250,8 @@ class Receiver:
         )
         self.moved = list(push.bookmarks)
         for name, node in self.moved:
-            log.moved(self.ui, self.server, self.url, name, node)
+            old = self._old.get(name)
+            log.moved(self.ui, self.server, self.url, name, node, old)
         hooks.posthook(self, push, self._storedfile(push))
 
     # -- before anything is read
@@ -381,16 +384,29 @@ class Receiver:
                 continue
             text = bookmarks.checkname(self.server, name, self.user)
             found[text] = self._move(name, text, new)
+            self._old[text] = found[text].old
         return list(found.values())
 
     def _move(self, name: bytes, text: str, new) -> model.BookmarkMove:
+        if new is None and not self._mayforce(name):
+            # without a bookmark of that name at its end, this is what a
+            # client makes of "push -B NAME", be it a slip
+            raise error.Abort(
+                _(b"bookmark '%s' is not deleted without force") % name,
+                hint=_(b"use 'hg push --force -B %s'") % name,
+            )
         if name in self.incoming.expected:
             return model.BookmarkMove(text, new, self.incoming.expected[name])
-        if self.incoming.force or not self.requested:
-            # a vanilla client that does not force says what it expects
-            return model.BookmarkMove(text, new, force=True)
         old = self.server.index.bookmark(text)
-        return model.BookmarkMove(text, new, old)
+        # a vanilla client that does not force says what it expects
+        force = self.incoming.force or not self.requested
+        return model.BookmarkMove(text, new, old, force)
+
+    def _mayforce(self, name: bytes) -> bool:
+        """Whether the client asks for force, or has no way to."""
+        if self.requested:
+            return self.incoming.force
+        return name not in self.incoming.expected or name in self.incoming.bykey
 
     def _otherbookmark(self, name: bytes) -> None:
         if self.server.settings.routeall:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from mercurial import (
     bookmarks as bookmod,
@@ -21,6 +22,7 @@ from mercurial import (
     util,
 )
 from mercurial.i18n import _
+from mercurial.node import short
 from mercurial.utils import stringutil, urlutil
 
 from .. import compat, config, names, wire
@@ -36,16 +38,40 @@ _OPARG = 'bundlestore'
 # -- what asks for a scratch push
 
 
+class _Wish(NamedTuple):
+    """What the options of ``hg push`` say, for ``exchange.push``."""
+
+    #: push to the bundle store
+    scratch: bool
+    #: scratch bookmarks, which Mercurial need not see
+    bookmarks: tuple[bytes, ...] = ()
+    #: they shall be where ``-r`` says
+    byrevision: bool = False
+    #: if they are not here, where ``--branch`` says
+    bybranch: bool = False
+
+
 @inplaceof('the command push')
 def push(orig, ui, repo, *dests, **opts):
     """Pass the option on, and see to scratch bookmarks."""
     matches = config.bookmarkmatcher(ui)
-    names = opts.get('bookmark') or []
-    scratch = [n for n in names if matches(repo._bookmarks.expandname(n))]
+    expanded = repo._bookmarks.expandname
+    names = [expanded(name) for name in opts.get('bookmark') or []]
+    scratch = [name for name in names if matches(name)]
+    wish = _Wish(False)
     if opts.pop('bundle_store', None) or scratch:
         _checkoptions(repo, opts, names, scratch)
-        opts['opargs'] = dict(opts.get('opargs', {}), **{_OPARG: True})
-    _checksubrepos(ui, repo, dests, opts)
+        revs = list(opts.get('rev') or ())
+        branch = bool(opts.get('branch'))
+        wish = _Wish(True, tuple(scratch), bool(revs), branch)
+        if not revs:
+            # as Mercurial does with -B; where -r is given as well, it would
+            # push the changeset of the local bookmark along
+            local = [name for name in scratch if name in repo._bookmarks]
+            opts['rev'] = local or ([b'null'] if scratch else revs)
+        opts['bookmark'] = []
+    opts['opargs'] = dict(opts.get('opargs', {}), **{_OPARG: wish})
+    _checksubrepos(ui, repo, dests, wish)
     return orig(ui, repo, *dests, **opts)
 
 
@@ -66,12 +92,12 @@ def _checkoptions(repo, opts, names, scratch) -> None:
         )
 
 
-def _checksubrepos(ui, repo, dests, opts) -> None:
+def _checksubrepos(ui, repo, dests, wish: _Wish) -> None:
     """``hg push`` pushes subrepositories first, each to its own default: not
     to a bundle store, so they would land."""
     if not repo[b'.'].substate:
         return
-    if _OPARG in opts.get('opargs', {}) or any(
+    if wish.scratch or any(
         map(_isscratchpath, urlutil.get_push_paths(repo, ui, dests))
     ):
         raise error.Abort(
@@ -126,11 +152,11 @@ def _isscratchpath(path) -> bool:
 @inplaceof('exchange.push')
 def exchangepush(orig, repo, remote, *args, **kwargs):
     opargs = dict(kwargs.get('opargs') or {})
-    scratch = opargs.pop(_OPARG, False)
+    wish = opargs.pop(_OPARG, _Wish(False))
     kwargs['opargs'] = opargs
-    if scratch or _isscratchpath(_currentpath(repo)):
+    if wish.scratch or _isscratchpath(_currentpath(repo)):
         with _connected():
-            return _scratchpush(repo, remote, *args, **kwargs)
+            return _scratchpush(repo, remote, wish, *args, **kwargs)
     return orig(repo, remote, *args, **kwargs)
 
 
@@ -165,6 +191,7 @@ def _connected() -> Iterator[None]:
 def _scratchpush(
     repo,
     remote,
+    wish,
     force=False,
     revs=None,
     newbranch=False,
@@ -188,7 +215,7 @@ def _scratchpush(
         force=True,
         revs=revs,
         newbranch=True,
-        bookmarks=bookmarks,
+        bookmarks=[*bookmarks, *wish.bookmarks],
         pushvars=(opargs or {}).get(b'pushvars'),
     )
     if not remote.canpush():
@@ -196,39 +223,106 @@ def _scratchpush(
     repo.checkpush(pushop)
     exchange.pushdiscoverymapping[b'changeset'](pushop)
     exchange.pushdiscoverymapping[b'obsmarker'](pushop)
-    moves = _bookmarkmoves(repo, bookmarks, revs)
+    moves = _bookmarkmoves(pushop, wish, force)
+    excluded = _Excluded(pushop)
     if not pushop.outgoing.missing and not moves:
-        scmutil.nochangesfound(repo.ui, repo, pushop.outgoing.excluded)
+        repo.ui.status(_(b'no changes found\n'))
+        excluded.tell()
         return pushop
     same = None
     if pushop.outgoing.missing and not force:
         same = known.leaveout(pushop)
     reply = _send(pushop, _bundler(pushop, moves, force, same))
     _handlereply(pushop, reply)
+    excluded.tell()
+    if excluded.named:
+        # makes the command exit with 1
+        pushop.cgresult = 0
     return pushop
 
 
-def _bookmarkmoves(repo, names, revs) -> list[tuple[bytes, bytes | None]]:
-    """Return where the scratch bookmarks named with -B shall be.
+class _Excluded:
+    """What a push leaves out: secret and obsolete changesets."""
 
-    A bookmark of that name need not exist here if a revision is given. One
-    that does not exist and comes without a revision is deleted, as with any
-    bookmark.
+    def __init__(self, pushop) -> None:
+        self._repo = pushop.repo
+        self._nodes = pushop.outgoing.excluded
+        #: whether a revision that was named is among them
+        self.named = not set(pushop.revs or ()).isdisjoint(self._nodes)
+
+    def tell(self) -> None:
+        unfi = self._repo.unfiltered()
+        obsolete = sum(unfi[node].extinct() for node in self._nodes)
+        secret = len(self._nodes) - obsolete
+        for count, one, several in (
+            (
+                secret,
+                _(b'ignored 1 secret changeset\n'),
+                _(b'ignored %d secret changesets\n'),
+            ),
+            (
+                obsolete,
+                _(b'ignored 1 obsolete changeset\n'),
+                _(b'ignored %d obsolete changesets\n'),
+            ),
+        ):
+            if count:
+                text = one if count == 1 else several % count
+                self._repo.ui.status(text)
+
+
+def _bookmarkmoves(
+    pushop, wish: _Wish, force: bool
+) -> list[tuple[bytes, bytes | None]]:
+    """Return where the bookmarks named with -B shall be: where -r says, else
+    where the local ones are.
+
+    One that is not here, with nothing said of where it shall be, is deleted
+    with force, as Mercurial does with other bookmarks without.
     """
+    repo = pushop.repo
     moves = []
-    for name in names:
-        name = repo._bookmarks.expandname(name)
-        node = repo._bookmarks.get(name)
-        if node is None:
-            heads = [n for n in revs or () if n != repo.nullid]
-            if len(heads) > 1:
-                raise error.InputError(
-                    _(b"bookmark '%s' cannot be on several changesets") % name,
-                    hint=_(b'use one -r with -B'),
-                )
-            node = heads[0] if heads else None
+    for name in pushop.bookmarks:
+        local = repo._bookmarks.get(name)
+        node = None
+        if wish.byrevision or (local is None and wish.bybranch):
+            node = _onlyhead(pushop, name)
+        elif local is not None:
+            node = local
+        if node is None and not force:
+            raise error.InputError(
+                _(b"no local bookmark '%s'") % name,
+                hint=_(
+                    b'say where it shall be with -r, or delete it from the '
+                    b'bundle store with --force'
+                ),
+            )
+        if node in pushop.outgoing.excluded:
+            why = _(b'obsolete') if repo[node].extinct() else _(b'secret')
+            raise error.InputError(
+                _(b"bookmark '%s' cannot be on %s, which is %s")
+                % (name, short(node), why)
+            )
         moves.append((name, node))
     return moves
+
+
+def _onlyhead(pushop, name: bytes) -> bytes:
+    """Return the changeset that the named revisions put a bookmark on."""
+    repo = pushop.repo
+    heads = repo.revs(b'heads(%ln)', pushop.revs or ())
+    if len(heads) > 1:
+        raise error.InputError(
+            _(b"bookmark '%s' cannot be on several changesets") % name,
+            hint=_(b'use one -r with -B'),
+        )
+    node: bytes = repo[heads.first()].node() if heads else repo.nullid
+    if node == repo.nullid:
+        raise error.InputError(
+            _(b"bookmark '%s' cannot be on the null revision") % name,
+            hint=_(b'to delete it, use --force -B without -r'),
+        )
+    return node
 
 
 def _bundler(pushop, moves, force, same):
