@@ -51,6 +51,14 @@ unless forced::
 
   hg push -r . -B scratch/alice/parser
 
+Without ``-r`` it goes where the local bookmark is. If there is none, a push
+with ``-f`` deletes it from the bundle store, anybody's::
+
+  hg push -f -B scratch/alice/parser
+
+Secret changesets are left out, as ever. A push that named one says so, and
+exits with 1.
+
 A server without a bundle store refuses such a push; nothing lands in it.
 
 Pulling
@@ -69,6 +77,27 @@ know from the default path by itself::
 
   hg update 1f0dee641bb7
   hg log -r '::1f0dee641bb7 and draft()'
+
+Landing
+=======
+
+What was fetched from a bundle store is a draft like any other. Lest it land by
+mistake, a push to a repository proper (not to a try URL) that names nothing,
+with ``-r``, ``-B`` or ``--branch``, is refused if such changesets would be part
+of it. Name what shall land, or use ``-f``::
+
+  hg push -r 1f0dee641bb7
+
+The revset ``fromstore()`` is those changesets, as long as they are here and not
+public, and so is the template keyword ``fromstore``, with which :hg:`log` can
+show them::
+
+  [command-templates]
+  log = {rev}:{node|short}{if(fromstore, " (fetched)")} {desc|firstline}\\n
+
+What you make of one (by :hg:`commit --amend` or :hg:`rebase`, say) is your own
+changeset. One that was here before is not from the store, whoever stored it,
+nor is what came in a file, or from a repository without a bundle store.
 
 Listing
 =======

@@ -93,6 +93,20 @@ def boolpathoption(option: bytes, attr: str):
     return urlutil.pathsuboption(option, attr, display=display)
 
 
+def keywords() -> dict:
+    """Return the table of template keywords."""
+    try:
+        from mercurial import tables
+
+        table: dict = tables.template_keyword_table
+    except (ImportError, AttributeError):  # hg <= 7.1
+        # it is loaded with a repository
+        from mercurial import templatekw
+
+        table = templatekw.keywords
+    return table
+
+
 def repository(ui, path: bytes):
     """Open the repository at ``path``."""
     return _factory().repository(ui, path)

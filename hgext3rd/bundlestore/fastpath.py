@@ -32,13 +32,14 @@ from mercurial import (
 )
 from mercurial.interfaces import repository
 
-from . import bundlefile, compat, errors, model, stored
+from . import bundlefile, compat, errors, model, names, origin, stored
 from .server import hasnode, servedview, tolocal
 
 #: the steps of Mercurial that make the parts of an answer
 _STEPS = frozenset(
     [
         *compat.STREAMSTEPS,
+        names.FROMSTORE,
         b'changegroup',
         b'bookmarks',
         b'listkeys',
@@ -312,6 +313,8 @@ class Answer:
         ui = request.repo.ui
 
         def parts():
+            if origin.iswanted(request.b2caps):
+                yield origin.part(self._content.scratch)
             yield self._changegrouppart()
             yield from others
             yield from self._markerparts()

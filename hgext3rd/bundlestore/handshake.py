@@ -8,7 +8,7 @@ from __future__ import annotations
 from mercurial import wireprototypes
 
 from . import compat, server as servermod
-from .names import CAPABILITIES, CAPABILITY
+from .names import CAPABILITY
 from .wraps import inplaceof
 
 # -- capabilities
@@ -17,8 +17,9 @@ from .wraps import inplaceof
 @inplaceof('wireprotov1server._capabilities')
 def capabilities(orig, repo, proto):
     caps = orig(repo, proto)
-    if servermod.of(repo) is not None:
-        caps.extend(c for c in CAPABILITIES if c not in caps)
+    server = servermod.of(repo)
+    if server is not None:
+        caps.extend(c for c in server.capabilities if c not in caps)
     return caps
 
 

@@ -8,7 +8,7 @@ from mercurial import help as helpmod
 from mercurial.i18n import _
 from mercurial.utils import resourceutil
 
-from .wraps import inplaceof
+from .wraps import addkeyword, inplaceof, room
 
 
 def _text(name: bytes):
@@ -24,6 +24,9 @@ def _text(name: bytes):
 def help(orig, ui, *args, **opts):
     """Know the topics."""
     register()
+    # a repository may not be open, or nobody has asked for a revset
+    addkeyword()
+    room('client.fromstore.register')()
     return orig(ui, *args, **opts)
 
 

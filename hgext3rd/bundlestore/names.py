@@ -14,6 +14,11 @@ CAPABILITY = b'bundlestore'
 SAME = b'bundlestore:same'
 #: advisory part of the reply to clients with this extension
 STORED = b'bundlestore:stored'
+#: advisory part of the answer to a pull, for clients that know it: hashes of
+#: changesets that come from the store
+FROMSTORE = b'bundlestore:fromstore'
+#: capability of a try URL: no push lands there
+ALLSTORED = b'bundlestoretry'
 #: the versions of a changegroup that can be stored
 CHANGEGROUPS = (b'01', b'02', b'03')
 #: wire command that lists pushes

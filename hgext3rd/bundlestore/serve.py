@@ -30,7 +30,7 @@ from . import (
 
 # by name, so that this module at least is loaded before there are threads
 from .loading import prepare as prepareloading
-from .names import CAPABILITIES, TRYURL
+from .names import TRYURL
 from .server import aborting, hasnode, servedview
 from .wraps import apply as applywraps, inplaceof, room
 
@@ -123,7 +123,7 @@ class _Serving(_Repository):
 
     def _restrictcapabilities(self, caps):
         caps = set(super()._restrictcapabilities(caps))
-        caps.update(CAPABILITIES)
+        caps.update(self.bundlestore.capabilities)
         return caps
 
     def peer(self, *args, **kwargs):

@@ -13,7 +13,7 @@ from typing import Any, Optional
 
 from mercurial import encoding, error, vfs as vfsmod
 
-from . import backends, config, errors, model
+from . import backends, config, errors, model, names
 
 
 def of(repo):
@@ -110,6 +110,13 @@ class Server:
         #: pushed or pulled (see ``serve.listkeys``); over http, where each
         #: request stands alone, there are none
         self.scratchroots: set[bytes] = set()
+
+    @property
+    def capabilities(self) -> tuple[bytes, ...]:
+        """What the repository tells of itself."""
+        if self.settings.routeall:
+            return (*names.CAPABILITIES, names.ALLSTORED)
+        return names.CAPABILITIES
 
     @property
     def _place(self) -> model.Place:

@@ -28,7 +28,7 @@ import functools
 import importlib
 import threading
 
-from mercurial import error, extensions, exthelper
+from mercurial import error, extensions, exthelper, registrar
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
@@ -43,9 +43,25 @@ COMMANDS = {
     b'help': 'manual.help',
 }
 
+#: what the extension adds to the help of ``hg push``
+PUSH = """
+    With --bundle-store, or -B and a scratch bookmark (``scratch/NAME``), the
+    changesets are stored beside the repository, and nothing lands in it. The
+    bookmark goes where -r says, or else where the local one is. If there is
+    neither, ``hg push --force -B scratch/NAME`` deletes it from the bundle
+    store, and without --force nothing is done.
+
+    Changesets that were fetched from a bundle store do not land by a push
+    that names nothing: name them with -r, or use -f/--force.
+
+    See :hg:`help -e bundlestore`.
+    """
+
 REPOSITORY = {
     'exchange.push': 'client.push.exchangepush',
     'exchange._processcompared': 'client.push.processcompared',
+    'exchange._pushdiscovery': 'client.push.pushdiscovery',
+    'exchange._pullbundle2extraprepare': 'client.fromstore.prepare',
     'utils.urlutil.get_push_paths': 'client.push.getpushpaths',
     'scmutil.revrange': 'client.pull.revrange',
     'exchange.unbundle': 'receive.unbundle',
@@ -180,6 +196,8 @@ def _wrapcommands() -> None:
         for function, *_rest in commands.table.values():
             if getattr(function, '_origfunc', None) is entry[0]:
                 _resemble(function, entry[0])
+                if command == b'push':
+                    function.__doc__ += PUSH
         if command == b'push':
             entry[1].append(
                 (
@@ -274,6 +292,7 @@ def _applyrepository() -> None:
     from mercurial import bundle2
 
     _wrap(REPOSITORY)
+    addkeyword()
     # The last of all. From here on the extension takes pushes that ask for
     # the bundle store, and what keeps them out of the repository must be in
     # place.
@@ -282,10 +301,26 @@ def _applyrepository() -> None:
     )
 
 
+def addkeyword() -> None:
+    """Make the template keyword known."""
+    keyword = late('client.fromstore.keyword')
+    keyword.__doc__ = (
+        'String. "fromstore" if the changeset came from a bundle store and is'
+        ' not public, else empty.'
+    )
+    table = compat.keywords()
+    declare = registrar.templatekeyword(table)
+    if b'fromstore' not in table:
+        declare(b'fromstore', requires={b'ctx', b'cache'})(keyword)
+
+
 def _applystore() -> None:
-    from mercurial import wireprotov1server
+    from mercurial import exchange, wireprotov1server
 
     _wrap(STORE)
+    if names.FROMSTORE not in exchange.getbundle2partsmapping:
+        declare = exchange.getbundle2partsgenerator(names.FROMSTORE, idx=0)
+        declare(late('origin.step'))
     for command, target in WIRE.items():
         _wrapattribute(wireprotov1server.commands[command], 'func', target)
     apply('ask')

@@ -26,6 +26,7 @@ from mercurial.utils import urlutil
 from .. import compat, config, server as servermod
 from ..names import CAPABILITY, MIN_PREFIX
 from ..wraps import inplaceof
+from . import fromstore
 
 _HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
 
@@ -33,6 +34,7 @@ _HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
 @inplaceof('scmutil.revrange')
 def revrange(orig, repo, specs, *args, **kwargs):
     specs = list(specs)
+    fromstore.register()
     if _applies(repo):
         missing = _missing(repo, specs)
         if missing:

@@ -27,12 +27,15 @@ from mercurial.utils import stringutil, urlutil
 
 from .. import compat, config, names, wire
 from ..wraps import inplaceof
-from . import known
+from . import fromstore, known
 
 #: bytes that are sent at once
 _BLOCK = 256 * 1024
 #: key in the ``opargs`` of ``exchange.push``
 _OPARG = 'bundlestore'
+#: options of ``hg push`` that say which changesets shall go; the last one is
+#: that of the extension topic
+_NAMING = ('rev', 'bookmark', 'branch', 'topic')
 
 
 # -- what asks for a scratch push
@@ -43,6 +46,8 @@ class _Wish(NamedTuple):
 
     #: push to the bundle store
     scratch: bool
+    #: nothing says which changesets shall go
+    nothingnamed: bool
     #: scratch bookmarks, which Mercurial need not see
     bookmarks: tuple[bytes, ...] = ()
     #: they shall be where ``-r`` says
@@ -58,12 +63,12 @@ def push(orig, ui, repo, *dests, **opts):
     expanded = repo._bookmarks.expandname
     names = [expanded(name) for name in opts.get('bookmark') or []]
     scratch = [name for name in names if matches(name)]
-    wish = _Wish(False)
+    wish = _Wish(False, not any(map(opts.get, _NAMING)))
     if opts.pop('bundle_store', None) or scratch:
         _checkoptions(repo, opts, names, scratch)
         revs = list(opts.get('rev') or ())
         branch = bool(opts.get('branch'))
-        wish = _Wish(True, tuple(scratch), bool(revs), branch)
+        wish = _Wish(True, False, tuple(scratch), bool(revs), branch)
         if not revs:
             # as Mercurial does with -B; where -r is given as well, it would
             # push the changeset of the local bookmark along
@@ -152,12 +157,33 @@ def _isscratchpath(path) -> bool:
 @inplaceof('exchange.push')
 def exchangepush(orig, repo, remote, *args, **kwargs):
     opargs = dict(kwargs.get('opargs') or {})
-    wish = opargs.pop(_OPARG, _Wish(False))
+    # a subrepository is pushed whole, whatever is named in the outer one
+    whole = hasattr(repo.unfiltered(), '_subparent')
+    wish = opargs.pop(_OPARG, _Wish(False, whole))
     kwargs['opargs'] = opargs
     if wish.scratch or _isscratchpath(_currentpath(repo)):
         with _connected():
             return _scratchpush(repo, remote, wish, *args, **kwargs)
-    return orig(repo, remote, *args, **kwargs)
+    with _guarded(repo.unfiltered(), wish.nothingnamed):
+        return orig(repo, remote, *args, **kwargs)
+
+
+@contextlib.contextmanager
+def _guarded(unfi, guard: bool) -> Iterator[None]:
+    unfi._bundlestoreguard = guard
+    try:
+        yield
+    finally:
+        del unfi._bundlestoreguard
+
+
+@inplaceof('exchange._pushdiscovery')
+def pushdiscovery(orig, pushop):
+    """Keep changesets that came from a bundle store from landing in a push
+    that does not name them. Nothing has been sent by then."""
+    orig(pushop)
+    if getattr(pushop.repo.unfiltered(), '_bundlestoreguard', False):
+        fromstore.check(pushop)
 
 
 @inplaceof('exchange._processcompared')
