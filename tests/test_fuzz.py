@@ -31,7 +31,7 @@ def test_corpus_and_a_short_round() -> None:
     done = fuzz('-m', 'fuzz', '--executions', str(EXECUTIONS))
     assert done.returncode == 0, done.stdout + done.stderr
     counts = re.findall(r'^(\w+): (\d+) executions', done.stdout, re.MULTILINE)
-    assert len(counts) == 5
+    assert len(counts) == 6
     for name, count in counts:
         corpus = len(list((TESTS / 'fuzz' / 'corpus' / name).iterdir()))
         assert corpus

@@ -14,7 +14,8 @@ import pytest
 import hgext3rd.bundlestore.web
 from harness import history, servers
 from harness.hg import Repo
-from harness.web import get, head, raw
+from harness.responses import head
+from harness.web import get, raw
 
 #: line breaks that begin a header and a page, markup, and what is no text
 FORGED = (

@@ -31,6 +31,7 @@ from hgext3rd.bundlestore import (
 )
 from hgext3rd.bundlestore.testing.reference import ReferenceIndex
 
+from . import pages
 from .world import TITLE, isrefusal, world
 
 Target = Callable[[bytes], None]
@@ -372,12 +373,22 @@ def search(data: bytes) -> None:
     assert answers[0] == answers[1], (kind, word)
 
 
+# -- what a browser asks for
+
+
+def web(data: bytes) -> None:
+    """``METHOD TARGET``, and a line for each header. The answer is well formed
+    whatever was asked for, and no error of the server."""
+    pages.check(data)
+
+
 TARGETS: dict[str, Target] = {
     'push': push,
     'changegroup': changegroup,
     'arguments': arguments,
     'stored': storedbundle,
     'search': search,
+    'web': web,
 }
 
 

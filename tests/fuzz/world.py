@@ -153,6 +153,7 @@ def seeds() -> dict[str, list[bytes]]:
         'arguments': list(_arguments()),
         'stored': list(_stored(groups, upper)),
         'search': list(_searches()),
+        'web': list(_requests()),
     }
 
 
@@ -259,6 +260,35 @@ def _searches() -> Iterator[bytes]:
     yield b'n\0ab'
     yield b'n\0' + hashlib.sha1(b'1').hexdigest().encode()
     yield b'u\0alice'
+
+
+def _requests() -> Iterator[bytes]:
+    node = world().stored.hex().encode()
+    forged = b'a%0d%0a%0d%0a%3Cimg%20src=x%3E'
+    for name in (
+        *(b'startID', b'endID', b'startdate', b'enddate', b'fromchange'),
+        *(b'tochange', b'changeset', b'user', b'text', b'version', b'full'),
+        *(b'tipsonly', b'style', b'cmd'),
+    ):
+        for page in (b'pushes', b'json-pushes', b'atom-pushes'):
+            yield b'GET /%s?%s=%s' % (page, name, forged)
+    yield b'GET /pushes?user=alice&text=title&changeset=%s&startID=0' % node
+    yield b'HEAD /json-pushes?version=2&startID=0&endID=1&full=1'
+    for page in (b'pushes', b'json-pushes', b'atom-pushes', b'bundle'):
+        yield b'GET /%s?user=j%%C3%%BCrgen&text=%%E4+\xff' % page
+    yield b'GET /bundle/1\nRange: bytes=5-10\nIf-None-Match: "x", W/"1"'
+    yield b'HEAD /bundle/%s\nIf-Range: "x"\nRange: bytes=-1' % node[:12]
+    for command in (b'pushes', b'bundle', b'changeset', b'lookup'):
+        yield b'GET /?cmd=%s&node=scratch/%s&key=x' % (command, forged)
+    for page in (
+        *(b'rev', b'raw-rev', b'json-rev', b'atom-log', b'rss-log', b'graph'),
+        *(b'file', b'json-file', b'raw-file', b'annotate', b'comparison'),
+        *(b'diff', b'log', b'json-annotate', b'archive', b'bundle'),
+    ):
+        yield b'GET /%s/%s/a?style=paper' % (page, node)
+        yield b'GET /%s/%s/%s?rev=%s' % (page, node, forged, forged)
+        yield b'GET /%s/scratch/%s' % (page, forged)
+        yield b'GET /%s/%%ff%%fe%%c3%%28' % page
 
 
 def isrefusal(exc: BaseException) -> bool:
