@@ -275,3 +275,101 @@ def test_pushvars_reach_the_hook(
     client.commit({'a': 'a\n'}, 'one')
     client.run('push', '--bundle-store', ok=(100, 255))
     client.run('push', '--bundle-store', '--pushvars', 'WHY=fun')
+
+
+@matrix.over('ssh')
+def test_more_than_an_environment_holds(
+    transport: Transport, base: Repo, client: Repo, tempfolder: Path
+) -> None:
+    """The shell gets whole items, and the rest in a file; Python all."""
+    many = 1000
+    log = transport.root / 'hooks.log'
+    shell = (
+        'for list in HEADS BOOKMARK; do'
+        ' eval "words=\\$HG_$list file=\\$HG_${list}_FILE"; set -- $words;'
+        ' for last; do :; done;'
+        f' echo "$HG_HOOKTYPE $# ${{#last}} $(wc -l < $file) $file" >> {log};'
+        'done'
+    )
+    code = transport.root / 'hook.py'
+    code.write_text(
+        'def look(ui, repo, hooktype, heads, bookmark, **kwargs):\n'
+        f'    with open({str(log)!r}, "a") as log:\n'
+        '        count = [len(x.split()) for x in (heads, bookmark)]\n'
+        '        log.write(f"python {count}\\n")\n'
+    )
+    for name in ('prebundlestore', 'bundlestore'):
+        base.configure(
+            'hooks', {name: shell, f'{name}.python': f'python:{code}:look'}
+        )
+    repo = client.hg.init(transport.root / 'many')
+    repo.enable()
+    transport.connect(repo, base)
+    repo.inspect('debugbuilddag', '-q', '$+1' * many)
+    name = 'scratch/' + 'x' * 130
+    names = [f'{name}{number:04}' for number in range(many)]
+    (repo.path / '.hg' / 'bookmarks').write_text(
+        ''.join(f'{node} {name}\n' for node, name in zip(repo.nodes(), names))
+    )
+    words = [word for name in names for word in ('-B', name)]
+    result = repo.run('push', '-f', '-q', '--bundle-store', *words)
+    assert 'hook failed' not in result.err
+    lines = log.read_text().splitlines()
+    assert [line for line in lines if line.startswith('python')] == [
+        f'python [{many}, {many}]'
+    ] * 2
+    shells = [line.split() for line in lines if not line.startswith('python')]
+    assert len(shells) == 4
+    for (_hook, seen, size, count, file), length in zip(shells, (40, 142) * 2):
+        assert int(size) == length, 'a whole item'
+        assert 200 < int(seen) < many
+        assert int(count) == many
+        assert not Path(file).exists()
+    assert not list(tempfolder.glob('*'))
+
+
+@matrix.over('ssh')
+def test_that_the_system_does_not_start(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """Whatever the reason is: one abort, or a warning where it is too late,
+    and the next hook is run."""
+    ran = transport.root / 'ran'
+    late = {
+        'bundlestore': 'echo ' + 'x' * 200_000,
+        'bundlestore.next': f'touch {ran}',
+    }
+    base.configure('hooks', late)
+    node = client.commit({'a': 'a\n'}, 'kept')
+    result = client.run('push', '--bundle-store')
+    assert 'stored 1 changeset as push 1' in result.out
+    assert 'warning: push 1 is stored, but the bundlestore hook failed: ' in (
+        result.out + result.err
+    )
+    assert 'Argument list too long' in result.out + result.err
+    assert ran.exists()
+    vanilla.run('pull', '-r', node)
+    base.configure('hooks', {'prebundlestore': 'echo ' + 'x' * 200_000})
+    client.commit({'a': 'aa\n'}, 'refused')
+    result = client.run('push', '--bundle-store', ok=(100, 255))
+    said = 'prebundlestore hook cannot be run: Argument list too long'
+    assert said in result.err
+    assert result.err.count('abort: ') == 1
+    assert len(bundles(base)) == 1
+
+
+@matrix.over('ssh')
+def test_more_pushvars_than_an_environment_holds(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    base.configure('push', {'pushvars.server': 'yes'})
+    client.commit({'a': 'a\n'}, 'one')
+    words = [
+        word
+        for number in range(150)
+        for word in ('--pushvars', f'NAME{number}={"x" * 240}')
+    ]
+    result = client.run('push', '--bundle-store', *words, ok=(100, 255))
+    assert 'push has too many pushvars' in result.err
+    assert not bundles(base)
+    client.run('push', '--bundle-store', *words[:100])

@@ -21,7 +21,7 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import stringutil
 
-from . import model, overlay
+from . import hookenv, model, overlay
 from .server import aborting, tolocal
 
 
@@ -35,7 +35,7 @@ def prehook(receiver, push, file: AbstractContextManager[bytes]) -> None:
         push,
         file,
         True,
-        bookmark=b' '.join(tolocal(move.name) for move in push.moves),
+        bookmarks=[tolocal(move.name) for move in push.moves],
     )
 
 
@@ -50,8 +50,8 @@ def posthook(receiver, push, file: AbstractContextManager[bytes]) -> None:
             push,
             file,
             False,
+            bookmarks=[tolocal(name) for name, _node in push.bookmarks],
             pushid=b'%d' % push.id,
-            bookmark=b' '.join(tolocal(name) for name, _node in push.bookmarks),
         )
     except Exception as exc:
         _failed(receiver.ui, _(b'push %d is stored') % push.id, exc)
@@ -89,9 +89,7 @@ def _runmove(event: Event, name: bytes, throw: bool, **extra) -> None:
     variables = {
         'node': hex(new[0]) if new else b'',
         'node_last': hex(new[-1]) if new else b'',
-        'heads': b' '.join(map(hex, new)),
         'count': b'0',
-        'bookmark': b' '.join(tolocal(move.name) for move in event.moves),
         'user': tolocal(event.user),
         'source': b'push',
         'url': event.url,
@@ -105,7 +103,11 @@ def _runmove(event: Event, name: bytes, throw: bool, **extra) -> None:
             view = overlay.readonly(repo)
         else:
             stack.callback(view.close)
-        hook.hook(repo.ui, view, name, throw, **variables)
+        lists = {
+            'heads': [*map(hex, new)],
+            'bookmark': [tolocal(move.name) for move in event.moves],
+        }
+        hookenv.run(repo.ui, view, name, throw, variables, lists)
 
 
 def _failed(ui, done: bytes, exc: Exception) -> None:
@@ -119,14 +121,13 @@ def _failed(ui, done: bytes, exc: Exception) -> None:
     ui.traceback()
 
 
-def _run(receiver, name, push, file, throw, **extra) -> None:
+def _run(receiver, name, push, file, throw, bookmarks, **extra) -> None:
     if not hook.hashook(receiver.ui, name):
         return
     repo = receiver.repo
     variables = {
         'node': hex(push.changesets[0]),
         'node_last': hex(push.changesets[-1]),
-        'heads': b' '.join(hex(head.node) for head in push.heads),
         'count': b'%d' % len(push.changesets),
         'bundleid': push.key.encode(),
         'user': tolocal(receiver.user),
@@ -143,7 +144,11 @@ def _run(receiver, name, push, file, throw, **extra) -> None:
         variables['bundlerepo'] = stack.enter_context(
             _bundlerepo(repo.root, path)
         )
-        hook.hook(receiver.ui, view, name, throw, **variables)
+        lists = {
+            'heads': [hex(head.node) for head in push.heads],
+            'bookmark': bookmarks,
+        }
+        hookenv.run(receiver.ui, view, name, throw, variables, lists)
 
 
 @contextlib.contextmanager

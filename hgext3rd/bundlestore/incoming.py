@@ -32,6 +32,9 @@ from . import (
 #: heads of a push that a client may name
 _MAX_HEADS = 10000
 _MAX_BOOKMARKS = 10000
+#: bytes of names and values of pushvars: hooks get them in their environment,
+#: see ``hookenv.py``
+_MAX_PUSHVARS = 32 * 1024
 #: bytes of what a client says it understands
 _MAX_CAPS = 64 * 1024
 #: bytes that a push may have besides what is stored
@@ -210,6 +213,12 @@ class Incoming:
                         _(b'invalid pushvar: %s') % stringutil.pprint(name)
                     )
                 self.pushvars[b'USERVAR_' + name.upper()] = value
+            size = sum(len(n) + len(v) for n, v in self.pushvars.items())
+            if size > _MAX_PUSHVARS:
+                raise error.Abort(
+                    _(b'push has too many pushvars (%d bytes, at most %d)')
+                    % (size, _MAX_PUSHVARS)
+                )
 
     def _abortpart(self, part) -> None:
         raise bundle2.AbortFromPart(
