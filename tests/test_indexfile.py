@@ -582,6 +582,8 @@ def checksame(index: Any, reference: ReferenceIndex, lists: int = 100) -> None:
     assert index.locate(nodes) == reference.locate(nodes)
     assert index.nodes('a') == reference.nodes('a')
     keys = [*(keyof(n) for n in range(15)), BASE]
+    without = set(keys[::2])
+    assert index.locate(nodes, without) == reference.locate(nodes, without)
     assert index.bundles(keys) == reference.bundles(keys)
     chance = random.Random(11)
     for _number in range(lists):

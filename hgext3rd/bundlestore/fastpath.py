@@ -94,6 +94,7 @@ def prepare(
     repo,
     server,
     located: dict[bytes, model.Location],
+    keys: list[str],
     source: bytes,
     heads,
     common=None,
@@ -104,8 +105,9 @@ def prepare(
     """Return the answer to a request for ``heads``, or None if it takes an
     overlay; the caller closes it.
 
-    ``located`` is where those of the heads are that are scratch changesets.
-    The other arguments are those of ``exchange.getbundlechunks``.
+    ``located`` is where those of the heads are that are scratch changesets,
+    ``keys`` are the bundles that are to be sent for them. The other arguments
+    are those of ``exchange.getbundlechunks``.
     """
     view = servedview(repo)
     if remote_sidedata or not _isordinary(view, bundlecaps, kwargs):
@@ -127,7 +129,7 @@ def prepare(
         kwargs,
     )
     try:
-        return _prepare(request, model.chain(located.values()))
+        return _prepare(request, keys)
     except (stored.Unusual, errors.BundleStoreError, *_DAMAGE):
         # the overlay knows how to say what is wrong
         return None

@@ -7,12 +7,12 @@ what the new one rests on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from mercurial import error
 
-from . import bundlefile, cgstream, errors, model, verify
+from . import bundlefile, cgstream, errors, known, model, sound, verify
 from .server import hasnode, servedview
 
 
@@ -26,6 +26,7 @@ class Foundation:
         self._repo = repo
         self._server = server
         self._changelog = servedview(repo).changelog
+        self._choice = sound.Choice(repo, server)
         self._located: dict[bytes, Optional[model.Location]] = {}
         self._used: dict[str, model.Location] = {}
         self._read: dict[str, _StoredChangesets] = {}
@@ -35,9 +36,18 @@ class Foundation:
             return True
         where = self._locate(node)
         if where is None:
+            self._checkabsent(node)
             return False
         self._used[where.key] = where
         return True
+
+    def _checkabsent(self, node: bytes) -> None:
+        """Raise ``CorruptBundle`` for one that is stored, but not sound."""
+        if self._choice.bad and self._server.locate(self._repo, [node]):
+            raise errors.CorruptBundle(
+                'what this push rests on cannot be read any more',
+                'push with --force to send and store everything',
+            )
 
     def text(self, node: bytes) -> bytes:
         if hasnode(self._repo, node):
@@ -61,6 +71,17 @@ class Foundation:
     def graph(self, key: str) -> dict[bytes, tuple[bytes, bytes]]:
         """Return the parents of all changesets in a stored bundle."""
         return self._changesets(key).parents
+
+    def bundleof(self, heads: Sequence[bytes]) -> Optional[model.Bundle]:
+        """Return the stored bundle that has these very heads and is true to
+        the last byte; None if there is none."""
+        bundle = known.bundleof(self._server, self._choice, heads)
+        if bundle is not None and bundle.size > sound.MAX_HASHED:
+            try:
+                sound.read(self._repo.ui, self._server.store, bundle.key)
+            except errors.CorruptBundle as exc:
+                raise _corrupt(bundle.key) from exc
+        return bundle
 
     def iscomplete(self, keys: Iterable[str]) -> bool:
         """Whether all that the bundles rest on is among them or in the
@@ -117,13 +138,17 @@ class Foundation:
     def takesover(self, push: model.NewPush) -> bool:
         """Whether changesets of other bundles would be served from that of
         ``push``: those that it has as heads and they do not, see
-        ``IBundleIndex.locate``. It must be true to the last byte then."""
-        located = self._server.locate(
-            self._repo, [head.node for head in push.heads]
-        )
+        ``IBundleIndex.locate``, or that cannot be served from others any
+        more. It must be true to the last byte then."""
+        heads = [head.node for head in push.heads]
+        located = self._server.locate(self._repo, heads)
+        if not located or all(w.key == push.key for w in located.values()):
+            return False
+        served = self._choice.locate(heads)
         return any(
-            not where.ishead and where.key != push.key
-            for where in located.values()
+            node not in served
+            or (not served[node].ishead and served[node].key != push.key)
+            for node in located
         )
 
     def close(self) -> None:
@@ -132,7 +157,7 @@ class Foundation:
 
     def _locate(self, node: bytes) -> Optional[model.Location]:
         if node not in self._located:
-            found = self._server.locate(self._repo, [node])
+            found = self._choice.locate([node])
             self._located[node] = found.get(node)
         return self._located[node]
 
@@ -196,7 +221,11 @@ class _StoredChangesets:
         self._texts.close()
 
     def _corrupt(self) -> errors.CorruptBundle:
-        return errors.CorruptBundle(
-            f'stored bundle {self._key} is corrupt',
-            'push with --force to send and store everything again',
-        )
+        return _corrupt(self._key)
+
+
+def _corrupt(key: str) -> errors.CorruptBundle:
+    return errors.CorruptBundle(
+        f'stored bundle {key} is corrupt',
+        'push with --force to send and store everything again',
+    )

@@ -40,6 +40,7 @@ def getdispatchrepo(orig, repo, proto, *args, **kwargs):
     if server is not None:
         # as ``log.newrequest`` does, which not every process has loaded
         server.requestid = None
+        server.allowance = None
         server.client = proto.client()
         server.announced = compat.contentlength(proto)
     return orig(repo, proto, *args, **kwargs)

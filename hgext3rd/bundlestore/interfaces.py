@@ -236,13 +236,18 @@ class IBundleIndex(Interface):
         that time: :meth:`times` knows them no more. Their ids are not given
         again, and bookmarks stay where they are."""
 
-    def locate(nodes) -> dict:
+    def locate(nodes, without=()) -> dict:
         """Return ``{node: model.Location}`` for those of ``nodes`` (an
         iterable of bytes) that some bundle holds; the others are absent.
 
         Where several bundles hold a changeset, one that has it as a head is
         preferred, and among equals the one recorded first, so that later
         pushes on top of a changeset do not move it.
+
+        Bundles whose keys are in ``without`` (a collection of str) are passed
+        over, as though they did not hold anything: so a caller who cannot
+        read a bundle finds the next one. What rests on them is not passed
+        over. Without it the call must be quick, with it it need not be.
         """
 
     def bundles(keys) -> dict:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
-from . import bundlefile, errors, model, names
+from . import model, names, sound
 
 #: the wire command, and the capability of who has it
 COMMAND = names.KNOWN
@@ -27,10 +27,8 @@ MAX_BUNDLES = 8
 #: and have at most so many times the bytes that one bundle would need
 MAX_WASTE = 2
 
-#: Bundles up to this size, in bytes, are read through before a push may rest
-#: on them, so that one with a fault is sent again. Of larger ones only the
-#: size is looked at.
-_MAX_HASHED = 8 * 1024 * 1024
+#: how many bytes of bundles are read for one request
+_MAX_READ = 16 * 1024 * 1024
 
 
 class Query(NamedTuple):
@@ -60,21 +58,24 @@ class Answer(NamedTuple):
 
 def answer(repo, server, query: Query) -> Answer:
     """Say what the store has of a push; raises ``BundleStoreError``."""
+    if server.allowance is None:
+        server.allowance = sound.Allowance(_MAX_READ)
+    choice = sound.Choice(repo, server, server.allowance)
     known = set(server.locate(repo, query.nodes))
-    same = bundleof(repo, server, query.heads) if query.heads else None
-    if same is not None and not _issound(server, [same]):
-        same = None
+    same = bundleof(server, choice, query.heads) if query.heads else None
     return Answer(
         known,
         None if same is None else same.key,
-        bool(query.base) and _mayrest(repo, server, query, known),
+        bool(query.base) and _mayrest(server, choice, query, known),
     )
 
 
-def bundleof(repo, server, heads: Sequence[bytes]) -> Optional[model.Bundle]:
-    """Return the stored bundle that has these very heads, None if there is
-    none."""
-    found = server.locate(repo, heads)
+def bundleof(
+    server, choice: sound.Choice, heads: Sequence[bytes]
+) -> Optional[model.Bundle]:
+    """Return the stored bundle that has these very heads and can be served,
+    None if there is none."""
+    found = choice.locate(heads)
     keys = {where.key for where in found.values()}
     if len(found) != len(set(heads)) or len(keys) != 1:
         return None
@@ -85,18 +86,18 @@ def bundleof(repo, server, heads: Sequence[bytes]) -> Optional[model.Bundle]:
     return bundle
 
 
-def _mayrest(repo, server, query: Query, known: set[bytes]) -> bool:
-    found = server.locate(repo, query.base)
+def _mayrest(
+    server, choice: sound.Choice, query: Query, known: set[bytes]
+) -> bool:
+    found = choice.locate(query.base)
     keys = model.chain(found.values())
     if len(found) != len(set(query.base)) or len(keys) >= MAX_BUNDLES:
         return False
     bundles = list(server.index.bundles(keys).values())
     size = sum(bundle.size for bundle in bundles)
     scale = (query.total or len(known)) / max(len(known), 1)
-    return (
-        len(bundles) == len(keys)
-        and size <= MAX_WASTE * _needed(bundles, known, scale)
-        and _issound(server, bundles)
+    return len(bundles) == len(keys) and size <= MAX_WASTE * _needed(
+        bundles, known, scale
     )
 
 
@@ -112,26 +113,3 @@ def _needed(
         / len(bundle.nodes)
         for bundle in bundles
     )
-
-
-def _issound(server, bundles: Iterable[model.Bundle]) -> bool:
-    """Whether the bundles and what they rest on are there and, as far as that
-    is cheap to say, what they were."""
-    keys = model.chain(bundles)
-    recorded = server.index.bundles(keys)
-    try:
-        return all(
-            key in recorded and _isasrecorded(server.store, recorded[key])
-            for key in keys
-        )
-    except (errors.UnknownKey, errors.CorruptBundle):
-        return False
-
-
-def _isasrecorded(store, bundle: model.Bundle) -> bool:
-    if store.size(bundle.key) != bundle.size:
-        return False
-    if bundle.size <= _MAX_HASHED:
-        with store.open(bundle.key) as reader:
-            bundlefile.drain(reader)
-    return True

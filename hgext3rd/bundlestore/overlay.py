@@ -25,8 +25,8 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.node import short
 
-from . import bundlefile, compat, model
-from .server import aborting, of, servedview
+from . import bundlefile, compat, sound
+from .server import of, servedview
 from .wraps import inplaceof
 
 
@@ -251,7 +251,7 @@ def pinnedrevs(orig, repo):
 def openbundles(repo, server, keys: Iterable[str]):
     """Return the overlay of ``repo`` and the stored bundles ``keys``, all of
     them checked against their keys; the caller closes it."""
-    with aborting(), contextlib.ExitStack() as stack:
+    with sound.reading(), contextlib.ExitStack() as stack:
         paths = [
             stack.enter_context(bundlefile.checkedfile(server.store, key))
             for key in keys
@@ -268,38 +268,29 @@ def opennodes(repo, server, nodes: Iterable[bytes]):
     located = server.locate(repo, nodes)
     if not located:
         return None
-    wanted = dict(located)
-    while True:
-        keys = model.chain(wanted.values())
-        overlay = openbundles(repo, server, keys)
-        view = servedview(overlay)
-        lost = [n for n in located if not view.changelog.hasnode(n)]
-        if not lost:
-            return overlay
-        # What a push rests on may have become secret later. A bundle of its
-        # own may hold it.
-        below = _secretbases(overlay)
-        overlay.close()
-        more = server.locate(repo, [n for n in below if n not in wanted])
-        if not more:
-            raise _unservable(lost[0], bool(below))
-        wanted.update(more)
+    return sound.serving(
+        repo,
+        server,
+        located,
+        lambda keys: openlocated(repo, server, located, keys),
+    )
 
 
-def _secretbases(overlay) -> list[bytes]:
-    """Return the secret changesets that the bundle of an overlay rests on."""
-    cl = overlay.changelog
-    below = {p for rev in cl.bundlerevs for p in cl.parentrevs(rev)}
-    secret = overlay._phasecache.getrevset(overlay, phases.remotehiddenphases)
-    return [cl.node(rev) for rev in below.intersection(secret)]
-
-
-def _unservable(node: bytes, secret: bool) -> error.Abort:
-    if secret:
-        text = _(b'changeset %s rests on one that the repository does not show')
-    else:
-        text = _(b'changeset %s is not in the bundle that the index names')
-    return error.Abort(text % short(node), hint=_(b'push it again'))
+def openlocated(repo, server, located: Iterable[bytes], keys: Iterable[str]):
+    """Return the overlay of ``repo`` and the stored bundles ``keys``; raises
+    ``Unserved`` if it does not show all changesets in ``located``."""
+    overlay = openbundles(repo, server, keys)
+    hasnode = servedview(overlay).changelog.hasnode
+    lost = [node for node in located if not hasnode(node)]
+    if not lost:
+        return overlay
+    # What a push rests on may have become secret later.
+    overlay.close()
+    raise sound.Unserved(
+        _(b'changeset %s is not in the bundle that the index names')
+        % short(lost[0]),
+        hint=_(b'push it again'),
+    )
 
 
 def scratchroots(view) -> list[bytes]:

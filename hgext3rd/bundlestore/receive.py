@@ -317,7 +317,7 @@ class Receiver:
 
     def _storedbefore(self, key: str, heads: list[bytes]) -> model.NewPush:
         """Return the record of a push whose very bundle is stored."""
-        bundle = known.bundleof(self.repo, self.server, heads)
+        bundle = self._foundation.bundleof(heads)
         if (
             bundle is None
             or bundle.key != key

@@ -26,6 +26,7 @@ from . import (
     model,
     overlay,
     server as servermod,
+    sound,
 )
 
 # by name, so that this module at least is loaded before there are threads
@@ -278,6 +279,12 @@ class _Chunks:
         except StopIteration:
             self._end(None)
             raise
+        except Exception as exc:
+            self._end(log.reason(exc))
+            turned = sound.readable(exc)
+            if turned is exc:
+                raise
+            raise turned from exc
         except BaseException as exc:
             self._end(log.reason(exc))
             raise
@@ -330,9 +337,16 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
             **fields,
         )
 
-    answer = fastpath.prepare(
-        repo, server, located, source, heads, *args, **kwargs
-    )
+    def prepared(keys: list[str]):
+        sound.checklarge(repo, server, located, keys)
+        answer = fastpath.prepare(
+            repo, server, located, keys, source, heads, *args, **kwargs
+        )
+        if answer is not None:
+            return answer, None
+        return None, overlay.openlocated(repo, server, located, keys)
+
+    answer, view = sound.serving(repo, server, located, prepared)
     if answer is not None:
         if not access.ishttp(server.client):
             server.scratchroots.update(answer.roots)
@@ -345,15 +359,15 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
         except BaseException:
             answer.close()
             raise
-    view = overlay.opennodes(repo, server, heads)
-    if view is None:
-        return orig(repo, source, heads, *args, **kwargs)
-    if not exchange.bundle2requested(kwargs.get('bundlecaps')):
-        _checkoldclient(repo, server)
-    if not access.ishttp(server.client):
-        server.scratchroots.update(overlay.scratchroots(view))
     try:
-        info, chunks = orig(servedview(view), source, heads, *args, **kwargs)
+        if not exchange.bundle2requested(kwargs.get('bundlecaps')):
+            _checkoldclient(repo, server)
+        if not access.ishttp(server.client):
+            server.scratchroots.update(overlay.scratchroots(view))
+        with sound.reading():
+            info, chunks = orig(
+                servedview(view), source, heads, *args, **kwargs
+            )
     except BaseException:
         view.close()
         raise

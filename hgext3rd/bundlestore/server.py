@@ -8,7 +8,7 @@ opened when first used.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Optional
 
 from mercurial import encoding, error, vfs as vfsmod
@@ -100,6 +100,9 @@ class Server:
         self.requestid: Optional[bytes] = None
         #: bytes of the request that it makes, None if it does not say
         self.announced: Optional[int] = None
+        #: how many bytes of bundles the request may have read to learn what
+        #: need not be pushed (see ``known.py``)
+        self.allowance: Any = None
         #: lifts the limit on the time that a client may take to push (see
         #: ``patience.py``)
         self.lifttimeout: Callable[[], None] = nothing
@@ -141,15 +144,15 @@ class Server:
         return self._index
 
     def locate(
-        self, repo, nodes: Iterable[bytes]
+        self, repo, nodes: Iterable[bytes], without: Collection[str] = ()
     ) -> dict[bytes, model.Location]:
         """Return where those of ``nodes`` are that are scratch changesets.
 
         What the base repository shows is not: a changeset that has landed is
-        served from there.
+        served from there. ``without`` is as in ``IBundleIndex.locate``.
         """
         wanted = [n for n in nodes if not hasnode(repo, n)]
         if not wanted:
             return {}
         with aborting():
-            return self.index.locate(wanted)
+            return self.index.locate(wanted, without)

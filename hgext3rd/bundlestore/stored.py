@@ -35,7 +35,7 @@ _FRAME = struct.Struct('>i')
 #: the most of a frame that is in memory
 _PIECE = 64 * 1024
 #: bundles up to this size, in bytes, are hashed before they are sent
-_ADVANCE = 32 * 1024 * 1024
+ADVANCE = 32 * 1024 * 1024
 #: bundles and changelogs up to this size, in bytes, are kept in memory
 _KEEP = 4 * 1024 * 1024
 
@@ -324,7 +324,7 @@ def _checked(store: Any, key: str) -> tuple[Any, int]:
         with reader:
             return io.BytesIO(reader.read()), size
     # elsewhere than in a local file, to read twice may mean to wait twice
-    if size <= _ADVANCE and interfaces.ILocalPath.providedBy(store):
+    if size <= ADVANCE and interfaces.ILocalPath.providedBy(store):
         with reader:
             bundlefile.drain(reader)
         reader = bundlefile.opened(store, key)

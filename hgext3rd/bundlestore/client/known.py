@@ -74,6 +74,7 @@ def _asker(remote) -> _Ask:
         server = servermod.of(repo)
 
         def ask(query: known.Query) -> known.Answer:
+            server.allowance = None
             with servermod.aborting():
                 return known.answer(repo, server, query)
 

@@ -74,6 +74,13 @@ def find(sql: sqlite3.Connection, key: str) -> Optional[Found]:
     return Found(id, size, nodes, below(sql, [id]).get(id, b''))
 
 
+def ids(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
+    """Return the ids of those of the bundles that are recorded."""
+    statement = 'SELECT id FROM bundle WHERE key IN ({marks})'
+    rows = select(sql, statement, [bytes.fromhex(key) for key in keys])
+    return [id for (id,) in rows]
+
+
 def describe(
     sql: sqlite3.Connection, keys: Iterable[str]
 ) -> dict[str, model.Bundle]:

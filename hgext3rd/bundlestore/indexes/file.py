@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Callable, Optional, Union
 
 from .. import errors, localfiles, model
@@ -38,7 +38,7 @@ WITH wanted (node) AS (VALUES {marks}),
     found (node, place) AS (
         SELECT node, (
             SELECT (n.push << 1) | n.inner FROM node AS n
-            WHERE n.node = wanted.node AND n.inner < 2
+            WHERE n.node = wanted.node AND n.inner < 2 {condition}
             ORDER BY n.inner, n.push LIMIT 1
         ) FROM wanted
     )
@@ -56,6 +56,16 @@ _LOCATE_OLD = f"""{_WANTED} 0
 FROM found
 CROSS JOIN push ON push.id = found.place >> 1
 CROSS JOIN bundle ON bundle.id = push.bundle
+"""
+# for bundles that are passed over
+_NOTOF = """
+AND coalesce(
+    (SELECT bundle FROM push WHERE push.id = n.push),
+    (SELECT bundle FROM kept WHERE kept.push = n.push)
+) NOT IN ({ids})
+"""
+_NOTOF_OLD = """
+AND (SELECT bundle FROM push WHERE push.id = n.push) NOT IN ({ids})
 """
 
 # Each step seeks the next node, whatever number of pushes brought the last.
@@ -197,11 +207,14 @@ class FileIndex:
 
     # -- changesets
 
-    def locate(self, nodes: Iterable[bytes]) -> dict[bytes, model.Location]:
+    def locate(
+        self, nodes: Iterable[bytes], without: Collection[str] = ()
+    ) -> dict[bytes, model.Location]:
         wanted = list(dict.fromkeys(nodes))
         if not wanted:
             return {}
-        return self._database.read(lambda sql: _locate(sql, wanted), {})
+        passed = [key for key in without if _iskey(key)]
+        return self._database.read(lambda sql: _locate(sql, wanted, passed), {})
 
     def bundles(self, keys: Iterable[str]) -> dict[str, model.Bundle]:
         wanted = [key for key in dict.fromkeys(keys) if _iskey(key)]
@@ -348,13 +361,19 @@ class FileIndex:
 
 
 def _locate(
-    sql: sqlite3.Connection, nodes: list[bytes]
+    sql: sqlite3.Connection, nodes: list[bytes], without: list[str]
 ) -> dict[bytes, model.Location]:
-    located = _LOCATE if schema.version(sql) >= schema.RESTS else _LOCATE_OLD
+    located, condition = _LOCATE, _NOTOF
+    if schema.version(sql) < schema.RESTS:
+        located, condition = _LOCATE_OLD, _NOTOF_OLD
+    ids = bundles.ids(sql, without)
+    # numbers of our own: there may be more of them than SQLite takes values
+    condition = condition.format(ids=', '.join(map(str, ids))) if ids else ''
     rows: list[Any] = []
     for batch in bundles.batches(nodes, bundles.BATCH):
         marks = ', '.join(['(?)'] * len(batch))
-        rows += sql.execute(located.format(marks=marks), batch)
+        statement = located.format(marks=marks, condition=condition)
+        rows += sql.execute(statement, batch)
     below = bundles.rests(sql, sorted({row[4] for row in rows if row[5]}))
     return {
         node: model.Location(

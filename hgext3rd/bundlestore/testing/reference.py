@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import unicodedata
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Optional
 
 from .. import errors, model
@@ -193,9 +193,13 @@ class ReferenceIndex:
             if event[1] >= before
         }
 
-    def locate(self, nodes: list[bytes]) -> dict[bytes, model.Location]:
+    def locate(
+        self, nodes: list[bytes], without: Collection[str] = ()
+    ) -> dict[bytes, model.Location]:
         found: dict[bytes, model.Location] = {}
         for push in self._holders.values():
+            if push.key in without:
+                continue
             heads = {head.node for head in push.heads}
             for node in push.nodes:
                 ishead = node in heads

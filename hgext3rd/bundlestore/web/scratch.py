@@ -79,7 +79,9 @@ class reporting:
             return
         if isinstance(exc, error.RepoLookupError):
             raise refusals.unknown(exc.args[0]) from exc
-        log(self._rctx, exc)
+        if not isinstance(exc, error.Abort) or exc.__cause__ is not None:
+            # otherwise it says all there is to say
+            log(self._rctx, exc)
         if isinstance(exc, error.Abort):
             message = exc.message
             if exc.hint:

@@ -54,6 +54,37 @@ class LookupTests(IndexTests):
         index.remove(1)
         assert (where(a), where(b)) == ('3h', '3h')
 
+    def test_locate_without_some_bundles(self, index: Any) -> None:
+        """What cannot be read is passed over, also where it is only kept for
+        others and where it was pushed more than once."""
+        a, b, c = nodeof('a'), nodeof('b'), nodeof('c')
+        index.record(newpush(0, nodes=[a, b]))
+        index.record(newpush(0, nodes=[a, b]))
+        index.record(newpush(1, nodes=[c])._replace(rests=(keyof(0),)))
+        index.remove(1)
+        index.remove(2)
+        index.record(newpush(2, nodes=[a, b, c]))
+        index.record(newpush(3, nodes=[b]))
+        keys = [keyof(name) for name in range(4)]
+
+        def where(*passed: int) -> list[tuple[int, bool]]:
+            without = {keys[name] for name in passed} | {keyof('none'), 'x'}
+            found = index.locate([a, b, c, nodeof('other')], without)
+            return [
+                (keys.index(found[n].key), found[n].ishead)
+                for n in (a, b, c)
+                if n in found
+            ]
+
+        assert where() == [(0, False), (0, True), (1, True)]
+        assert where(0) == [(2, False), (3, True), (1, True)]
+        assert where(1) == [(0, False), (0, True), (2, True)]
+        assert where(0, 3) == [(2, False), (2, False), (1, True)]
+        assert where(0, 1, 2) == [(3, True)]
+        assert where(0, 1, 2, 3) == []
+        # what rests on it is not passed over, and tells so
+        assert index.locate([c], {keys[0]})[c].rests == (keys[0],)
+
     def test_locate_thousands(self, index: Any) -> None:
         nodes = [nodeof(n) for n in range(5000)]
         index.record(newpush('large', nodes=nodes[:2500]))
