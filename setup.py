@@ -51,6 +51,7 @@ setup(
             'build',
             'docutils',
             'gunicorn',
+            'hg-evolve',
             'hypothesis',
             'mypy',
             'mypy-zope',

@@ -182,9 +182,9 @@ def test_rooms_and_the_table_agree() -> None:
     for table in (wraps.REPOSITORY, wraps.STORE, wraps.PEER):
         for wrapped, target in table.items():
             listed[target] = wrapped
-    for commands in (wraps.COMMANDS, wraps.WIRE):
+    for commands in (wraps.COMMANDS, wraps.WIRE, wraps.OTHERS):
         for command, target in commands.items():
-            listed[target] = f'the command {command.decode()}'
+            listed.setdefault(target, f'the command {command.decode()}')
     assert marked == listed
     for target in wraps.WIRECOMMANDS.values():
         assert callable(wraps.room(target))

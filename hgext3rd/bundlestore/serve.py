@@ -133,6 +133,8 @@ class _Serving(_Repository):
         self.bundlestore.haspeer = True
         if self.bundlestore.settings.openheads:
             peer.heads = lambda: [self.nullid]
+        if hasattr(peer, 'evoext_obshashrange_v1'):
+            room('neighbours.askpeer')(self, peer)
         return peer
 
 

@@ -88,6 +88,14 @@ WIRE = {
     b'unbundle': 'patience.unbundle',
 }
 
+#: commands of the wire protocol that other extensions bring, where they are
+#: there; asked for each repository, as not all may have those extensions
+OTHERS = {
+    b'evoext_obshashrange_v1': 'neighbours.obshashrange',
+    b'_exttopics_heads': 'handshake.heads',
+    b'tns_heads': 'handshake.heads',
+}
+
 #: commands of the wire protocol that are ours, from ``STORE`` on and when a
 #: client is about to send one
 WIRECOMMANDS = {
@@ -192,7 +200,15 @@ def _wrapcommands() -> None:
     for command, target in COMMANDS.items():
         if command.startswith(b'debug') and command not in commands.table:
             continue  # Mercurial 7.2 loads those in a command line only
-        entry = extensions.wrapcommand(commands.table, command, late(target))
+        try:
+            entry = extensions.wrapcommand(
+                commands.table, command, late(target)
+            )
+        except error.UnknownCommand:
+            if not command.startswith(b'debug'):
+                raise
+            # Those are not there in a script that loads extensions by itself.
+            continue
         for function, *_rest in commands.table.values():
             if getattr(function, '_origfunc', None) is entry[0]:
                 _resemble(function, entry[0])
@@ -264,6 +280,7 @@ def reposetup(ui, repo) -> None:
         apply('store')
         if compat.isweb():
             apply('web')
+        _wrapothers()
         room('serve.setup')(repo)
 
 
@@ -324,6 +341,15 @@ def _applystore() -> None:
     for command, target in WIRE.items():
         _wrapattribute(wireprotov1server.commands[command], 'func', target)
     apply('ask')
+
+
+def _wrapothers() -> None:
+    from mercurial import wireprotov1server
+
+    for command, target in OTHERS.items():
+        entry = wireprotov1server.commands.get(command)
+        if entry is not None:
+            _wrapattribute(entry, 'func', target)
 
 
 def _applyask() -> None:

@@ -1,0 +1,52 @@
+"""What other extensions ask a server, where scratch changesets matter to it.
+
+Clients with evolve compare markers with the server, range by range, of all
+changesets that they count as common. A scratch changeset that is pulled once
+more is one of them, and evolve does not expect to be asked about a changeset
+that the repository lacks.
+"""
+
+from __future__ import annotations
+
+from mercurial import wireprototypes
+
+from . import server as servermod
+from .wraps import inplaceof
+
+#: the number behind the hash of the head of a range, in bytes
+_INDEX = 4
+#: what evolve says of a range that it does not know: the name of the working
+#: directory
+_UNKNOWN = b'\xff' * 20
+
+
+@inplaceof('the command evoext_obshashrange_v1')
+def obshashrange(orig, repo, proto, ranges):
+    """Answer for the ranges that the repository has, and say of the others
+    that they are unknown: the client then asks for their markers."""
+    if servermod.of(repo) is None:
+        return orig(repo, proto, ranges)
+    has = repo.unfiltered().changelog.hasnode
+    asked = wireprototypes.decodelist(ranges)
+    shown = [entry for entry in asked if has(entry[:-_INDEX])]
+    found = []
+    if shown:
+        found = orig(repo, proto, wireprototypes.encodelist(shown))
+        found = wireprototypes.decodelist(found)
+    answers = dict(zip(shown, found))
+    return wireprototypes.encodelist(
+        [answers.get(entry, _UNKNOWN) for entry in asked]
+    )
+
+
+def askpeer(repo, peer) -> None:
+    """Do as :func:`obshashrange` for a client that asks by path."""
+    orig = peer.evoext_obshashrange_v1
+    has = repo.unfiltered().changelog.hasnode
+
+    def ask(ranges):
+        shown = [entry for entry in ranges if has(entry[0])]
+        answers = dict(zip(shown, orig(shown))) if shown else {}
+        return [answers.get(entry, _UNKNOWN) for entry in ranges]
+
+    peer.evoext_obshashrange_v1 = ask

@@ -1,0 +1,98 @@
+"""Beside hg-evolve, which most servers with drafts have, and topic."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+import environments
+from harness import matrix
+from harness.hg import Hg, Repo
+from harness.servers import Transport
+from harness.store import tryurl
+
+OTHERS = ('http', 'path')
+
+
+@pytest.fixture
+def hg(tempfolder: Path) -> Callable[..., Hg]:
+    """The Mercurial of the tools: the one that has hg-evolve."""
+
+    def make(version: str = matrix.NEWEST, ext: bool = True) -> Hg:
+        made = Hg(version, ext, {'TMPDIR': str(tempfolder)})
+        folder: Path = environments.Environment('tools', version).path
+        made.executable = folder / 'bin' / 'hg'
+        made.python = folder / 'bin' / 'python'
+        return made
+
+    return make
+
+
+def evolves(*repos: Repo) -> None:
+    for repo in repos:
+        repo.configure('extensions', {'evolve': '', 'topic': ''})
+
+
+@pytest.mark.parametrize('where', ['server', 'client', 'both'])
+@pytest.mark.parametrize(
+    'transport_name',
+    ['ssh', *(pytest.param(t, marks=pytest.mark.slow) for t in OTHERS)],
+)
+def test_push_amend_and_pull_again(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    vanilla: Repo,
+    where: str,
+) -> None:
+    if where != 'client':
+        evolves(base)
+    if where != 'server':
+        evolves(client, vanilla)
+    for repo in (base, client, vanilla):
+        repo.configure('experimental', {'evolution': 'all'})
+    transport.restart()
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('push', '--bundle-store', '-r', first)
+    client.run('commit', '--amend', '-m', 'second')
+    second = client.node('.')
+    client.run('push', '--bundle-store', '-r', second)
+    for _time in range(2):
+        for node in (first, second):
+            vanilla.run('pull', '-r', node)
+    top = client.commit({'b': 'b\n'}, 'top')
+    client.run('push', '--bundle-store', '-r', top)
+    # with a scratch changeset for common ground
+    vanilla.run('pull', '-r', top)
+    vanilla.run('pull')
+    vanilla.run('incoming', '-r', top, ok=(1,))
+    vanilla.run('identify', '-r', top, transport.url(base))
+    assert vanilla.phase(top) == 'draft'
+    assert first not in vanilla.nodes('not obsolete() and draft()')
+    vanilla.verify()
+    # what lands takes its markers along
+    client.run('push', '-r', top)
+    vanilla.run('pull')
+    assert vanilla.phase(top) == 'public'
+
+
+@matrix.over('ssh')
+def test_topics_and_a_try_url(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    url = transport.url(tryurl(transport, base))
+    evolves(base, client, vanilla)
+    client.run('update', '-q', 'null')
+    client.run('topic', 'mine')
+    client.write({'a': 'a\n'})
+    client.run('add', 'a')
+    client.run('commit', '-m', 'with a topic')
+    node = client.node('.')
+    other = ['extensions.bundlestore=!']
+    client.run('push', '-r', node, url, config=other)
+    for _time in range(2):
+        vanilla.run('pull', '-r', node, url)
+    assert vanilla.phase(node) == 'draft'
+    assert not base.knows(node)
