@@ -27,6 +27,7 @@ TEXTS = [
     'README.rst',
     'bench/README.rst',
     'docs/architecture.rst',
+    'docs/https.rst',
     'docs/logging.rst',
     'docs/permissions.rst',
     'docs/reliability.rst',
