@@ -770,7 +770,8 @@ def test_what_a_user_is_told(
         result = repo.run('push', '-r', '.', world.url('bob'), ok=(100, 255))
         text = result.out + result.err
         assert text.count('push not authorized') == 1, text
-        assert "you may push to the bundle store: 'hg push" in text
+        assert 'you may push to its bundle store: push to the' in text
+        assert '--bundle-store' not in text
     result = world.vanilla.run('push', '-r', '.', world.url('carol'), ok=(255,))
     assert 'authorization failed' in result.err
     assert 'bundle store' not in result.err

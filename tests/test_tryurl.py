@@ -103,6 +103,31 @@ def test_init_again_mends(transport: Transport, base: Repo) -> None:
         assert 'lacks nothing' in _init(base, made.path).out
 
 
+@matrix.over('http')
+def test_clients_are_told_of_its_address(
+    transport: Transport, base: Repo, vanilla: Repo
+) -> None:
+    """And of no option that they lack."""
+    made = transport.root / 'try'
+    address = 'https://hg.example.org/try'
+    assert (
+        'wrote bundlestore.try-url' in _init(base, made, '--url', address).out
+    )
+    with untouched(base.path, exclude=()):
+        assert 'wrote' not in _init(base, made, '--url', address).out
+    result = _init(base, made, '--url', 'https://x/\n[hooks]', ok=(10, 255))
+    assert 'an address has no spaces' in result.err
+    transport.restart()
+    node = vanilla.commit({'a': 'a\n'}, 'must not land')
+    vanilla.inspect('bookmark', 'scratch/x')
+    for words in (('-B', 'scratch/x'), ('--pushvars', 'BUNDLESTORE=1')):
+        result = vanilla.run('push', '-r', node, *words, ok=(100, 255))
+        text = result.out + result.err
+        assert f'push to {address}' in text
+        assert '--bundle-store' not in text
+    assert not bundles(base)
+
+
 @matrix.over('path')
 def test_init_keeps_off_a_share(transport: Transport, base: Repo) -> None:
     """Somebody works in it."""

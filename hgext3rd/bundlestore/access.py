@@ -84,6 +84,17 @@ def checkpush(ui, user: str) -> None:
         )
 
 
+def elsewhere(ui) -> bytes:
+    """Return what a client can do that is not known to have this extension: a
+    hint must name no option that it lacks."""
+    address = ui.config(config.SECTION, b'try-url')
+    if address:
+        return _(b'push to %s') % address
+    return _(
+        b"push to the repository's try URL, or with the bundlestore extension"
+    )
+
+
 def described(user: str) -> bytes:
     """Return what a message calls a user, who may be nobody."""
     if not user:

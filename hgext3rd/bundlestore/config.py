@@ -74,8 +74,6 @@ class Settings(NamedTuple):
     #: seconds that a push may stall, 0 for ever
     timeout: int
     changeseturl: Optional[bytes]
-    #: where clients without the extension are told to push
-    tryurl: Optional[bytes]
 
 
 def isserver(ui) -> bool:
@@ -229,7 +227,6 @@ def settings(ui) -> Settings:
         bookmarkowner=ui.configbool(SECTION, b'bookmark-owner'),
         timeout=ui.configint(SECTION, b'timeout'),
         changeseturl=_linktemplate(ui),
-        tryurl=ui.config(SECTION, b'try-url') or None,
     )
 
 

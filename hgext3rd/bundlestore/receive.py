@@ -86,7 +86,7 @@ def unbundle(orig, repo, cg, heads, source, url):
                     route.decide(repo, server, pushstream.tame(cg), remote)
                 )
             if not decision.scratch:
-                _checkbaseallowed(server)
+                _checkbaseallowed(repo.ui, server)
                 refusals.on = False
                 return orig(repo, decision.cg, heads, source, url)
             with _hinting():
@@ -96,15 +96,14 @@ def unbundle(orig, repo, cg, heads, source, url):
             return reply.make(receiver)
 
 
-def _checkbaseallowed(server) -> None:
+def _checkbaseallowed(ui, server) -> None:
     """Refuse a push to the base from a user whom hgweb let in for the sake of
     the store only."""
     if server.storeonly:
         raise error.Abort(
             _(b'push not authorized'),
-            hint=_(
-                b"you may push to the bundle store: 'hg push --bundle-store'"
-            ),
+            hint=_(b'you may push to its bundle store: %s')
+            % access.elsewhere(ui),
         )
 
 
@@ -271,10 +270,7 @@ class Receiver:
                     b'a client without the bundlestore extension cannot push '
                     b'to this bundle store over http'
                 ),
-                hint=_(
-                    b"push to the repository's try URL, over ssh, or with "
-                    b"the extension and 'hg push --bundle-store'"
-                ),
+                hint=access.elsewhere(self.ui),
             )
         # an index that cannot be used must be known before the upload
         moves.checkindex(self.server)

@@ -34,7 +34,7 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
-from . import bundlefile
+from . import access, bundlefile
 from .names import PARAMETER
 
 #: ``--pushvars`` variable
@@ -202,9 +202,14 @@ def pushvarsrequest(ui, part) -> bool:
     if asks and not ui.configbool(b'push', b'pushvars.server'):
         raise error.Abort(
             _(b'this server takes no pushvars, BUNDLESTORE=1 included'),
-            hint=_(
-                b"nothing was pushed; the server's configuration lacks "
-                b"'push.pushvars.server = yes'"
+            hint=_(b'nothing was pushed; %s')
+            % (
+                access.elsewhere(ui)
+                if ui.config(b'bundlestore', b'try-url')
+                else _(
+                    b"the server's configuration lacks "
+                    b"'push.pushvars.server = yes'"
+                )
             ),
         )
     return asks

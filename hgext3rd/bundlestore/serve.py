@@ -386,7 +386,11 @@ def _checkoldclient(repo, server) -> None:
     ):
         raise error.Abort(
             _(b'a client without bundle2 would turn these changesets public'),
-            hint=_(b"pull from the repository's try URL, or over ssh"),
+            hint=_(b'pull from %s, or over ssh')
+            % (
+                repo.ui.config(b'bundlestore', b'try-url')
+                or _(b"the repository's try URL")
+            ),
         )
 
 
