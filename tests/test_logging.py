@@ -221,6 +221,10 @@ def test_pushes_and_pulls(
     (refused,) = lines()
     assert (refused.event, refused.fields['what']) == ('refused', 'push')
     assert refused.fields['reason']
+    client.run('push', '--force', '-B', name, ok=(1,))
+    (deleted,) = lines()
+    assert (deleted.event, deleted.fields['node']) == ('bookmark', 'none')
+    assert deleted.fields['old'] == second
     base.configure('bundlestore', {'deny-push': '*'})
     client.run('push', '--bundle-store', '-r', third, ok=(100, 255))
     (refused,) = lines()
