@@ -36,7 +36,8 @@ def place() -> Iterator[model.Place]:
 
 #: what may be asked of the system besides: all of it only looks
 LOOKS = {
-    *('O_RDONLY', 'W_OK', 'access', 'fsencode', 'fstat', 'getpid', 'listdir'),
+    *('O_RDONLY', 'R_OK', 'W_OK', 'X_OK', 'access', 'fsencode', 'fstat'),
+    *('getpid', 'listdir', 'statvfs'),
     *('path', 'register_at_fork', 'stat', 'strerror'),
     *('supports_effective_ids', 'urandom'),
 }

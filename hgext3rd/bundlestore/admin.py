@@ -204,6 +204,7 @@ def verify(ui, repo, **opts):
     b'admin::bundlestore-stats',
     [
         (b'u', b'users', None, _(b'list the users and what they hold')),
+        (b'', b'check', None, _(b'only tell what is wrong, for monitors')),
         *cmdutil.formatteropts,
     ],
     b'',
@@ -211,6 +212,12 @@ def verify(ui, repo, **opts):
 )
 def stats(ui, repo, **opts):
     """show how much a bundle store holds
+
+    With --check tell what keeps the store from working, one line a trouble:
+    an item of the configuration that means nothing, an index or a store that
+    cannot be read or written, an index that lost its pushes, and a disk with
+    less than 16 MB left. It is quick and changes nothing. hgweb tells the same
+    at ``/bundlestore-health``, as JSON, with 200 or 503.
 
     .. container:: verbose
 
@@ -234,9 +241,11 @@ def stats(ui, repo, **opts):
       :straysize:  Integer. Their size.
 
       With -u/--users there is one item for each user, most bytes first, with
-      ``user``, ``pushes`` and ``size``.
+      ``user``, ``pushes`` and ``size``. With --check there is one item for
+      each trouble, with ``kind`` (``configuration``, ``index``, ``store`` or
+      ``lost``), ``message`` and ``hint``.
 
-    Returns 0.
+    Returns 0; with --check 1 if anything is wrong.
     """
     return wraps.room('housekeeping.commands.stats')(ui, repo, opts)
 

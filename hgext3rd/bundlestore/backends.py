@@ -9,14 +9,16 @@ looked up.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
-from . import errors, model
-from .indexes import file as fileindex
+from . import errors, guest, model
+from .indexes import connections, file as fileindex
 from .stores import file as filestore
 
 if TYPE_CHECKING:
     from importlib.metadata import EntryPoint
+
+T = TypeVar('T')
 
 Factory = Callable[[str, model.Place], Any]
 
@@ -41,6 +43,15 @@ def openindex(url: str, place: model.Place) -> Any:
     if _scheme(url) == 'file':
         return fileindex.open_index(url, place)
     return _openforeign('bundle index', INDEXES, url, place)
+
+
+def within(seconds: float, url: str, question: Callable[[], T]) -> T:
+    """Return what ``question``, which asks the index that ``url`` names,
+    returns; raises ``BackendUnavailable`` where that takes longer."""
+    if _scheme(url) == 'file':
+        with connections.hurried(seconds):
+            return question()
+    return guest.within(seconds, 'bundle index', question)
 
 
 def _scheme(url: str) -> str:

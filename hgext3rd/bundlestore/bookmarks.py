@@ -133,7 +133,7 @@ def noting(ui) -> Iterator[None]:
 
 def listkeys(server) -> dict[bytes, bytes]:
     """Return the scratch bookmarks as ``listkeys`` does: name to hash."""
-    found = server.index.bookmarks(limit=MAX_LISTED)
+    found = server.ask(lambda index: index.bookmarks(limit=MAX_LISTED), [])
     return {tolocal(mark.name): hex(mark.node) for mark in found}
 
 

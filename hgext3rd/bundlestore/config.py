@@ -7,7 +7,8 @@ page; a test compares the three.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple, Optional
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple, Optional
 
 from mercurial import configitems, error, exthelper, formatter, util
 from mercurial.i18n import _
@@ -74,11 +75,20 @@ class Settings(NamedTuple):
     #: seconds that a push may stall, 0 for ever
     timeout: int
     changeseturl: Optional[bytes]
+    #: The items that mean nothing, and what is wrong with each. Their
+    #: settings are the defaults, for what the base can answer alone.
+    wrong: Mapping[str, error.ConfigError]
 
 
 def isserver(ui) -> bool:
-    """Whether the repository with this configuration keeps a bundle store."""
-    return ui.configbool(SECTION, b'server')
+    """Whether the repository with this configuration keeps a bundle store.
+
+    Who did not write a boolean wants one, and is told by :func:`settings`.
+    """
+    try:
+        return ui.configbool(SECTION, b'server')
+    except error.ConfigError:
+        return True
 
 
 def maketryurl(ui) -> None:
@@ -204,29 +214,55 @@ _EXAMPLE = {
 
 
 def settings(ui) -> Settings:
-    """Return the server's settings; raises ``error.ConfigError``."""
-    routeall = _choice(ui, b'route', (b'requested', b'all')) == b'all'
-    openheads = ui.configbool(SECTION, b'open-heads', routeall)
+    """Return the server's settings.
+
+    What is wrong with an item is in ``wrong``, and is to be raised when
+    somebody needs the store, not before: the base goes on.
+    """
+    wrong: dict[str, error.ConfigError] = {}
+
+    def item(name: bytes, read: Callable[[], Any], instead: Any) -> Any:
+        try:
+            return read()
+        except error.ConfigError as exc:
+            wrong[name.decode()] = exc
+            return instead
+
+    def integer(name: bytes, instead: int) -> int:
+        return item(name, lambda: ui.configint(SECTION, name), instead)
+
+    def boolean(name: bytes, *default: bool) -> bool:
+        return item(name, lambda: ui.configbool(SECTION, name, *default), False)
+
+    def choice(name: bytes, *choices: bytes) -> bytes:
+        return item(name, lambda: _choice(ui, name, choices), choices[0])
+
+    def url(name: bytes) -> str:
+        return ui.config(SECTION, name).decode('utf-8', 'surrogateescape')
+
+    boolean(b'server')
+    item(b'bookmark-pattern', lambda: bookmarkmatcher(ui), None)
+    routeall = choice(b'route', b'requested', b'all') == b'all'
+    openheads = boolean(b'open-heads', routeall)
     return Settings(
         routeall=routeall,
-        storeurl=ui.config(SECTION, b'store').decode(
-            'utf-8', 'surrogateescape'
+        storeurl=url(b'store'),
+        indexurl=url(b'index'),
+        maxbundlesize=item(
+            b'max-bundle-size',
+            lambda: ui.configbytes(SECTION, b'max-bundle-size'),
+            0,
         ),
-        indexurl=ui.config(SECTION, b'index').decode(
-            'utf-8', 'surrogateescape'
-        ),
-        maxbundlesize=ui.configbytes(SECTION, b'max-bundle-size'),
-        maxchangesets=ui.configint(SECTION, b'max-changesets'),
-        maxrate=_rate(ui, b'max-rate'),
-        quota=_bytes(ui, b'quota'),
-        retention=_duration(ui, b'retention'),
-        verify=_choice(
-            ui, b'verify', (b'none', b'changesets', b'full')
-        ).decode(),
+        maxchangesets=integer(b'max-changesets', 0),
+        maxrate=item(b'max-rate', lambda: _rate(ui, b'max-rate'), None),
+        quota=item(b'quota', lambda: _bytes(ui, b'quota'), None),
+        retention=item(b'retention', lambda: _duration(ui, b'retention'), None),
+        verify=choice(b'verify', b'changesets', b'none', b'full').decode(),
         openheads=routeall and openheads,
-        bookmarkowner=ui.configbool(SECTION, b'bookmark-owner'),
-        timeout=ui.configint(SECTION, b'timeout'),
-        changeseturl=_linktemplate(ui),
+        bookmarkowner=boolean(b'bookmark-owner'),
+        timeout=integer(b'timeout', 120),
+        changeseturl=item(b'changeset-url', lambda: _linktemplate(ui), None),
+        wrong=wrong,
     )
 
 

@@ -107,6 +107,10 @@ class BackendUnavailable(BundleStoreError):
     connection, locked for too long."""
 
 
+class NoRoom(BackendUnavailable):
+    """There is no space left for what is to be written."""
+
+
 class DamagedIndex(BackendUnavailable):
     """The index cannot be read, and would not be tomorrow either. It can be
     made anew."""

@@ -375,6 +375,15 @@ class IBundleIndex(Interface):
         """Let go of resources; the index opens them anew when used again."""
 
 
+class ISelfCheck(Interface):
+    """A store or an index that can tell what keeps it from working."""
+
+    def troubles():
+        """Iterate over what a write would meet, as exceptions of
+        :mod:`errors`: no right to write, no room. It is quick, and changes
+        nothing."""
+
+
 class ISetAside(Interface):
     """Ability of an index: it can begin anew where it is damaged."""
 

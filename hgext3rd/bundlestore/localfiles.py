@@ -64,12 +64,58 @@ def unavailable(
     """
     name = display(path)
     if exc.errno in _FULL:
-        hint = f'make room for {name}'
-    elif exc.errno in _FORBIDDEN:
+        return noroom(f'{what}: {reason(exc)}', path)
+    if exc.errno in _FORBIDDEN:
         hint = f'look at the permissions of {name}'
     else:
         hint = f'look at {name}'
     return errors.BackendUnavailable(f'{what}: {reason(exc)}', hint)
+
+
+def noroom(message: str, path: bytes) -> errors.NoRoom:
+    """Return what to raise where there is no room for ``path``."""
+    return errors.NoRoom(
+        message,
+        f'the administrator can make room for {display(path)}:'
+        " 'hg admin::bundlestore-gc'",
+    )
+
+
+#: bytes that must be free, lest the next push meets a full disk
+LOW = 16 << 20
+
+
+def troubles(
+    what: str, path: bytes, *more: bytes
+) -> Iterator[errors.BackendUnavailable]:
+    """Yield what keeps files from being written in the folder ``path``, or
+    where it will be made, and ``more`` of it that is there."""
+    while not os.path.lexists(path) and os.path.dirname(path) != path:
+        path = os.path.dirname(path)
+    effective = os.access in os.supports_effective_ids
+    for place in (path, *more):
+        rights = os.R_OK | os.W_OK | (os.X_OK if place == path else 0)
+        if os.path.lexists(place) and not os.access(
+            place, rights, effective_ids=effective
+        ):
+            error = OSError(errno.EACCES, os.strerror(errno.EACCES))
+            yield unavailable(what, place, error)
+    if not os.path.isdir(path):
+        error = OSError(errno.ENOTDIR, os.strerror(errno.ENOTDIR))
+        yield unavailable(what, path, error)
+        return
+    free = room(path)
+    if free < LOW:
+        yield errors.NoRoom(
+            f'{what}: no space left, or nearly so ({free} bytes)',
+            f'make room for {display(path)}',
+        )
+
+
+def room(path: bytes) -> int:
+    """Return how many bytes may still be written."""
+    found = os.statvfs(path)
+    return found.f_bavail * found.f_frsize
 
 
 def reason(exc: OSError) -> str:

@@ -19,7 +19,7 @@ from mercurial.node import bin, hex
 
 from . import overlay
 from .names import MIN_PREFIX
-from .server import aborting, hasnode, totext
+from .server import hasnode, totext
 
 #: a hash, or a prefix of one that is looked up
 HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
@@ -34,7 +34,7 @@ def isfullhash(name: bytes) -> bool:
 
 def maybescratch(server, name: bytes) -> bool:
     """Whether a name has a form that the store can know."""
-    return bool(HASH.match(name)) or server.isscratchbookmark(name)
+    return bool(HASH.match(name)) or server.maybescratchbookmark(name)
 
 
 def find(repo, server, name: bytes) -> bytes | None:
@@ -43,11 +43,13 @@ def find(repo, server, name: bytes) -> bytes | None:
 
     It is the base's changeset where that holds what was pushed, and a scratch
     bookmark may point there. Raises ``error.RepoLookupError`` for a prefix of
-    several.
+    several. Where the index cannot be asked it is None, and ``server.trouble``
+    says why.
     """
+    server.trouble = None
     if isfullhash(name):
         node = bin(name)
-        return node if server.locate(repo, [node]) else None
+        return node if server.locate(repo, [node], forbase=True) else None
     if not maybescratch(server, name):
         return None
     if ishash(repo, name):
@@ -58,9 +60,11 @@ def find(repo, server, name: bytes) -> bytes | None:
         return None
     if _isname(repo, name):
         return None
-    if server.isscratchbookmark(name):
-        with aborting():
-            found: bytes | None = server.index.bookmark(totext(name))
+    if server.maybescratchbookmark(name):
+        text = totext(name)
+        found: bytes | None = server.ask(
+            lambda index: index.bookmark(text), None
+        )
         if found is not None:
             return found
     matches = _matches(server, name) if HASH.match(name) else []
@@ -129,6 +133,7 @@ def pushed(repo, server, name: bytes) -> bytes | None:
         node = find(repo, server, name)
         if node is not None:
             return node
+        server.checktrouble()
         if maybescratch(server, name):
             return inbase(repo, name)
     except error.FilteredRepoLookupError:
@@ -190,8 +195,9 @@ def _isname(repo, name: bytes) -> bool:
 def _matches(
     server, prefix: bytes, limit: int = _MAX_CANDIDATES + 1
 ) -> list[bytes]:
-    with aborting():
-        found: list[bytes] = server.index.nodes(prefix.decode(), limit=limit)
+    found: list[bytes] = server.ask(
+        lambda index: index.nodes(prefix.decode(), limit=limit), []
+    )
     return found
 
 

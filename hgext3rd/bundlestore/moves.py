@@ -30,15 +30,15 @@ from .server import aborting
 def checkindex(server) -> None:
     """Abort if the index cannot be used, or is lost: ids would be given again
     that are in links and scripts."""
-    with aborting():
-        if records.isindexlost(server.store, server.index):
-            raise error.Abort(
-                _(b'bundle index is empty, but the store holds pushes'),
-                hint=_(
-                    b'the administrator must run '
-                    b"'hg admin::bundlestore-verify --repair'"
-                ),
-            )
+    store = server.store
+    if server.need(lambda index: records.isindexlost(store, index), retry=True):
+        raise error.Abort(
+            _(b'bundle index is empty, but the store holds pushes'),
+            hint=_(
+                b'the administrator must run '
+                b"'hg admin::bundlestore-verify --repair'"
+            ),
+        )
 
 
 def pushkey(repo, server, wanted: model.BookmarkMove) -> None:

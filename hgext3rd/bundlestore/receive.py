@@ -90,6 +90,7 @@ def unbundle(orig, repo, cg, heads, source, url):
                 refusals.on = False
                 return orig(repo, decision.cg, heads, source, url)
             with _hinting():
+                server.checksettings()
                 receiver = Receiver(repo, server, decision, url)
                 with _capturedoutput(receiver):
                     receiver.run()

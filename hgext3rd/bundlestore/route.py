@@ -110,6 +110,7 @@ def decide(repo, server, cg, remote: bool) -> Iterator[Decision]:
 
     ``remote`` tells that it comes over a wire, at a client's pace.
     """
+    server.checkroute()
     byparameter = requested(cg)
     if byparameter or server.settings.routeall:
         yield Decision(True, byparameter, cg)

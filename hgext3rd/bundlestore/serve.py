@@ -32,7 +32,7 @@ from . import (
 # by name, so that this module at least is loaded before there are threads
 from .loading import prepare as prepareloading
 from .names import TRYURL
-from .server import aborting, hasnode, servedview
+from .server import hasnode, servedview
 from .wraps import apply as applywraps, inplaceof, room
 
 
@@ -86,7 +86,10 @@ class _Serving(_Repository):
         except error.RepoLookupError as exc:
             if lookup.istooshort(server, key):
                 raise lookup.tooshort(key) from exc
-            raise
+            if server.trouble is None:
+                raise
+            # nobody knows whether the store has it
+            raise error.RepoLookupError(exc.args[0] + server.cause()) from exc
 
     def close(self):
         super().close()
@@ -100,8 +103,7 @@ class _Serving(_Repository):
             return _phases(self, server, super().listkeys(namespace))
         if namespace != b'bookmarks':
             return super().listkeys(namespace)
-        with aborting():
-            marks = bookmarks.listkeys(server)
+        marks = bookmarks.listkeys(server)
         if not server.settings.routeall:
             marks.update(super().listkeys(namespace))
         # On a try URL the base's bookmarks are not shown: a client would
@@ -110,7 +112,16 @@ class _Serving(_Repository):
 
     def pushkey(self, namespace, key, old, new):
         server = self.bundlestore
-        if namespace == b'bookmarks' and server.isscratchbookmark(key):
+        try:
+            server.checkroute()
+            isscratch = namespace == b'bookmarks' and server.isscratchbookmark(
+                key
+            )
+        except error.Abort as exc:
+            # see ``_movebookmark``
+            self.ui.warn(exc.format())
+            return False
+        if isscratch:
             return _movebookmark(self, server, key, old, new)
         if server.settings.routeall:
             if namespace == b'phases':
@@ -242,6 +253,7 @@ def _movebookmark(repo, server, key, old, new) -> bool:
 
 
 def _checkandmove(repo, server, key, old, new) -> bool:
+    server.checksettings()
     user = access.username(server.client)
     node = bin(new) if new else None
     if node is not None and not (

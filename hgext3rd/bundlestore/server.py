@@ -8,12 +8,17 @@ opened when first used.
 from __future__ import annotations
 
 import contextlib
+import functools
+import time
 from collections.abc import Callable, Collection, Iterable, Iterator
-from typing import Any, Optional
+from typing import Any, Optional, TypeVar
 
 from mercurial import encoding, error, vfs as vfsmod
+from mercurial.i18n import _
 
-from . import backends, config, errors, model, names
+from . import backends, config, errors, guest, model, names
+
+T = TypeVar('T')
 
 
 def of(repo):
@@ -60,8 +65,17 @@ def aborting() -> Iterator[None]:
     try:
         yield
     except errors.BundleStoreError as exc:
-        hint = None if exc.hint is None else tolocal(exc.hint)
-        raise error.Abort(tolocal(exc.message), hint=hint) from exc
+        raise _abort(exc) from exc
+
+
+def _abort(trouble: errors.BundleStoreError | guest.Trouble) -> error.Abort:
+    hint = None if trouble.hint is None else tolocal(trouble.hint)
+    abort = error.Abort(tolocal(trouble.message), hint=hint)
+    if isinstance(trouble, guest.Trouble):
+        abort.__cause__ = errors.BackendUnavailable(
+            trouble.message, trouble.hint
+        )
+    return abort
 
 
 def nothing() -> None:
@@ -75,8 +89,8 @@ class Server:
     """
 
     def __init__(self, repo, spools: bool) -> None:
+        self._ui = repo.ui
         self.settings = config.settings(repo.ui)
-        self.isscratchbookmark = config.bookmarkmatcher(repo.ui)
         # A share has the store of its source: a try URL and its base are one.
         self._directory = repo.vfs.reljoin(repo.sharedpath, b'bundlestore')
         self._mode = repo.store.createmode
@@ -114,6 +128,59 @@ class Server:
         #: request stands alone, there are none
         self.scratchroots: set[bytes] = set()
 
+        #: why the index could not be asked for the base's sake, if so
+        self.trouble: Optional[guest.Trouble] = None
+        self._key: guest.Key = (
+            self._directory,
+            self.settings.storeurl,
+            self.settings.indexurl,
+        )
+        self._logwrong()
+
+    # -- settings
+
+    def _logwrong(self) -> None:
+        """Log what is wrong with the configuration, now and then."""
+        key = (*self._key, 'configuration')
+        for exc in self.settings.wrong.values():
+            if guest.current(key) is None:
+                self._logtrouble('configuration', exc.message)
+        if self.settings.wrong:
+            what = errors.BundleStoreError('the configuration is wrong')
+            guest.met(key, 'configuration', what, 0)
+
+    def checksettings(self) -> None:
+        """Abort if an item of the configuration means nothing: to be called
+        before the store is changed in any way."""
+        for exc in self.settings.wrong.values():
+            raise _unusable(exc)
+
+    def checkroute(self) -> None:
+        """Abort if nobody can tell where pushes go: none of them may land."""
+        exc = self.settings.wrong.get('route')
+        if exc is not None:
+            raise _unusable(exc)
+
+    @functools.cached_property
+    def _matches(self) -> Callable[[bytes], bool]:
+        return config.bookmarkmatcher(self._ui)
+
+    def isscratchbookmark(self, name: bytes) -> bool:
+        """Whether a bookmark of that name is a scratch bookmark. Aborts if
+        the pattern means nothing: what moves it must not land."""
+        exc = self.settings.wrong.get('bookmark-pattern')
+        if exc is not None:
+            raise _unusable(exc)
+        return self._matches(name)
+
+    def maybescratchbookmark(self, name: bytes) -> bool:
+        """The same for who only reads: False if the pattern means nothing."""
+        if 'bookmark-pattern' in self.settings.wrong:
+            return False
+        return self._matches(name)
+
+    # -- store and index
+
     @property
     def capabilities(self) -> tuple[bytes, ...]:
         """What the repository tells of itself."""
@@ -127,32 +194,138 @@ class Server:
 
     @property
     def store(self):
+        with aborting():
+            return self.openstore()
+
+    def openstore(self):
+        """Return the store; raises ``BundleStoreError``."""
         if self._store is None:
-            with aborting():
-                self._store = backends.openstore(
-                    self.settings.storeurl, self._place
-                )
+            self._store = backends.openstore(
+                self.settings.storeurl, self._place
+            )
         return self._store
 
     @property
     def index(self):
+        with aborting():
+            return self._openindex()
+
+    def _openindex(self):
         if self._index is None:
-            with aborting():
-                self._index = backends.openindex(
-                    self.settings.indexurl, self._place
-                )
+            self._index = backends.openindex(
+                self.settings.indexurl, self._place
+            )
         return self._index
 
+    def ask(
+        self, question: Callable[[Any], T], absent: T, retry: bool = False
+    ) -> T:
+        """Return what ``question``, which is called with the index, makes of
+        it, for an answer that the base can give without.
+
+        Whatever is wrong with the index, nothing is raised, and nobody waits
+        for long: ``absent`` is returned, and ``trouble`` says why. After
+        trouble nobody asks again for a while, or, with ``retry``, only if it
+        took no time to find out.
+        """
+        before = guest.current(self._key)
+        if before is not None and (before.slow or not retry):
+            self.trouble = before
+            return absent
+        self.trouble = None
+        try:
+            start = time.monotonic()
+            answer = self._asked(question, guest.PATIENCE)
+        except Exception as exc:
+            self._met(exc, time.monotonic() - start)
+            return absent
+        guest.over(self._key)
+        return answer
+
+    def need(self, question: Callable[[Any], T], retry: bool = False) -> T:
+        """Return what ``question``, which is called with the index, makes of
+        it, for an answer that needs the store; aborts if it cannot be had.
+
+        After trouble that took long to find out the abort comes at once,
+        unless with ``retry``: there are threads that the base needs.
+        """
+        before = guest.current(self._key)
+        if before is not None and before.slow and not retry:
+            raise _abort(before)
+        self.trouble = None
+        try:
+            start = time.monotonic()
+            answer = self._asked(question, guest.NEED)
+        except Exception as exc:
+            if isinstance(exc, errors.BundleStoreError) and not isinstance(
+                exc, (errors.BackendUnavailable, errors.UnknownScheme)
+            ):
+                # an answer, if not the one that was wanted
+                raise _abort(exc) from exc
+            raise _abort(self._met(exc, time.monotonic() - start)) from exc
+        guest.over(self._key)
+        return answer
+
+    def _asked(self, question: Callable[[Any], T], seconds: float) -> T:
+        return backends.within(
+            seconds,
+            self.settings.indexurl,
+            lambda: question(self._openindex()),
+        )
+
+    def _met(self, exc: Exception, seconds: float) -> guest.Trouble:
+        self.trouble = guest.met(self._key, 'bundle index', exc, seconds)
+        self._logtrouble(
+            'index', tolocal(self.trouble.message), self.trouble.hint
+        )
+        return self.trouble
+
+    def _logtrouble(
+        self, what: str, why: bytes, hint: Optional[str] = None
+    ) -> None:
+        from . import log  # few processes need it
+
+        log.event(self._ui, self, 'trouble', what=what, reason=why, hint=hint)
+
+    def checktrouble(self) -> None:
+        """Abort if the index could not be asked."""
+        if self.trouble is not None:
+            raise _abort(self.trouble)
+
+    def cause(self) -> bytes:
+        """Return what to put behind an answer of the base that might be
+        another if the index could have been asked."""
+        if self.trouble is None:
+            return b''
+        return _(b' (the bundle store could not be asked: %s)') % tolocal(
+            self.trouble.message
+        )
+
     def locate(
-        self, repo, nodes: Iterable[bytes], without: Collection[str] = ()
+        self,
+        repo,
+        nodes: Iterable[bytes],
+        without: Collection[str] = (),
+        forbase: bool = False,
     ) -> dict[bytes, model.Location]:
         """Return where those of ``nodes`` are that are scratch changesets.
 
         What the base repository shows is not: a changeset that has landed is
-        served from there. ``without`` is as in ``IBundleIndex.locate``.
+        served from there. ``without`` is as in ``IBundleIndex.locate``. With
+        ``forbase`` it is asked for the base's sake, as :meth:`ask` does.
         """
         wanted = [n for n in nodes if not hasnode(repo, n)]
         if not wanted:
             return {}
-        with aborting():
-            return self.index.locate(wanted, without)
+        if forbase:
+            return self.ask(lambda index: index.locate(wanted, without), {})
+        return self.need(lambda index: index.locate(wanted, without))
+
+
+def _unusable(exc: error.ConfigError) -> error.Abort:
+    """Return what refuses to use a store with such a configuration."""
+    return error.ConfigError(
+        exc.message,
+        hint=exc.hint
+        or _(b'nothing was pushed; the administrator must mend that item'),
+    )

@@ -15,7 +15,7 @@ from mercurial.utils import dateutil
 
 from .. import config, log, lookup, model, server as servermod
 from ..server import aborting, tolocal, totext
-from . import audit, collect, findings, records, walk
+from . import audit, collect, findings, health, records, walk
 
 #: for how long it is known, in seconds
 _MOVES = 30 * 86400.0
@@ -23,14 +23,17 @@ _MOVES = 30 * 86400.0
 _ID = re.compile(rb'[1-9][0-9]{0,18}\Z')
 
 
-def _server(repo) -> servermod.Server:
-    """Return the bundle store of ``repo``; aborts if it has none."""
+def _server(repo, evenso: bool = False) -> servermod.Server:
+    """Return the bundle store of ``repo``; aborts if it has none, or unless
+    ``evenso`` if its configuration is wrong."""
     server: Optional[servermod.Server] = servermod.of(repo)
     if server is None:
         raise error.Abort(
             _(b'this repository has no bundle store'),
             hint=_(b"turn it on in its hgrc: 'bundlestore.server = yes'"),
         )
+    if not evenso:
+        server.checksettings()
     return server
 
 
@@ -319,7 +322,9 @@ def _summary(
 
 
 def stats(ui, repo, opts) -> int:
-    server = _server(repo)
+    server = _server(repo, evenso=True)
+    if opts['check']:
+        return _check(ui, server, opts)
     byteopts = pycompat.byteskwargs(opts)
     with aborting(), ui.formatter(b'bundlestore-stats', byteopts) as fm:
         if opts['users']:
@@ -327,7 +332,33 @@ def stats(ui, repo, opts) -> int:
         else:
             strays = list(server.store.strays(0))
             _showstatistics(fm, server.index.statistics(), strays)
+    if not opts['users']:
+        for trouble in health.check(server):
+            ui.warn(_(b'trouble: %s\n') % trouble.message)
     return 0
+
+
+def _check(ui, server, opts) -> int:
+    """Tell monitors what is wrong."""
+    wrong = False
+    byteopts = pycompat.byteskwargs(opts)
+    with ui.formatter(b'bundlestore-stats', byteopts) as fm:
+        for trouble in health.check(server):
+            wrong = True
+            fm.startitem()
+            if fm.isplain():
+                hint = b' (%s)' % trouble.hint if trouble.hint else b''
+                fm.plain(
+                    b'%s: %s%s\n'
+                    % (trouble.kind.encode(), trouble.message, hint)
+                )
+            else:
+                fm.data(
+                    kind=trouble.kind.encode(),
+                    message=trouble.message,
+                    hint=trouble.hint,
+                )
+    return int(wrong)
 
 
 def _showusers(fm, users: Iterable[model.Usage]) -> None:

@@ -43,6 +43,19 @@ _untouchable: list[sqlite3.Connection] = []
 # when it came into being without the functions below that go with a fork.
 _pid = os.getpid()
 _unsafe: set[tuple[int, int]] = set()
+# How long each thread waits for other writers, if it is in a hurry.
+_hurry = threading.local()
+
+
+@contextlib.contextmanager
+def hurried(seconds: float) -> Iterator[None]:
+    """Have this thread wait no longer than that for other processes."""
+    before = getattr(_hurry, 'seconds', None)
+    _hurry.seconds = seconds
+    try:
+        yield
+    finally:
+        _hurry.seconds = before
 
 
 class Connections:
@@ -72,6 +85,16 @@ class Connections:
     def anyidle(self) -> bool:
         """Whether there is a connection that was of use before."""
         return bool(self._idle)
+
+    @property
+    def timeout(self) -> float:
+        """How many seconds this thread waits for other processes."""
+        seconds = getattr(_hurry, 'seconds', None)
+        return self._timeout if seconds is None else min(seconds, self._timeout)
+
+    def wait(self, connection: sqlite3.Connection) -> None:
+        """Have a connection wait as long as this thread does."""
+        _wait(connection, self.timeout)
 
     def identify(self) -> Optional[tuple[int, int]]:
         """Return what tells the file from all others, None if absent."""
@@ -134,7 +157,13 @@ class Connections:
             if connection is None:
                 connection = self._connect(parameters or 'mode=rw')
             self._busy.append(connection)
+            ishurried = self.timeout < self._timeout
+            if ishurried:
+                _wait(connection, self.timeout)
             yield connection
+            if ishurried:
+                # the next thread may have more time
+                _wait(connection, self._timeout)
             reuse = parameters is None
         finally:
             with _lock:
@@ -182,7 +211,7 @@ class Connections:
         connection = sqlite3.connect(
             f'file://{path}?{parameters}',
             uri=True,
-            timeout=self._timeout,
+            timeout=self.timeout,
             isolation_level=None,
             # The lease sees to it that one thread at a time uses it.
             check_same_thread=False,
@@ -211,8 +240,7 @@ class Connections:
         with contextlib.suppress(sqlite3.DatabaseError):
             connection.execute('PRAGMA busy_timeout = 0')
             connection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
-        milliseconds = int(self._timeout * 1000)
-        connection.execute(f'PRAGMA busy_timeout = {milliseconds}')
+        self.wait(connection)
 
     def _haslonglog(self) -> bool:
         with contextlib.suppress(OSError):
@@ -240,6 +268,10 @@ class Connections:
             for connection in self._idle:
                 _tidyonclose(connection, True)
             self._closeidle()
+
+
+def _wait(connection: sqlite3.Connection, seconds: float) -> None:
+    connection.execute(f'PRAGMA busy_timeout = {int(seconds * 1000)}')
 
 
 def _tidyonclose(connection: sqlite3.Connection, tidy: bool) -> None:

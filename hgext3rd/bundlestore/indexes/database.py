@@ -20,6 +20,9 @@ _PAUSE = 0.02
 #: changes that are closer together may give a file the same mtime, in seconds
 _CLOCKTICK = 0.1
 
+#: bytes of the file by which SQLite's processes share what is in its log
+_SHARED = 1 << 15
+
 #: what is appended to the name of the database for each of its files
 _FILES = (b'', b'-wal', b'-shm')
 
@@ -41,7 +44,6 @@ class Database:
     ) -> None:
         self.path = path
         self._name = localfiles.display(path)
-        self._timeout = timeout
         self._connections = Connections(path, createmode, timeout)
 
     # -- what the index calls
@@ -189,8 +191,7 @@ class Database:
             self._begin(connection)
             commit(connection)
         rollback(connection)
-        milliseconds = int(self._timeout * 1000)
-        connection.execute(f'PRAGMA busy_timeout = {milliseconds}')
+        self._connections.wait(connection)
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the tables, 0 if there are none yet; raises
@@ -216,7 +217,7 @@ class Database:
 
     def _usewal(self, connection: sqlite3.Connection) -> None:
         """Have the file keep a write-ahead log from now on."""
-        deadline = time.monotonic() + self._timeout
+        deadline = time.monotonic() + self._connections.timeout
         while True:
             try:
                 connection.execute('PRAGMA journal_mode = WAL')
@@ -312,7 +313,7 @@ class Database:
         if _islocked(exc):
             return errors.BackendUnavailable(
                 'bundle index was locked for too long'
-                f' ({self._timeout:g} seconds)',
+                f' ({self._connections.timeout:g} seconds)',
                 'try again later; another process is writing to it, or stands'
                 ' still while it does',
             )
@@ -324,11 +325,23 @@ class Database:
                 f'bundle index is damaged: {self._name}',
                 "run 'hg admin::bundlestore-verify --repair' on the server",
             )
+        if 'is full' in text or self._isfull():
+            return localfiles.noroom(
+                'bundle index cannot be written: no space left on device',
+                os.path.dirname(self.path),
+            )
         return errors.BackendUnavailable(
             f'bundle index cannot be used: {text}',
             f'look at the permissions of {self._name} and its folder, and at'
             ' the room on the disk',
         )
+
+    def _isfull(self) -> bool:
+        """Whether there is no room for what SQLite calls an I/O error, such as
+        the file that its processes share."""
+        with contextlib.suppress(OSError):
+            return localfiles.room(os.path.dirname(self.path)) < _SHARED
+        return False
 
     def _notanindex(self) -> errors.BackendUnavailable:
         return errors.BackendUnavailable(

@@ -7,6 +7,7 @@ brought it, so that the pushes which hold it can be listed page by page.
 from __future__ import annotations
 
 import contextlib
+import os
 import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Callable, Optional, Union
@@ -95,7 +96,7 @@ def open_index(url: str, place: model.Place) -> FileIndex:
 class FileIndex:
     """The index in the file ``path``; arguments as for ``Database``."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'ISetAside')
+    __implemented__ = Interfaces('IBundleIndex', 'ISetAside', 'ISelfCheck')
 
     def __init__(
         self,
@@ -103,6 +104,7 @@ class FileIndex:
         createmode: Optional[int] = None,
         timeout: float = TIMEOUT,
     ) -> None:
+        self._path = path
         self._database = Database(path, createmode, timeout)
 
     # -- writing
@@ -346,6 +348,13 @@ class FileIndex:
         return self._database.read(
             lambda sql: usage.statistics(sql, size),
             model.Statistics(0, 0, 0, 0, 0, 0, 0, None, None, size),
+        )
+
+    def troubles(self) -> Iterator[errors.BackendUnavailable]:
+        return localfiles.troubles(
+            'bundle index cannot be written',
+            os.path.dirname(self._path),
+            self._path,
         )
 
     def close(self) -> None:

@@ -42,7 +42,7 @@ class FileStore:
     """The bundles in ``folder``, an absolute path; ``createmode`` is as in
     ``model.Place``."""
 
-    __implemented__ = Interfaces('IBundleStore', 'ILocalPath')
+    __implemented__ = Interfaces('IBundleStore', 'ILocalPath', 'ISelfCheck')
 
     def __init__(self, folder: bytes, createmode: Optional[int] = None) -> None:
         self._folder = folder
@@ -167,6 +167,12 @@ class FileStore:
     def _notepath(self, name: str) -> bytes:
         relative = model.checknotename(name).encode('ascii')
         return os.path.join(self._folder, relative)
+
+    # -- its state
+
+    def troubles(self) -> Iterator[errors.BackendUnavailable]:
+        temporary = os.path.join(self._folder, _TEMPORARY)
+        return localfiles.troubles(_CANNOT_WRITE, self._folder, temporary)
 
     # -- files
 

@@ -18,6 +18,7 @@ def install() -> None:
     from . import (
         download,
         hardening,
+        health,
         permissions,
         pushlog,
         queries,
@@ -38,6 +39,7 @@ def install() -> None:
     for name, command in (
         (b'pushes', pushlog.pushes),
         (b'bundle', download.bundle),
+        (b'health', health.health),
     ):
         webcommands.webcommand(name)(command)
         # hgweb looks for what a path names among the module's attributes

@@ -76,11 +76,12 @@ def bundle(web):
 def _find(web, server, symbol: bytes) -> Wanted:
     """Return the bundle that the URL names."""
     if _PUSHID.match(symbol):
-        with aborting():
-            found = server.index.pushes(first=int(symbol), last=int(symbol))
+        id = int(symbol)
+        found = server.need(lambda index: index.pushes(first=id, last=id))
         if found:
             return found[0]
     node = lookup.find(web.repo, server, symbol)
+    server.checktrouble()
     located = server.locate(web.repo, [node]) if node else {}
     if not located:
         if lookup.istooshort(server, symbol):

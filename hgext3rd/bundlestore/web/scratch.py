@@ -15,16 +15,25 @@ from mercurial.hgweb import common, webutil
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 
-from .. import compat, log as eventlog, lookup, overlay, server as servermod
-from ..server import aborting, totext
+from .. import (
+    compat,
+    errors,
+    log as eventlog,
+    lookup,
+    overlay,
+    server as servermod,
+)
+from ..server import totext
 from . import hardening, refusals, styles
+
+HTTP_UNAVAILABLE = 503
 
 #: how many components of a path may belong to a scratch bookmark
 _DEEPEST = 20
 #: parameters of a request that name a changeset
 _NAMES = (b'node', b'rev', b'graphtop')
 #: pages that are ours, whose answers depend on more than the base
-OURS = frozenset((b'pushes', b'bundle'))
+OURS = frozenset((b'pushes', b'bundle', b'health'))
 #: what hgweb tells a state of the base by
 _PAGETAG = re.compile(rb'W/"[0-9]+"\Z')
 
@@ -61,7 +70,8 @@ def _logpage(rctx, req, server, found: dict[bytes, bytes]) -> None:
 
 
 class reporting:
-    """Turn trouble with the store into a page with code 500.
+    """Turn trouble with the store into a page with code 500, or 503 if the
+    store cannot be used just now.
 
     What Python has to say about it goes to the log of the web server.
     """
@@ -79,15 +89,20 @@ class reporting:
             return
         if isinstance(exc, error.RepoLookupError):
             raise refusals.unknown(exc.args[0]) from exc
-        if not isinstance(exc, error.Abort) or exc.__cause__ is not None:
-            # otherwise it says all there is to say
-            log(self._rctx, exc)
+        isaway = isinstance(exc, error.Abort) and isinstance(
+            exc.__cause__, errors.BackendUnavailable
+        )
         if isinstance(exc, error.Abort):
             message = exc.message
             if exc.hint:
                 message += b' (%s)' % exc.hint
         else:
             message = _(b'the stored bundle cannot be read')
+        if not isaway and not (
+            isinstance(exc, error.Abort) and exc.__cause__ is None
+        ):
+            # otherwise it says all there is to say
+            log(self._rctx, exc)
         eventlog.event(
             self._rctx.repo.ui,
             servermod.of(self._rctx.repo),
@@ -97,6 +112,8 @@ class reporting:
             by=eventlog.webway(self._rctx.req),
             reason=eventlog.reason(exc),
         )
+        if isaway:
+            raise refusals.refusal(HTTP_UNAVAILABLE, message) from exc
         raise refusals.failure(message) from exc
 
 
@@ -153,7 +170,7 @@ def _joinbookmark(rctx, req, server) -> None:
         kind = None
         if req.qsparams.get(b'cmd') == b'archive' and count == len(parts):
             name, kind = _cutextension(name)
-        if not server.isscratchbookmark(name):
+        if not server.maybescratchbookmark(name):
             continue
         if isbase is None:
             isbase = lookup.isbase(rctx.repo, node)
@@ -161,9 +178,8 @@ def _joinbookmark(rctx, req, server) -> None:
             return
         # it may come and go while the base stays what it is
         nocache(req)
-        with aborting():
-            if server.index.bookmark(totext(name)) is None:
-                continue
+        if not _isbookmark(server, totext(name)):
+            continue
         req.qsparams[b'node'] = name
         if kind:
             req.qsparams[b'type'] = kind
@@ -171,6 +187,10 @@ def _joinbookmark(rctx, req, server) -> None:
         if parts[count:]:
             req.qsparams[b'file'] = b'/'.join(parts[count:])
         return
+
+
+def _isbookmark(server, name: str) -> bool:
+    return server.ask(lambda index: index.bookmark(name), None) is not None
 
 
 def _cutextension(name: bytes) -> tuple[bytes, bytes | None]:
@@ -199,6 +219,7 @@ def _checkknown(rctx, req, server, symbols: list[bytes]) -> None:
                 b'it may have expired there'
             )
             % refusals.shown(symbol)
+            + server.cause(),
         )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import heapq
 import math
+import operator
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
@@ -14,7 +15,6 @@ from mercurial.i18n import _
 from mercurial.utils import dateutil
 
 from .. import lookup, model
-from ..server import aborting
 from . import queries, refusals
 
 #: values of one parameter that a request may give, and pairs of a user and a
@@ -158,8 +158,7 @@ def _node(web, server, symbol: bytes) -> bytes:
 def _introducedby(web, server, symbol: bytes) -> int:
     """Return the id of the first push that brought a changeset."""
     node = _node(web, server, symbol)
-    with aborting():
-        found = server.index.pushes(node=node, limit=1)
+    found = server.need(lambda index: index.pushes(node=node, limit=1))
     if not found:
         raise _unknown(symbol)
     return int(found[0].id)
@@ -212,13 +211,14 @@ def _chunks(
     ranges = [_Range(wanted.first, wanted.last, wanted.since, wanted.until)]
     while ranges:
         range = ranges.pop()
-        with aborting():
-            found = server.index.pushes(
-                **range._asdict(),
-                **question,
-                limit=size,
-                newestfirst=newestfirst,
-            )
+        ask = operator.methodcaller(
+            'pushes',
+            **range._asdict(),
+            **question,
+            limit=size,
+            newestfirst=newestfirst,
+        )
+        found = server.need(ask)
         yield from found
         if len(found) < size:
             continue

@@ -1,0 +1,85 @@
+"""Is the store of a repository well? For monitors, so it is quick, and changes
+nothing. What is in the bundles is the matter of ``audit``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Optional
+
+from .. import errors, interfaces
+from ..server import tolocal
+from . import records
+
+
+class Trouble(NamedTuple):
+    """Something that keeps the store from working."""
+
+    #: ``configuration``, ``index``, ``store`` or ``lost``
+    kind: str
+    message: bytes
+    hint: Optional[bytes]
+    #: the same for everybody who may read: without paths, URLs and values
+    public: str
+
+
+_PUBLIC = {
+    'index': 'the bundle index cannot be used',
+    'store': 'the bundle store cannot be used',
+    'lost': 'the bundle index is empty, but the store holds pushes',
+}
+
+
+def check(server) -> Iterator[Trouble]:
+    """Yield what is wrong with the store, if anything."""
+    for name, exc in server.settings.wrong.items():
+        public = f'bundlestore.{name} means nothing'
+        yield Trouble('configuration', exc.message, exc.hint, public)
+    index = server.ask(_lookintoindex, None, retry=True)
+    if index is None:
+        yield _trouble('index', server.trouble.message, server.trouble.hint)
+        return
+    found, lastid = index
+    for exc in found:
+        yield _trouble('index', exc.message, exc.hint)
+    try:
+        store = server.openstore()
+        for exc in _lookintostore(store):
+            yield _trouble('store', exc.message, exc.hint)
+        if not lastid and server.ask(
+            lambda index: records.isindexlost(store, index), False
+        ):
+            yield _trouble(
+                'lost',
+                _PUBLIC['lost'],
+                "run 'hg admin::bundlestore-verify --repair'",
+            )
+    except errors.BundleStoreError as exc:
+        yield _trouble('store', exc.message, exc.hint)
+    except Exception as exc:  # foreign code
+        yield _trouble('store', f'{type(exc).__name__}: {exc}', None)
+
+
+def _trouble(kind: str, message: str, hint: Optional[str]) -> Trouble:
+    return Trouble(
+        kind,
+        tolocal(message),
+        None if hint is None else tolocal(hint),
+        _PUBLIC[kind],
+    )
+
+
+def _lookintoindex(index: Any) -> tuple[list[errors.BundleStoreError], int]:
+    found = []
+    if interfaces.ISelfCheck.providedBy(index):
+        found = list(index.troubles())
+    return found, index.lastid()
+
+
+def _lookintostore(store: Any) -> list[errors.BundleStoreError]:
+    if interfaces.ISelfCheck.providedBy(store):
+        found: list[errors.BundleStoreError] = list(store.troubles())
+        if found:
+            return found
+    # it raises if that cannot be read
+    next(iter(store.keys()), None)
+    return []

@@ -1,0 +1,43 @@
+"""``/bundlestore-health``: is the store well? For monitors."""
+
+from __future__ import annotations
+
+import json
+
+from mercurial.hgweb import common
+
+from .. import server as servermod
+from ..housekeeping import health as healthmod
+from . import refusals
+from .scratch import HTTP_UNAVAILABLE
+
+
+def health(web):
+    """
+    /bundlestore-health
+    -------------------
+
+    Tell monitors whether the bundle store works, in JSON: ``ok`` is true or
+    false, ``troubles`` a list of what is wrong, each with ``kind`` and
+    ``message``. The code is 200 if all is well, else 503.
+    """
+    server = servermod.of(web.repo)
+    # hgweb takes what comes before the dash for a style
+    if server is None or web.req.qsparams.get(b'style') != b'bundlestore':
+        raise refusals.refusal(
+            common.HTTP_NOT_FOUND, b'this repository has no such page'
+        )
+    troubles = [
+        {'kind': trouble.kind, 'message': trouble.public}
+        for trouble in healthmod.check(server)
+    ]
+    text = json.dumps({'ok': not troubles, 'troubles': troubles})
+    res = web.res
+    if res.headers.get(b'ETag'):
+        del res.headers[b'ETag']
+    if troubles:
+        res.status = common.statusmessage(HTTP_UNAVAILABLE)
+    res.headers[b'Content-Type'] = b'application/json'
+    res.headers[b'Cache-Control'] = b'no-store'
+    res.setbodybytes(b'' if web.req.method == b'HEAD' else text.encode())
+    return res.sendresponse()
