@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import contextlib
-import struct
-import subprocess
 from collections.abc import Callable, Iterator
 
 import pytest
 
 from harness import matrix
+from harness.commandserver import CommandServer
+from harness.connections import Connections
 from harness.hg import Repo
 from harness.history import History
 from harness.servers import Transport
@@ -102,21 +102,6 @@ def test_several_in_one_round_trip(
     assert client.nodes('draft()') == pushed
 
 
-class Connections:
-    """Counts how often a client connects, by a wrapper around its ssh."""
-
-    def __init__(self, client: Repo, transport: Transport) -> None:
-        self.log = client.path.parent / 'connections'
-        script = client.path.parent / 'counting-ssh'
-        ssh = transport.clientconfig()['ssh']
-        script.write_text(f'#!/bin/sh\necho x >> {self.log}\nexec {ssh} "$@"\n')
-        script.chmod(0o755)
-        client.configure('ui', {'ssh': str(script)})
-
-    def count(self) -> int:
-        return len(self.log.read_text()) // 2 if self.log.exists() else 0
-
-
 @matrix.over('ssh')
 def test_typo_costs_one_connection(
     transport: Transport, base: Repo, client: Repo
@@ -128,51 +113,6 @@ def test_typo_costs_one_connection(
     result = client.run('diff', '-r', 'abcdefabcdef', '-r', 'tip', ok=(255,))
     assert "abort: unknown revision 'abcdefabcdef'" in result.err
     assert connections.count() == 2
-
-
-class CommandServer:
-    """``hg serve --cmdserver pipe``: one process and one repository object for
-    many commands, as editors use it."""
-
-    def __init__(self, repo: Repo) -> None:
-        self._process = subprocess.Popen(
-            [repo.hg.executable, 'serve', '--cmdserver', 'pipe'],
-            cwd=repo.path,
-            env=repo.hg.cleanenviron(),
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-        )
-        assert self._receive()[0] == b'o', 'no hello'
-
-    def _receive(self) -> tuple[bytes, bytes]:
-        """Return a channel and what came by it."""
-        assert self._process.stdout
-        header = self._process.stdout.read(5)
-        assert len(header) == 5, 'the server died'
-        channel, size = struct.unpack('>cI', header)
-        return channel, self._process.stdout.read(size)
-
-    def run(self, *args: str) -> tuple[int, str]:
-        """Run a command; return its exit code and its output."""
-        data = b'\0'.join(arg.encode() for arg in args)
-        assert self._process.stdin
-        self._process.stdin.write(b'runcommand\n')
-        self._process.stdin.write(struct.pack('>I', len(data)) + data)
-        self._process.stdin.flush()
-        text = b''
-        while True:
-            channel, data = self._receive()
-            if channel == b'r':
-                return struct.unpack('>i', data)[0], text.decode()
-            assert channel in (b'o', b'e'), 'asked for input'
-            text += data
-
-    def close(self) -> None:
-        assert self._process.stdin
-        assert self._process.stdout
-        self._process.stdin.close()
-        self._process.stdout.close()
-        self._process.wait()
 
 
 @pytest.fixture
@@ -243,21 +183,6 @@ def test_turned_off(
     client.configure('bundlestore', {'autopull': 'no'})
     result = client.run('update', pushed[1], ok=(255,))
     assert f"abort: unknown revision '{pushed[1]}'" in result.err
-
-
-@pytest.mark.parametrize(
-    'url',
-    ['http://127.0.0.1:9/nobody', '/no/such/repository', 'ssh://x/y'],
-)
-@matrix.over('ssh')
-def test_offline(
-    transport: Transport, base: Repo, client: Repo, url: str
-) -> None:
-    client.configure('paths', {'default': url})
-    client.configure('ui', {'ssh': 'false'})
-    result = client.run('update', 'abcdef123456', ok=(255,))
-    assert result.err == "abort: unknown revision 'abcdef123456'\n"
-    assert result.out == ''
 
 
 def test_server_without_a_bundle_store(

@@ -179,7 +179,7 @@ def test_rooms_and_the_table_agree() -> None:
                 room = name.partition('bundlestore.')[2]
                 marked[f'{room}.{key}'] = wrapped
     listed = {}
-    for table in (wraps.REPOSITORY, wraps.STORE, wraps.PEER):
+    for table in (wraps.REPOSITORY, wraps.STORE, wraps.PEER, wraps.ASKING):
         for wrapped, target in table.items():
             listed[target] = wrapped
     for commands in (wraps.COMMANDS, wraps.WIRE, wraps.OTHERS):

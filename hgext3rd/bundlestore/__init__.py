@@ -78,6 +78,13 @@ know from the default path by itself::
   hg update 1f0dee641bb7
   hg log -r '::1f0dee641bb7 and draft()'
 
+It says whom it asks for what, and if that was in vain, why. It asks for what
+looks like a hash, of digits alone only if there are twelve or more, and for
+scratch bookmarks, where they stand for revisions: not for what other arguments
+of functions in :hg:`help revisions` are, such as words to search for. A server
+that turns out to have no bundle store is not asked again for a day, unless
+:hg:`push` or :hg:`pushes` finds that it has one.
+
 Landing
 =======
 
@@ -114,6 +121,11 @@ Configuration
 ``bundlestore.autopull``
   Whether commands fetch an unknown hash or scratch bookmark that they are
   given from the default path. (default: yes)
+
+``bundlestore.autopull-timeout``
+  How many seconds a command waits for the answer of a server that it asks for
+  what it does not know; 0 for ever. Typing a password for ssh counts, pulling
+  what was asked for does not. (default: 10)
 
 ``bundlestore.bookmark-pattern``
   Which bookmarks are scratch bookmarks, as in :hg:`help

@@ -42,6 +42,7 @@ eh.configitem(SECTION, b'bookmark-pattern', default=b're:^scratch/')
 
 # -- client
 eh.configitem(SECTION, b'autopull', default=True)
+eh.configitem(SECTION, b'autopull-timeout', default=10)
 
 
 class Rate(NamedTuple):

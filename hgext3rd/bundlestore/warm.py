@@ -26,7 +26,7 @@ def serve(orig, ui, repo, **opts):
 
 
 def _startforking() -> None:
-    for moment in ('repository', 'store', 'peer'):
+    for moment in ('repository', 'store', 'peer', 'asking'):
         wraps.apply(moment)
     loading.loadall(web=False)
     from mercurial import chgserver

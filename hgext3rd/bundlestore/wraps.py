@@ -17,6 +17,7 @@ wrapped when a process starts, the others when they can first matter:
 * ``STORE``: when it opens the first repository with a bundle store, before
   anybody can use that.
 * ``PEER``: when such a repository is opened by its path, as another's peer.
+* ``ASKING``: when a command asks a server for what it does not know.
 
 What fails there fails the opening of the repository, so that nobody works
 with half an extension.
@@ -80,6 +81,11 @@ STORE = {
 PEER = {
     'scmutil.revsingle': 'serve.revsingle',
     'bundlerepo.getremotechanges': 'serve.getremotechanges',
+}
+
+ASKING = {
+    'sshpeer._makeconnection': 'client.asking.makeconnection',
+    'url.opener': 'client.asking.opener',
 }
 
 #: commands of the wire protocol that are wrapped, from ``STORE`` on
@@ -290,8 +296,8 @@ _lock = threading.RLock()
 
 
 def apply(moment: str) -> None:
-    """Wrap what is to be wrapped at a moment, ``repository``, ``store``,
-    ``peer`` or ``web``, once in a process."""
+    """Wrap what is to be wrapped at a moment (see ``MOMENTS``), once in a
+    process."""
     if moment in _applied:
         # no lock: a command server may fork while a thread holds it
         return
@@ -365,11 +371,16 @@ def _applypeer() -> None:
     _wrap(PEER)
 
 
+def _applyasking() -> None:
+    _wrap(ASKING)
+
+
 MOMENTS = {
     'repository': _applyrepository,
     'store': _applystore,
     'ask': _applyask,
     'peer': _applypeer,
+    'asking': _applyasking,
     'web': late('web.install'),
 }
 

@@ -12,8 +12,12 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from hgext3rd.bundlestore import errors
 from hgext3rd.bundlestore.testing import processes
+
+from .hg import Hg
 
 NOBODY = 65534
 
@@ -80,6 +84,24 @@ def protect(folder: Path) -> None:
 def unprotect(folder: Path) -> None:
     for path in [folder, *folder.rglob('*')]:
         path.chmod(0o755 if path.is_dir() else 0o644)
+
+
+def powerless(hg: Hg, folder: Path) -> Hg:
+    """Return an ``hg`` that heeds the rights of files even if root runs it;
+    what it takes goes into ``folder``."""
+    if os.geteuid() != 0:
+        return hg
+    if shutil.which('setpriv') is None:
+        pytest.skip('no setpriv')
+    script = folder / 'powerless'
+    script.write_text(
+        '#!/bin/sh\nexec setpriv --bounding-set=-dac_override'
+        f' {hg.executable} "$@"\n'
+    )
+    script.chmod(0o755)
+    made = Hg(hg.version, hg.ext, hg.environ)
+    made.executable = script
+    return made
 
 
 def mode(path: Any) -> int:

@@ -22,6 +22,7 @@ from mercurial.i18n import _
 from mercurial.utils import dateutil, urlutil
 
 from .. import compat, names, pushlist, server as servermod, wire
+from . import storeless
 
 eh = exthelper.exthelper()
 
@@ -174,6 +175,8 @@ def _asking(ui, repo, source, opts) -> Iterator[_Ask]:
                     b"'bundlestore.server = yes'"
                 ),
             )
+        if repo is not None:
+            storeless.met(repo, peer)
         local = peer.local()
         if local:
             yield functools.partial(pushlist.page, local, servermod.of(local))

@@ -27,7 +27,7 @@ from mercurial.utils import stringutil, urlutil
 
 from .. import compat, config, names, wire
 from ..wraps import inplaceof
-from . import fromstore, known
+from . import fromstore, known, storeless
 
 #: bytes that are sent at once
 _BLOCK = 256 * 1024
@@ -156,6 +156,7 @@ def _isscratchpath(path) -> bool:
 
 @inplaceof('exchange.push')
 def exchangepush(orig, repo, remote, *args, **kwargs):
+    storeless.met(repo, remote)
     opargs = dict(kwargs.get('opargs') or {})
     # a subrepository is pushed whole, whatever is named in the outer one
     whole = hasattr(repo.unfiltered(), '_subparent')
