@@ -16,7 +16,9 @@ import os
 import stat
 from typing import Optional, Union
 
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+# Python has no descriptor inherited. Windows would translate line ends.
+_BINARY = getattr(os, 'O_BINARY', 0)
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | _BINARY
 
 
 def create(path: bytes) -> int:
@@ -81,7 +83,7 @@ def touch(path: bytes) -> None:
 
 def syncfolder(path: bytes) -> None:
     """Make the names in a folder durable."""
-    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    fd = os.open(path, os.O_RDONLY)
     try:
         os.fsync(fd)
     finally:
