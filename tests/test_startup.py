@@ -182,7 +182,8 @@ def test_rooms_and_the_table_agree() -> None:
     for table in (wraps.REPOSITORY, wraps.STORE, wraps.PEER, wraps.ASKING):
         for wrapped, target in table.items():
             listed[target] = wrapped
-    for commands in (wraps.COMMANDS, wraps.WIRE, wraps.OTHERS):
+    tables = (wraps.COMMANDS, wraps.DEBUGCOMMANDS, wraps.WIRE, wraps.OTHERS)
+    for commands in tables:
         for command, target in commands.items():
             listed.setdefault(target, f'the command {command.decode()}')
     assert marked == listed

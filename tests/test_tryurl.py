@@ -299,6 +299,28 @@ def test_hgrc_that_is_not_read(
     assert len(bundles(base)) == (how == 'on')
 
 
+@matrix.over('ssh')
+def test_bad_settings(transport: Transport, base: Repo, vanilla: Repo) -> None:
+    """What is wrong with the store keeps nobody from the base, but this is
+    not the way there."""
+    made = tryurl(transport, base)
+    made.configure('bundlestore', {'verify': 'fulll', 'route': 'requested'})
+    vanilla.commit({'a': 'a\n'}, 'must not land')
+    with untouched(base.path):
+        result = vanilla.run('push', '-f', transport.url(made), ok=None)
+    assert result.code
+    # nor is any other command
+    bundle = vanilla.path / 'all.hg'
+    vanilla.inspect('bundle', '-q', '--all', str(bundle))
+    made.configure('bundlestore', {'verify': 'full'})
+    made.configure('hooks', {'pretxnopen.bundlestore': ''})
+    before = base.nodes()
+    for words in (('unbundle', bundle), ('pull', vanilla.path)):
+        result = made.run(*words, ok=(255,))
+        assert 'a try URL takes no changes itself' in result.err
+    assert base.nodes() == before
+
+
 @matrix.over('path')
 def test_half_an_extension_is_none(
     transport: Transport, base: Repo, tmp_path: Path

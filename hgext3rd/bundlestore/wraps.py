@@ -39,7 +39,6 @@ eh = exthelper.exthelper()
 
 COMMANDS = {
     b'push': 'client.push.push',
-    b'debugupgraderepo': 'tryurl.upgrade',
     b'serve': 'warm.serve',
     b'help': 'manual.help',
 }
@@ -57,6 +56,12 @@ PUSH = """
 
     See :hg:`help -e bundlestore`.
     """
+
+#: those that not each process has: Mercurial 7.2 loads them where there is a
+#: command line, and not in a web server
+DEBUGCOMMANDS = {
+    b'debugupgraderepo': 'tryurl.upgrade',
+}
 
 REPOSITORY = {
     'exchange.push': 'client.push.exchangepush',
@@ -203,18 +208,9 @@ def _holding(step):
 def _wrapcommands() -> None:
     from mercurial import commands
 
-    for command, target in COMMANDS.items():
-        if command.startswith(b'debug') and command not in commands.table:
-            continue  # Mercurial 7.2 loads those in a command line only
-        try:
-            entry = extensions.wrapcommand(
-                commands.table, command, late(target)
-            )
-        except error.UnknownCommand:
-            if not command.startswith(b'debug'):
-                raise
-            # Those are not there in a script that loads extensions by itself.
-            continue
+    there = {c: t for c, t in DEBUGCOMMANDS.items() if c in commands.table}
+    for command, target in {**COMMANDS, **there}.items():
+        entry = extensions.wrapcommand(commands.table, command, late(target))
         for function, *_rest in commands.table.values():
             if getattr(function, '_origfunc', None) is entry[0]:
                 _resemble(function, entry[0])
