@@ -21,8 +21,8 @@ NAME = 'scratch/alice/some-thing'
 def test_push_and_pull(
     transport: Transport, base: Repo, newclient: Callable[..., Repo]
 ) -> None:
-    client = newclient('client')
-    ci, other = newclient('ci', ext=False), newclient('other', ext=False)
+    client, ci = newclient('client'), newclient('ci')
+    other = newclient('other', ext=False)
     node = client.commit({'a': 'a\n'}, 'marked')
     with untouched(base.path):
         # no local bookmark of that name is needed
@@ -33,6 +33,7 @@ def test_push_and_pull(
         assert ci.node(f'bookmark("{NAME}")') == node
         other.run('pull', '-r', NAME)
         assert other.knows(node)
+        assert not other.log('{bookmarks}')
     assert ci.phase(node) == other.phase(node) == 'draft'
 
 
@@ -41,6 +42,62 @@ def marked(base: Repo, client: Repo) -> str:
     node = client.commit({'a': 'a\n'}, 'marked')
     client.run('push', '-r', node, '-B', NAME)
     return node
+
+
+@matrix.every_version
+def test_not_listed(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    marked: str,
+) -> None:
+    """Nobody has to look at the bookmarks of others, and only those that were
+    asked for are made here."""
+    base.inspect('bookmark', '-r', 'tip', 'main')
+    client.run('push', '-r', marked, '-B', 'scratch/bob/x')
+    vanilla, bob = newclient('vanilla', ext=False), newclient('bob')
+    vanilla.run('pull', '-r', marked)
+    assert vanilla.knows(marked)
+    assert 'scratch/' not in vanilla.log('{bookmarks}\n')
+    bob.run('pull', '-B', 'main', '-B', 'scratch/bob/x')
+    marks = bob.log('{bookmarks % "{bookmark}\n"}').split()
+    assert sorted(marks) == ['main', 'scratch/bob/x']
+    assert bob.node('scratch/bob/x') == marked
+    result = bob.run('pull', '-B', 'scratch/bob/y', ok=(255,))
+    assert "abort: unknown revision 'scratch/bob/y'" in result.err
+    # it moves there, and then here
+    ahead = client.commit({'a': 'aa\n'}, 'ahead')
+    client.run('push', '-r', ahead, '-B', 'scratch/bob/x')
+    bob.run('pull', '--update', '-B', 'scratch/bob/x')
+    assert bob.node('scratch/bob/x') == bob.node('.') == ahead
+
+
+@matrix.over('http')
+def test_who_pulls_from_the_base_does_not_ask_the_index(
+    transport: Transport, base: Repo, vanilla: Repo, marked: str
+) -> None:
+    """So it costs the same with a million scratch bookmarks."""
+    node = base.commit({'b': 'b\n'}, 'landed')
+    (index,) = (base.path / '.hg' / 'bundlestore').glob('index*3')
+    data = index.read_bytes()
+    index.write_bytes(b'no index')
+    for name in index.parent.glob('index*3-*'):
+        name.unlink()
+    url = transport.url(base)
+    vanilla.run('identify', '-r', node[:12], url)
+    vanilla.run('pull', '-r', node[:12])
+    assert vanilla.knows(node)
+    index.write_bytes(data)
+
+
+@pytest.mark.parametrize('storeconfig', [{'list-bookmarks': 'yes'}])
+@matrix.over('ssh')
+def test_listed(
+    transport: Transport, base: Repo, vanilla: Repo, marked: str
+) -> None:
+    vanilla.run('pull', '-B', NAME)
+    assert vanilla.node(f'bookmark("{NAME}")') == marked
 
 
 def where(transport: Transport, base: Repo, vanilla: Repo) -> str:
@@ -105,8 +162,8 @@ def test_delete(
     # as with any bookmark, no changeset means exit code 1
     result = client.run('push', '-f', '-B', NAME, ok=(1,))
     assert f'deleted bookmark {NAME}' in result.out
-    result = vanilla.run('pull', '-B', NAME, ok=(10, 255))
-    assert f'remote bookmark {NAME} not found' in result.err
+    result = vanilla.run('pull', '-r', NAME, ok=(255,))
+    assert f"unknown revision '{NAME}'" in result.err
     # the changeset stays
     vanilla.run('pull', '-r', marked)
     result = client.run('push', '-f', '-B', NAME, ok=(100, 255))
@@ -290,7 +347,7 @@ def test_another_pattern(
     client.configure('bundlestore', {'bookmark-pattern': 're:^try-'})
     node = client.commit({'a': 'a\n'}, 'marked')
     client.run('push', '-r', node, '-B', 'try-one')
-    vanilla.run('pull', '-B', 'try-one')
+    vanilla.run('pull', '-r', 'try-one')
     assert vanilla.knows(node)
 
 

@@ -595,7 +595,9 @@ NAMES = [
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize('storeconfig', [{'bookmark-pattern': 're:.*'}])
+@pytest.mark.parametrize(
+    'storeconfig', [{'bookmark-pattern': 're:.*', 'list-bookmarks': 'yes'}]
+)
 @matrix.over('ssh')
 def test_names_of_bookmarks(
     transport: Transport,

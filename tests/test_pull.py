@@ -513,7 +513,7 @@ def test_many_operations_leave_the_base_alone(
                 ['identify', '-r', node[:10], url],
                 ['identify', '-r', name, url],
                 ['pull', '-r', node[:8]],
-                ['pull', '-B', name],
+                ['pull', '-r', name],
                 ['incoming'],
                 ['pull'],
                 ['identify', '-r', 'ffffffffff', url],

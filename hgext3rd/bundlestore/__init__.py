@@ -69,8 +69,14 @@ it that is not ambiguous, or by its scratch bookmark. Clients without this
 extension can do so, too::
 
   hg pull -r 1f0dee641bb7
-  hg pull -B scratch/alice/parser
+  hg pull -r scratch/alice/parser
   hg clone -r 1f0dee641bb7 https://hg.example.org/project
+
+Scratch bookmarks do not come along with a pull, and are in no list of
+bookmarks. With this extension ``hg pull -B scratch/alice/parser`` makes a
+local one of that name, and ``hg clone -u`` fetches what it names. (Without
+it ``clone -u`` goes to the default branch without a word, if what it names is
+in the bundle store.)
 
 With this extension any command that takes revisions fetches what it does not
 know from the default path by itself::

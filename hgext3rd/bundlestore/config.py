@@ -33,6 +33,7 @@ eh.configitem(SECTION, b'allow-push', default=list)
 eh.configitem(SECTION, b'deny-push', default=list)
 eh.configitem(SECTION, b'open-heads', default=configitems.dynamicdefault)
 eh.configitem(SECTION, b'bookmark-owner', default=False)
+eh.configitem(SECTION, b'list-bookmarks', default=False)
 eh.configitem(SECTION, b'timeout', default=120)
 eh.configitem(SECTION, b'changeset-url', default=None)
 eh.configitem(SECTION, b'try-url', default=None)
@@ -73,6 +74,8 @@ class Settings(NamedTuple):
     verify: str
     openheads: bool
     bookmarkowner: bool
+    #: clients that ask for bookmarks are told of scratch bookmarks, too
+    listbookmarks: bool
     #: seconds that a push may stall, 0 for ever
     timeout: int
     changeseturl: Optional[bytes]
@@ -261,6 +264,7 @@ def settings(ui) -> Settings:
         verify=choice(b'verify', b'changesets', b'none', b'full').decode(),
         openheads=routeall and openheads,
         bookmarkowner=boolean(b'bookmark-owner'),
+        listbookmarks=boolean(b'list-bookmarks'),
         timeout=integer(b'timeout', 120),
         changeseturl=item(b'changeset-url', lambda: _linktemplate(ui), None),
         wrong=wrong,

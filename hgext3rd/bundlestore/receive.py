@@ -392,11 +392,15 @@ class Receiver:
                 _(b"bookmark '%s' is not deleted without force") % name,
                 hint=_(b"use 'hg push --force -B %s'") % name,
             )
-        if name in self.incoming.expected:
-            return model.BookmarkMove(text, new, self.incoming.expected[name])
+        expected = self.incoming.expected
+        if name in expected and (
+            expected[name] is not None or self.server.settings.listbookmarks
+        ):
+            return model.BookmarkMove(text, new, expected[name])
         old = self.server.index.bookmark(text)
-        # a vanilla client that does not force says what it expects
-        force = self.incoming.force or not self.requested
+        # A vanilla client that does not force says what it expects: that
+        # there is none, where it was not told of any.
+        force = self.incoming.force or not (self.requested or name in expected)
         return model.BookmarkMove(text, new, old, force)
 
     def _mayforce(self, name: bytes) -> bool:

@@ -21,6 +21,7 @@ from . import (
     access,
     bookmarks,
     fastpath,
+    foundation,
     log,
     lookup,
     model,
@@ -103,7 +104,10 @@ class _Serving(_Repository):
             return _phases(self, server, super().listkeys(namespace))
         if namespace != b'bookmarks':
             return super().listkeys(namespace)
-        marks = bookmarks.listkeys(server)
+        marks = {}
+        # Every pull asks, and few clients want all of them.
+        if server.settings.listbookmarks:
+            marks = bookmarks.listkeys(server)
         if not server.settings.routeall:
             marks.update(super().listkeys(namespace))
         # On a try URL the base's bookmarks are not shown: a client would
@@ -260,12 +264,15 @@ def _checkandmove(repo, server, key, old, new) -> bool:
         hasnode(repo, node) or repo.bundlestore.locate(repo, [node])
     ):
         return False
-    move = model.BookmarkMove(
-        bookmarks.checkname(server, key, user),
-        node,
-        bin(old) if old else None,
-    )
+    name = bookmarks.checkname(server, key, user)
+    move = model.BookmarkMove(name, node, bin(old) if old else None)
     access.checkpush(repo.ui, user)
+    if node is not None and not old and not server.settings.listbookmarks:
+        # the client was not told whether there is one
+        actual = server.need(lambda index: index.bookmark(name))
+        move = move._replace(old=actual)
+        below = foundation.Foundation(repo, server)
+        bookmarks.checkmoves(repo, [move], below.parents)
     room('moves.pushkey')(repo, server, move)
     return True
 

@@ -39,6 +39,8 @@ eh = exthelper.exthelper()
 
 COMMANDS = {
     b'push': 'client.push.push',
+    b'pull': 'client.named.pull',
+    b'clone': 'client.named.clone',
     b'serve': 'warm.serve',
     b'help': 'manual.help',
 }
@@ -64,6 +66,7 @@ DEBUGCOMMANDS = {
 }
 
 REPOSITORY = {
+    'exchange.pull': 'client.named.exchangepull',
     'exchange.push': 'client.push.exchangepush',
     'exchange._processcompared': 'client.push.processcompared',
     'exchange._pushdiscovery': 'client.push.pushdiscovery',

@@ -1,0 +1,167 @@
+"""Names that the server understands and that mean nothing here.
+
+``hg pull -B scratch/NAME``: Mercurial asks for all bookmarks and looks for the
+name among them, but no server lists scratch bookmarks. It is looked up
+instead, as ``-r`` does, and no other bookmark is made here.
+
+``hg clone -u NAME``: Mercurial looks the name up over there, but pulls what
+everybody gets, and where the changeset is not among that it updates to
+another one without a word. It is fetched, too.
+"""
+
+from __future__ import annotations
+
+import contextvars
+from typing import Optional
+
+from mercurial import scmutil
+from mercurial.node import hex
+from mercurial.utils import urlutil
+
+from .. import compat, config, server as servermod
+from ..names import CAPABILITY
+from ..wraps import inplaceof
+
+#: key in the ``opargs`` of ``exchange.pull``
+_OPARG = b'bundlestore'
+
+
+# -- pull -B
+
+
+@inplaceof('the command pull')
+def pull(orig, ui, repo, *sources, **opts):
+    """Pull what the scratch bookmarks of ``-B`` name."""
+    matches = config.bookmarkmatcher(ui)
+    expanded = repo._bookmarks.expandname
+    names = [expanded(name) for name in opts.get('bookmark') or ()]
+    scratch = [name for name in names if matches(name)]
+    if scratch:
+        opts['bookmark'] = [name for name in names if name not in scratch]
+        # the command fails if the server does not know one of them
+        opts['rev'] = [*(opts.get('rev') or ()), *scratch]
+        opts['opargs'] = dict(opts.get('opargs') or {})
+        opts['opargs'][_OPARG] = scratch
+    return orig(ui, repo, *sources, **opts)
+
+
+@inplaceof('exchange.pull')
+def exchangepull(orig, repo, remote, *args, **kwargs):
+    opargs = dict(kwargs.get('opargs') or {})
+    names = opargs.pop(_OPARG, ())
+    if names:
+        marks = dict(opargs.get(b'remotebookmarks') or {})
+        marks.update(_lookup(remote, names))
+        opargs[b'remotebookmarks'] = marks
+        # one that moved meanwhile is where it was when it was asked for last
+        heads = list(kwargs.get('heads') or ())
+        heads += [marks[name] for name in names if marks[name] not in heads]
+        kwargs['heads'] = heads
+        kwargs['bookmarks'] = [*(kwargs.get('bookmarks') or ()), *names]
+    kwargs['opargs'] = opargs
+    result = orig(repo, remote, *args, **kwargs)
+    cloning = _cloning.get()
+    if cloning is not None:
+        node = cloning.lacking(repo, remote)
+        if node is not None:
+            orig(repo, remote, heads=[node], opargs={b'remotebookmarks': {}})
+    return result
+
+
+def _lookup(remote, names: list[bytes]) -> dict[bytes, bytes]:
+    with remote.commandexecutor() as executor:
+        futures = {
+            name: executor.callcommand(b'lookup', {b'key': name})
+            for name in names
+        }
+    return {name: future.result() for name, future in futures.items()}
+
+
+# -- clone -u
+
+
+class _Clone:
+    """A clone that shall be updated to what a name stands for."""
+
+    def __init__(self, name: bytes) -> None:
+        self._name = name
+        #: what that is on a server with a bundle store
+        self.node: Optional[bytes] = None
+        #: the new repository
+        self.root = b''
+        self._store: Optional[bytes] = None
+
+    def lacking(self, repo, remote) -> Optional[bytes]:
+        """Return what is to be fetched, as well, for a repository that has
+        pulled."""
+        if self._store is not None:
+            # With a pool of shares the pool pulls first, then the new
+            # repository. Others are subrepositories.
+            if repo.sharedpath == self._store:
+                self.root = repo.root
+            return None
+        self._store, self.root = repo.sharedpath, repo.root
+        if not remote.capable(CAPABILITY):
+            return None
+        self.node = _lookup(remote, [self._name])[self._name]
+        if repo.unfiltered().changelog.hasnode(self.node):
+            return None
+        return self.node
+
+
+#: the clone that this thread makes
+_cloning: contextvars.ContextVar[Optional[_Clone]] = contextvars.ContextVar(
+    'cloning', default=None
+)
+
+
+@inplaceof('the command clone')
+def clone(orig, ui, source, *dest, **opts):
+    """Fetch what ``-u`` names, wherever it is."""
+    name = opts.get('updaterev')
+    if not name:
+        return orig(ui, source, *dest, **opts)
+    if _isstored(ui, source, name):
+        # Otherwise the files of the repository would be copied.
+        opts['pull'] = True
+    cloning = _Clone(name)
+    token = _cloning.set(cloning)
+    try:
+        result = orig(ui, source, *dest, **opts)
+    finally:
+        _cloning.reset(token)
+    if cloning.node is not None and not result:
+        _update(ui, cloning)
+    return result
+
+
+def _isstored(ui, source: bytes, name: bytes) -> bool:
+    """Whether a name stands for a scratch changeset of the repository at a
+    path."""
+    path = urlutil.get_clone_path(ui, source)[1]
+    if not urlutil.url(path).islocal():
+        return False
+    peer = compat.peer(ui, path)
+    try:
+        repo = peer.local()
+        server = repo and servermod.of(repo)
+        if not server:
+            return False
+        from .. import lookup
+
+        return lookup.find(repo, server, name) is not None
+    finally:
+        peer.close()
+
+
+def _update(ui, cloning: _Clone) -> None:
+    """Update to what was asked for if the new repository is elsewhere: with a
+    pool of shares Mercurial takes the default branch for a name that it does
+    not know."""
+    from mercurial import commands
+
+    repo = compat.repository(ui, cloning.root)
+    if repo[b'.'].node() == cloning.node:
+        return
+    node = scmutil.revsymbol(repo, hex(cloning.node)).node()
+    commands.update(ui, repo, node=hex(node))
