@@ -875,3 +875,80 @@ def test_help(transport: servers.Transport, client: Repo) -> None:
     for keyword in ('heads', 'bookmarks', 'nodes'):
         assert re.search(f'(?m)^{keyword} ', out), keyword
     assert 'Returns 0 if there are pushes to show, 1 otherwise.' in out
+
+
+# -- scratch bookmarks
+
+
+@pytest.fixture
+def marked(base: Repo) -> None:
+    """Bookmarks of pushes, and one that was moved without."""
+    moves = [
+        model.BookmarkMove(f'scratch/alice/{n:03}', node(1)) for n in range(9)
+    ]
+    fill(base, [made(1, moves=moves)])
+    name = 'scratch/b\u00e9a'
+    fill(base, [made(2, 'bob', moves=[model.BookmarkMove(name, node(2))])])
+    index = backends.openindex('file', model.Place(os.fsencode(folder(base))))
+    move = model.BookmarkMove('scratch/alice/004', node(2), force=True)
+    index.movebookmarks([move], 1700000099.0, 'bob')
+    index.close()
+
+
+def test_scratch_bookmarks(
+    transport: servers.Transport, marked: None, client: Repo
+) -> None:
+    found = listed(client, '--bookmarks', '*')
+    assert len(found) == 10
+    assert found[4] == {
+        'bookmark': 'scratch/alice/004',
+        'node': node(2).hex(),
+        'push': None,
+        'user': 'bob',
+        'date': [1700000099, 0],
+    }
+    assert found[0]['push'] == 1
+    assert found[0]['date'] == [1700000001, 0]
+    assert found[9]['bookmark'] == 'scratch/b\u00e9a'
+    out = client.run('pushes', '--bookmarks', 'scratch/b?a').out
+    assert out == (
+        'bookmark:    scratch/b\u00e9a\n'
+        f'changeset:   {node(2).hex()[:12]}\n'
+        'push:        2\n'
+        'user:        bob\n'
+        'date:        Tue Nov 14 22:13:22 2023 +0000\n\n'
+    )
+    out = client.run('pushes', '-q', '-l', '2', '--bookmarks', '*alice*').out
+    assert out == 'scratch/alice/000\nscratch/alice/001\n'
+    result = client.run('pushes', '--bookmarks', 'bob', ok=(1,))
+    assert result.out == 'no scratch bookmarks found\n'
+
+
+@matrix.over('path')
+def test_pages_of_scratch_bookmarks(
+    transport: servers.Transport,
+    base: Repo,
+    marked: None,
+    server: Any,
+    client: Repo,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(pushlist, 'PAGE', 4)
+    query = pushlist.Query(bookmarks='scratch/*')
+    names = []
+    sizes = []
+    while True:
+        page = server(query)
+        names += [mark['bookmark'] for mark in page['bookmarks']]
+        sizes.append(len(page['bookmarks']))
+        if page['next'] is None:
+            break
+        query = query._replace(after=page['next'])
+    assert len(names) == 10
+    assert names == sorted(names)
+    assert sizes == [4, 4, 2]
+    with pytest.raises(error.InputError, match='longer than any name'):
+        server(pushlist.Query(bookmarks='*' * 201))
+    for option in ('-u', '-r'):
+        args = ('pushes', '--bookmarks', '*', option, 'x')
+        assert 'cannot specify both' in client.run(*args, ok=ABORTED).err

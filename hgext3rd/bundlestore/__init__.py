@@ -121,6 +121,10 @@ of another one: by whom, when, and the hashes to pull::
   hg pushes
   hg pushes --user alice --limit 5 try
 
+Scratch bookmarks are listed by::
+
+  hg pushes --bookmarks "scratch/alice/*"
+
 Configuration
 =============
 

@@ -268,6 +268,12 @@ class IBundleIndex(Interface):
         one, anything else for itself, case counts. With ``limit`` only the
         first so many."""
 
+    def listbookmarks(pattern: str = '*', after: str = '', limit=None) -> list:
+        """Return ``model.ListedBookmark`` records of what :meth:`bookmarks`
+        finds, in the same order: those whose name sorts behind ``after``. The
+        cost depends on what is returned, and on how many names begin as the
+        pattern does."""
+
     def push(id: int):
         """Return the ``model.Push`` of that id; raises ``UnknownPush``."""
 

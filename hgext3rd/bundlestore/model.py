@@ -85,6 +85,19 @@ class Bookmark(NamedTuple):
     move: Optional[int] = None
 
 
+class ListedBookmark(NamedTuple):
+    """A scratch bookmark, and who put it where it is."""
+
+    name: str
+    node: bytes
+    #: id of the push that did, None if it was a move without one
+    push: Optional[int]
+    #: empty if nobody knows
+    user: str
+    #: None if nobody knows
+    time: Optional[float]
+
+
 class Moved(NamedTuple):
     """A move of scratch bookmarks without a push, as it was recorded."""
 

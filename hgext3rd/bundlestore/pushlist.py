@@ -16,13 +16,24 @@ for. A record::
 
 and ``'nodes': [HASH, …]``, parents first, if they were asked for: a push may
 have many. Times are seconds since the epoch, sizes bytes.
+
+Who asks for scratch bookmarks gets them sorted by name::
+
+    {'bookmarks': [{'bookmark': 'scratch/x', 'node': HASH, 'push': 16,
+                    'user': 'alice', 'time': 1700000000}, …], 'next': NAME}
+
+``push`` is None where no push put the bookmark where it is, ``time`` where
+nobody knows; the next page begins behind ``next``.
 """
 
 from __future__ import annotations
 
 from typing import Any, NamedTuple, Optional
 
-from . import lookup, model
+from mercurial import error
+from mercurial.i18n import _
+
+from . import bookmarks, lookup, model
 from .server import aborting, tolocal
 
 #: most pushes on a page
@@ -47,11 +58,17 @@ class Query(NamedTuple):
     rev: Optional[str] = None
     #: whether all changesets of each are wanted, too
     nodes: bool = False
+    #: not pushes, but scratch bookmarks of this form, with ``*`` and ``?``
+    bookmarks: Optional[str] = None
+    #: those behind this name
+    after: Optional[str] = None
 
 
 def page(repo, server, query: Query) -> dict[str, Any]:
     """Return the first page of what ``query`` asks for; raises
     ``error.Abort``."""
+    if query.bookmarks is not None:
+        return _bookmarkpage(server, query, query.bookmarks)
     node = None
     if query.rev is not None:
         node = lookup.pushed(repo, server, tolocal(query.rev))
@@ -89,6 +106,29 @@ def page(repo, server, query: Query) -> dict[str, Any]:
     # whether there is one is not worth another look
     answer['next'] = last or None
     return answer
+
+
+def _bookmarkpage(server, query: Query, pattern: str) -> dict[str, Any]:
+    if len(pattern) > bookmarks.MAX_NAME:
+        raise error.InputError(_(b'the pattern is longer than any name'))
+    wanted = PAGE if query.limit is None else min(query.limit, PAGE)
+    with aborting():
+        marks = server.index.listbookmarks(
+            pattern, after=query.after or '', limit=wanted
+        )
+    return {
+        'bookmarks': [
+            {
+                'bookmark': mark.name,
+                'node': mark.node.hex(),
+                'push': mark.push,
+                'user': mark.user,
+                'time': None if mark.time is None else int(mark.time),
+            }
+            for mark in marks
+        ],
+        'next': marks[-1].name if marks and len(marks) == wanted else None,
+    }
 
 
 def record(push: model.Push, nodes: bool = False) -> dict[str, Any]:

@@ -8,8 +8,9 @@ connection over ssh, and give none of its text over http.
 
 ``bundlestorepushes`` lists pushes. ``last`` and ``limit`` are numbers,
 ``user`` and ``rev`` text in UTF-8, quoted as in a URL (hgweb takes nothing
-but ASCII for an argument), ``nodes`` is ``1`` or not there. The answer is a
-page of ``pushlist.py``.
+but ASCII for an argument), ``nodes`` is ``1`` or not there. ``bookmarks``, a
+pattern, and ``after``, a name, ask for scratch bookmarks instead. The answer
+is a page of ``pushlist.py``.
 
 ``bundlestoreknown`` tells what need not be pushed, see ``known.py``.
 ``nodes``, ``heads`` and ``base`` are hashes with spaces between them,
@@ -122,6 +123,8 @@ def _decodequery(args: Mapping[bytes, bytes]) -> pushlist.Query:
         user=_textof(args, b'user'),
         rev=_textof(args, b'rev'),
         nodes=args.get(b'nodes') == b'1',
+        bookmarks=_textof(args, b'bookmarks'),
+        after=_textof(args, b'after'),
     )
 
 
@@ -239,6 +242,27 @@ def decodepage(data: bytes) -> dict[str, Any]:
     return _decode(data, page)
 
 
+def decodebookmarks(data: bytes) -> dict[str, Any]:
+    """The same for a page of scratch bookmarks."""
+
+    def page(raw: dict[str, Any]) -> dict[str, Any]:
+        return {
+            'bookmarks': [
+                {
+                    'bookmark': _text(mark['bookmark']),
+                    'node': _node(mark['node']),
+                    'push': _optional(_number, mark['push']),
+                    'user': _text(mark['user']),
+                    'time': _optional(_time, mark['time']),
+                }
+                for mark in raw['bookmarks']
+            ],
+            'next': _optional(_text, raw.get('next')),
+        }
+
+    return _decode(data, page)
+
+
 def _decode(data: bytes, read: Callable[[dict[str, Any]], _T]) -> _T:
     """Return what ``read`` makes of an answer, whatever the server sent;
     raises ``error.RemoteError``."""
@@ -267,7 +291,7 @@ def _decode(data: bytes, read: Callable[[dict[str, Any]], _T]) -> _T:
 def _record(raw: Any) -> dict[str, Any]:
     result = {
         'push': _number(raw['push']),
-        'time': min(_number(raw['time']), _MAX_TIME),
+        'time': _time(raw['time']),
         'user': _text(raw['user']),
         'bundle': _text(raw['bundle']),
         'size': _number(raw['size']),
@@ -297,6 +321,10 @@ def _number(value: Any) -> int:
     if not isinstance(value, int) or not 0 <= value < 10**_MAX_DIGITS:
         raise ValueError(value)
     return value
+
+
+def _time(value: Any) -> int:
+    return min(_number(value), _MAX_TIME)
 
 
 def _text(value: Any) -> str:

@@ -45,11 +45,18 @@ _Ask = Callable[..., dict[str, Any]]
             _(b'show only pushes that hold this scratch changeset'),
             _(b'HASH'),
         ),
-        (b'l', b'limit', b'', _(b'show at most so many pushes'), _(b'NUM')),
+        (b'l', b'limit', b'', _(b'show at most so many'), _(b'NUM')),
+        (
+            b'',
+            b'bookmarks',
+            b'',
+            _(b'show scratch bookmarks of this form instead'),
+            _(b'PATTERN'),
+        ),
         *cmdutil.formatteropts,
         *cmdutil.remoteopts,
     ],
-    _(b'[-u USER] [-r HASH] [-l NUM] [SOURCE]'),
+    _(b'[-u USER] [-r HASH] [-l NUM] [--bookmarks PATTERN] [SOURCE]'),
     helpcategory=registrar.command.CATEGORY_REMOTE_REPO_MANAGEMENT,
     optionalrepo=True,
 )
@@ -68,6 +75,11 @@ def pushes(ui, repo, source=None, **opts):
     At most 10 heads of a push are shown, and with -v/--verbose all of them
     and the key of its bundle. With -q/--quiet a push is one line, its number
     and its last head.
+
+    With --bookmarks the scratch bookmarks whose whole name matches PATTERN are
+    shown, sorted by name, and which push put each where it is. In PATTERN
+    ``*`` stands for any characters and ``?`` for one. With -q/--quiet names
+    are all that is shown.
 
     .. container:: verbose
 
@@ -91,7 +103,15 @@ def pushes(ui, repo, source=None, **opts):
       :bundle:    String. The key of the bundle.
       :size:      Integer. The bytes of the bundle.
 
+      With --bookmarks the keywords are ``bookmark``, ``node``, ``push``, which
+      is empty where the bookmark was moved without a push, ``user`` and
+      ``date``.
+
       Examples:
+
+      - list the scratch bookmarks of alice::
+
+          hg pushes --bookmarks "scratch/alice/*"
 
       - show what you pushed last::
 
@@ -105,8 +125,12 @@ def pushes(ui, repo, source=None, **opts):
 
           hg pushes -T "{heads % '{push} {node} {desc}\\n'}" try
 
-    Returns 0 if there are pushes to show, 1 otherwise.
+    Returns 0 if there is something to show, 1 otherwise.
     """
+    if opts['bookmarks']:
+        from . import marks
+
+        return marks.show(ui, repo, source, opts)
     byteopts = pycompat.byteskwargs(opts)
     limit = logcmdutil.getlimit(byteopts)
     with _asking(ui, repo, source, opts) as ask:
@@ -152,9 +176,9 @@ def _local(text: str) -> bytes:
 
 
 @contextlib.contextmanager
-def _asking(ui, repo, source, opts) -> Iterator[_Ask]:
-    """Give the function that asks for a page of pushes; raises
-    ``error.Abort`` if there is nobody to ask."""
+def _asking(ui, repo, source, opts, decode=None) -> Iterator[_Ask]:
+    """Give the function that asks for a page of pushes, or of what ``decode``
+    reads; raises ``error.Abort`` if there is nobody to ask."""
     if source is None and b'default' not in ui.paths:
         server = None if repo is None else servermod.of(repo)
         if server is None:
@@ -181,7 +205,8 @@ def _asking(ui, repo, source, opts) -> Iterator[_Ask]:
         if local:
             yield functools.partial(pushlist.page, local, servermod.of(local))
         else:
-            yield functools.partial(_askpeer, peer)
+            decode = decode or wire.decodepage
+            yield functools.partial(_askpeer, peer, decode)
     finally:
         peer.close()
 
@@ -205,10 +230,8 @@ def _connect(ui, repo, path, opts):
     return compat.peer(ui if repo is None else repo, path.loc)
 
 
-def _askpeer(peer, query: pushlist.Query) -> dict[str, Any]:
-    return wire.decodepage(
-        wire.call(peer, names.PUSHES, wire.encodequery(query))
-    )
+def _askpeer(peer, decode: _Ask, query: pushlist.Query) -> dict[str, Any]:
+    return decode(wire.call(peer, names.PUSHES, wire.encodequery(query)))
 
 
 def _records(ask: _Ask, query: pushlist.Query) -> Iterator[dict[str, Any]]:

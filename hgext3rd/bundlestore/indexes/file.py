@@ -69,6 +69,11 @@ _NOTOF_OLD = """
 AND (SELECT bundle FROM push WHERE push.id = n.push) NOT IN ({ids})
 """
 
+# before bookmarks knew who had moved them, and when
+_LISTED_OLD = """name, node, push,
+    coalesce((SELECT p.user FROM push AS p WHERE p.id = bookmark.push), ''),
+    (SELECT p.time FROM push AS p WHERE p.id = bookmark.push)"""
+
 # Each step seeks the next node, whatever number of pushes brought the last.
 _NODES = """
 WITH RECURSIVE found (node) AS (
@@ -252,31 +257,30 @@ class FileIndex:
     def bookmarks(
         self, pattern: str = '*', limit: Optional[int] = None
     ) -> list[model.Bookmark]:
-        glob = _glob(pattern)
-        if not _ispattern(glob):
-            return []
-        conditions = ['name GLOB ?']
-        values: list[Any] = [glob]
-        prefix = pattern.split('*')[0].split('?')[0]
-        if prefix:
-            conditions.append('name >= ?')
-            values.append(prefix)
-        beyond = _beyond(prefix)
-        if beyond:
-            conditions.append('name < ?')
-            values.append(beyond)
-        values.append(_sqllimit(limit))
-
         def find(sql: sqlite3.Connection) -> list[model.Bookmark]:
-            move = 'move' if schema.version(sql) >= schema.EVENTS else 'NULL'
-            rows = sql.execute(
-                f'SELECT name, node, push, {move} FROM bookmark'
-                f' WHERE {" AND ".join(conditions)} ORDER BY name LIMIT ?',
-                values,
-            )
-            return [model.Bookmark(*row) for row in rows]
+            columns = 'name, node, push, move'
+            if schema.version(sql) < schema.EVENTS:
+                columns = 'name, node, push, NULL'
+            return [
+                model.Bookmark(*row)
+                for row in _bookmarks(sql, columns, pattern, '', limit)
+            ]
 
         return self._database.read(find, [])
+
+    def listbookmarks(
+        self, pattern: str = '*', after: str = '', limit: Optional[int] = None
+    ) -> list[model.ListedBookmark]:
+        def find(sql: sqlite3.Connection) -> list[model.ListedBookmark]:
+            columns = 'name, node, push, user, time'
+            if schema.version(sql) < schema.EVENTS:
+                columns = _LISTED_OLD
+            return [
+                model.ListedBookmark(*row)
+                for row in _bookmarks(sql, columns, pattern, after, limit)
+            ]
+
+        return self._database.read(find, []) if _istext(after) else []
 
     def moved(self, names: Iterable[str]) -> set[str]:
         wanted = [name for name in names if _istext(name)]
@@ -394,6 +398,38 @@ def _locate(
         )
         for node, key, size, inner, bundle, _rests in rows
     }
+
+
+def _bookmarks(
+    sql: sqlite3.Connection,
+    columns: str,
+    pattern: str,
+    after: str,
+    limit: Optional[int],
+) -> list[Any]:
+    """Return rows of bookmarks that match a pattern, sorted by name, from
+    behind ``after`` on."""
+    glob = _glob(pattern)
+    if not _ispattern(glob):
+        return []
+    conditions = ['name GLOB ?']
+    values: list[Any] = [glob]
+    prefix = pattern.split('*')[0].split('?')[0]
+    if prefix:
+        conditions.append('name >= ?')
+        values.append(prefix)
+    beyond = _beyond(prefix)
+    if beyond:
+        conditions.append('name < ?')
+        values.append(beyond)
+    if after:
+        conditions.append('name > ?')
+        values.append(after)
+    return sql.execute(
+        f'SELECT {columns} FROM bookmark'
+        f' WHERE {" AND ".join(conditions)} ORDER BY name LIMIT ?',
+        [*values, _sqllimit(limit)],
+    ).fetchall()
 
 
 # -- values

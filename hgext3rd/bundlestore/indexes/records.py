@@ -49,7 +49,7 @@ def record(
     bundles.addnodes(sql, bundle, push.heads, id)
     search.add(sql, id, push.user, text)
     marks = usage.marks(sql, push.user) if quota is not None else 0
-    move(sql, push.moves, push.user, push=id)
+    move(sql, push.moves, push.user, push.time, push=id)
     if quota is not None:
         usage.checkmarks(sql, push.user, marks, quota)
     addmoves(sql, id, [(move.name, move.new) for move in push.moves])
@@ -63,6 +63,7 @@ def move(
     sql: sqlite3.Connection,
     moves: Sequence[model.BookmarkMove],
     user: str,
+    time: float,
     push: Optional[int] = None,
     event: Optional[int] = None,
 ) -> model.Moved:
@@ -83,8 +84,8 @@ def move(
             sql.execute('DELETE FROM bookmark WHERE name = ?', (move.name,))
         else:
             sql.execute(
-                'INSERT OR REPLACE INTO bookmark VALUES (?, ?, ?, ?, ?)',
-                (move.name, move.new, push, event, user),
+                'INSERT OR REPLACE INTO bookmark VALUES (?, ?, ?, ?, ?, ?)',
+                (move.name, move.new, push, event, user, float(time)),
             )
         changed[move.name] = move.new
         if before is not None:
@@ -106,7 +107,7 @@ def movebookmarks(
     reserve(sql, id)
     sql.execute('INSERT INTO event VALUES (?, ?, ?)', (id, float(time), user))
     marks = usage.marks(sql, user) if quota is not None else 0
-    moved = move(sql, moves, user, event=id)
+    moved = move(sql, moves, user, time, event=id)
     if quota is not None:
         usage.checkmarks(sql, user, marks, quota)
     return moved

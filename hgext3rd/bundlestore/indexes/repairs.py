@@ -60,7 +60,7 @@ def restore(sql: sqlite3.Connection, push: model.Push, bookmarks: bool) -> None:
             model.BookmarkMove(name, node, force=True)
             for name, node in push.bookmarks
         ]
-        records.move(sql, moves, push.user, push=push.id)
+        records.move(sql, moves, push.user, push.time, push=push.id)
     if replaced not in ('', push.key):
         _leave(sql, replaced)
     for user in users:
@@ -77,8 +77,8 @@ def restoremove(sql: sqlite3.Connection, move: model.RestoredMove) -> None:
     sql.execute('DELETE FROM bookmark WHERE name = ?', (move.name,))
     if move.node is not None:
         sql.execute(
-            'INSERT INTO bookmark VALUES (?, ?, NULL, ?, ?)',
-            (move.name, move.node, move.id, move.user),
+            'INSERT INTO bookmark VALUES (?, ?, NULL, ?, ?, ?)',
+            (move.name, move.node, move.id, move.user, float(move.time)),
         )
     if move.id > records.lastid(sql):
         records.reserve(sql, move.id)

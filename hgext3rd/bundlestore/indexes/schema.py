@@ -141,7 +141,8 @@ FOURTH = (
 #: What version 5 added. ``event`` has the moves of bookmarks without a push,
 #: with ids of the sequence of pushes, as long as it matters how often a user
 #: makes them. A bookmark that stands by one of them has its id in ``move`` and
-#: none in ``push``. The user of a bookmark is who put it where it is.
+#: none in ``push``. The user of a bookmark is who put it where it is, and its
+#: time when.
 FIFTH = (
     """CREATE TABLE event (
         id INTEGER PRIMARY KEY,
@@ -151,9 +152,10 @@ FIFTH = (
     'CREATE INDEX event_user_time ON event (user, time)',
     'ALTER TABLE bookmark ADD COLUMN move INTEGER',
     "ALTER TABLE bookmark ADD COLUMN user TEXT NOT NULL DEFAULT ''",
+    'ALTER TABLE bookmark ADD COLUMN time REAL',
     """UPDATE bookmark SET user = coalesce(
         (SELECT push.user FROM push WHERE push.id = bookmark.push), ''
-    )""",
+    ), time = (SELECT push.time FROM push WHERE push.id = bookmark.push)""",
     'CREATE INDEX bookmark_user ON bookmark (user)',
     'CREATE INDEX move_name ON move (name)',
     'PRAGMA user_version = 5',

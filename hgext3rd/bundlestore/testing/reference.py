@@ -50,6 +50,7 @@ class ReferenceIndex:
         self._bookmarks: dict[str, model.Bookmark] = {}
         #: whose they are
         self._owners: dict[str, str] = {}
+        self._times: dict[str, float] = {}
         # moves without a push: id to user and time
         self._events: dict[int, tuple[str, float]] = {}
 
@@ -63,13 +64,14 @@ class ReferenceIndex:
         if quota is not None:
             self._checkquota(push, quota)
         owners = self._owners.copy()
-        bookmarks, _moved = self._applied(
+        bookmarks, moved = self._applied(
             push.moves, owners, push.user, push=self._lastid + 1
         )
         self._checkmarks(bookmarks, owners, push.user, quota)
         if publish is not None:
             publish()
         self._bookmarks, self._owners = bookmarks, owners
+        self._times.update((name, push.time) for name, _node in moved.changed)
         self._lastid += 1
         recorded = pushof(self._lastid, push, rests, self._below(push))
         self._hold(recorded)
@@ -120,6 +122,7 @@ class ReferenceIndex:
         bookmarks, moved = self._applied(moves, owners, user, event=id)
         self._checkmarks(bookmarks, owners, user, quota)
         self._bookmarks, self._owners = bookmarks, owners
+        self._times.update((name, time) for name, _node in moved.changed)
         self._lastid = id
         self._events[id] = user, time
         return moved
@@ -240,6 +243,21 @@ class ReferenceIndex:
             bookmark
             for name, bookmark in sorted(self._bookmarks.items())
             if _matches(pattern, name)
+        ][:limit]
+
+    def listbookmarks(
+        self, pattern: str = '*', after: str = '', limit: Optional[int] = None
+    ) -> list[model.ListedBookmark]:
+        return [
+            model.ListedBookmark(
+                mark.name,
+                mark.node,
+                mark.push,
+                self._owners[mark.name],
+                self._times[mark.name],
+            )
+            for mark in self.bookmarks(pattern)
+            if mark.name > after
         ][:limit]
 
     def lastid(self) -> int:
@@ -415,9 +433,10 @@ class ReferenceIndex:
                 model.BookmarkMove(name, node, force=True)
                 for name, node in push.bookmarks
             ]
-            self._bookmarks, _moved = self._applied(
+            self._bookmarks, moved = self._applied(
                 moves, self._owners, push.user, push=push.id
             )
+            self._times.update((n, push.time) for n, _node in moved.changed)
 
     def taken(self, id: int) -> str:
         """Return the key of the bundle that would lose a push if another had
@@ -433,6 +452,7 @@ class ReferenceIndex:
                 move.name, move.node, None, move.id
             )
             self._owners[move.name] = move.user
+            self._times[move.name] = move.time
         self._lastid = max(self._lastid, move.id)
 
     def reserve(self, id: int) -> None:

@@ -202,6 +202,36 @@ class LookupTests(IndexTests):
         index.movebookmarks([force(None)])
         assert index.bookmark('x') is None
 
+    def test_who_put_a_bookmark_where_it_is(self, index: Any) -> None:
+        a, b = nodeof('a'), nodeof('b')
+        index.record(newpush(1, moves=[moveto('x', a), moveto('y', a)]))
+        index.record(
+            newpush(2, user='bob', time=7.5, moves=[moveto('x', b, a)])
+        )
+        assert index.listbookmarks() == [
+            model.ListedBookmark('x', b, 2, 'bob', 7.5),
+            model.ListedBookmark('y', a, 1, 'alice', 1700000000.25),
+        ]
+        index.movebookmarks([moveto('y', b, a)], 9.25, 'bob')
+        # one that is there already is not moved
+        index.movebookmarks([moveto('x', b, b)], 10.0, 'bob')
+        found = [
+            model.ListedBookmark('x', b, 2, 'bob', 7.5),
+            model.ListedBookmark('y', b, None, 'bob', 9.25),
+        ]
+        assert index.listbookmarks('?') == found
+        index.forgetmoves(100.0)
+        assert index.listbookmarks() == found
+        assert index.listbookmarks(after='x') == found[1:]
+        assert index.listbookmarks(after='y') == []
+        assert index.listbookmarks(limit=1) == found[:1]
+        index.restoremove(model.RestoredMove(8, 'y', a, 11.0, 'alice'))
+        index.restore(index.push(2)._replace(time=8.0, user='bob'))
+        assert index.listbookmarks() == [
+            model.ListedBookmark('x', b, 2, 'bob', 8.0),
+            model.ListedBookmark('y', a, None, 'alice', 11.0),
+        ]
+
     def test_patterns(self, index: Any, reference: ReferenceIndex) -> None:
         names = [f'scratch/{text}' for text in HOSTILE_TEXTS[:-1]]
         names += HOSTILE_TEXTS[:-1]
@@ -219,6 +249,12 @@ class LookupTests(IndexTests):
             assert found == reference.bookmarks(pattern), pattern[:50]
             assert index.bookmarks(pattern, limit=2) == found[:2]
             assert index.bookmarks(pattern=pattern, limit=0) == []
+            listed = index.listbookmarks(pattern)
+            assert listed == reference.listbookmarks(pattern), pattern[:50]
+            middle = listed[len(listed) // 2].name if listed else 'a1/7'
+            assert index.listbookmarks(
+                pattern, after=middle, limit=3
+            ) == reference.listbookmarks(pattern, middle, 3)
         assert index.bookmarks(limit=1000) == reference.bookmarks()
         for name in [*names, 'a', 'scratch', 'A*', '\udc80', '\0', '']:
             assert index.bookmark(name) == reference.bookmark(name)

@@ -62,6 +62,8 @@ _LOOKS: list[tuple[str, tuple[Any, ...]]] = [
     ('pushes', ()),
     ('bookmarks', ()),
     ('bookmarks', ('c/*',)),
+    ('listbookmarks', ('*', 'c/1', 5)),
+    ('listbookmarks', ()),
     ('locate', ([nodeof(n) for n in range(30)],)),
     ('nodes', ('a',)),
     ('bundles', (_KEYS,)),
