@@ -291,7 +291,7 @@ def test_server_without_a_store_is_remembered(
     assert connections.count() == 4
 
 
-@pytest.mark.parametrize('command', ['push', 'pushes', 'question'])
+@pytest.mark.parametrize('command', ['push', 'pull', 'pushes', 'question'])
 @matrix.over('ssh')
 def test_server_that_gets_a_store(
     transport: Transport, plainbase: Repo, client: Repo, command: str
@@ -304,6 +304,9 @@ def test_server_that_gets_a_store(
     if command == 'push':
         client.commit({'a': 'a\n'}, 'scratch')
         client.run('push', '--bundle-store')
+    elif command == 'pull':
+        plainbase.commit({'a': 'a\n'}, 'new')
+        client.run('pull')
     elif command == 'pushes':
         client.run('pushes', ok=(1,))
     else:

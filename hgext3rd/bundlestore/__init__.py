@@ -89,7 +89,7 @@ looks like a hash, of digits alone only if there are twelve or more, and for
 scratch bookmarks, where they stand for revisions: not for what other arguments
 of functions in :hg:`help revisions` are, such as words to search for. A server
 that turns out to have no bundle store is not asked again for a day, unless
-:hg:`push` or :hg:`pushes` finds that it has one.
+:hg:`push`, :hg:`pull` or :hg:`pushes` finds that it has one.
 
 Landing
 =======

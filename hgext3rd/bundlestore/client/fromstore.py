@@ -29,6 +29,7 @@ from mercurial.node import hex
 
 from .. import compat, names, origin
 from ..wraps import inplaceof
+from . import storeless
 
 #: the file in the repository's store: a line with the version, then hashes
 FILE = b'bundlestore-fromstore'
@@ -47,6 +48,7 @@ _HASH = re.compile(rb'[0-9a-f]{40}\Z')
 def prepare(orig, pullop, kwargs) -> None:
     """Ask a bundle store to say what comes from it."""
     orig(pullop, kwargs)
+    storeless.met(pullop.repo, pullop.remote)
     if pullop.remote.capable(names.CAPABILITY):
         _registerpart()
         kwargs[b'bundlecaps'] = origin.announce(kwargs[b'bundlecaps'])
