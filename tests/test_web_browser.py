@@ -172,3 +172,56 @@ def test_scripts_of_hgweb_run(
         browser.open(f'{site}/rev/{node}?style={style}')
         # a script turns dates into ages
         assert 'ago' in browser.text, style
+
+
+@servers.overweb('wsgi-hgweb')
+@pytest.mark.parametrize('size', [DESKTOP, PHONE], ids=['desktop', 'phone'])
+def test_any_name(
+    transport: WsgiTransport,
+    base: Repo,
+    client: Repo,
+    hashes: History,
+    browser: Browser,
+    size: Size,
+) -> None:
+    """Names and words of all scripts are shown, and found by what a user
+    types; what means something to a browser is text."""
+    names = ('j\xfcrgen', '\u5c71\u7530 \U0001f600', 'a+b&c=d%20', HOSTILE)
+    for number, name in enumerate(names):
+        word = ('\xc4nderung', '\u5909\u66f4', '100%', HOSTILE)[number]
+        node = client.commit(
+            {f'{number}': word}, f'number{number} {word}', parent=hashes.merged
+        )
+        client.run(
+            *('push', '--bundle-store', '-r', node, base.path),
+            env={'REMOTE_USER': name},
+        )
+    browser.resize(size)
+    site = transport.url(base, 'nobody')
+    for style in STYLES:
+        for number, name in enumerate(names):
+            browser.open(f'{site}/pushes?style={style}')
+            for other in names:
+                assert other in browser.text
+            browser.search('input[name=user]', name)
+            shown = [n for n in range(4) if f'number{n}' in browser.text]
+            assert shown == [number], (style, name)
+            # a link to the same user finds the same
+            browser.follow(browser.link(name))
+            assert f'number{number}' in browser.text
+        browser.open(f'{site}/pushes?style={style}')
+        browser.search('input[name=text]', '\xe4nderung')
+        assert 'number0' in browser.text
+        assert 'number1' not in browser.text
+        assert browser.overflow() == 0
+        label = f'{style}-{"phone" if size.phone else "desktop"}'
+        browser.screenshot(f'any-name-{label}')
+        browser.search('input[name=changeset]', HOSTILE)
+        assert HOSTILE in browser.text
+        quoted = urllib.parse.quote(HOSTILE)
+        browser.open(f'{site}/bundle/{quoted}?style={style}')
+        # hgweb cuts it at the slash
+        assert 'no push <script>alert(1)< in' in browser.text
+        browser.open(f'{site}/pushes?startID=a%0d%0a%0d%0a{quoted}')
+        assert 'invalid parameter: startID' in browser.text
+        assert 'img' not in browser.text
