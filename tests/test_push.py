@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import shutil
 import socket
 from collections.abc import Callable
 from pathlib import Path
@@ -588,3 +590,29 @@ def test_subrepositories_are_refused(
     client.configure('paths', {'default:bundle-store': 'yes'})
     result = client.run('push', ok=(255,))
     assert 'abort: cannot push a repository with subrep' in result.err
+
+
+@matrix.over('ssh')
+def test_debug_output_of_a_push_to_the_base(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    """What is read ahead to see where a push goes is not shown."""
+    other = Repo(base.hg, transport.root / 'other')
+    shutil.copytree(base.path, other.path)
+    other.configure('bundlestore', {'server': 'no'})
+    for repo in (base, other):
+        repo.configure('ui', {'debug': 'yes'})
+    client.commit({'landing': 'x\n'}, 'landing')
+
+    def said(repo: Repo) -> list[str]:
+        result = client.run('push', transport.url(repo))
+        return [
+            re.sub(r'to (a temporary file|\S*hg-unbundle-\S*)', 'to FILE', line)
+            for line in (result.out + result.err).splitlines()
+            if 'bundle2-input' in line or 'redirecting' in line
+        ]
+
+    plain = said(other)
+    assert any('redirecting incoming bundle to FILE' in line for line in plain)
+    client.inspect('phase', '--force', '--draft', '.')
+    assert said(base) == plain

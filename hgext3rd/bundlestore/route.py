@@ -127,9 +127,12 @@ def decide(repo, server, cg, remote: bool) -> Iterator[Decision]:
         yield Decision(scratch, False, cg if scratch else _untamed(cg))
         return
     with tempfile.TemporaryFile(prefix=b'hg-unbundle-') as fh:
+        if spool:
+            # what Mercurial says, whose file has a name
+            repo.ui.debug(b'redirecting incoming bundle to a temporary file\n')
         cg = _spooled(cg, fh)
         if scratch is None:
-            scratch = _hasscratchbookmark(repo, server, cg)
+            scratch = _hasscratchbookmark(repo, server, cg.over(fh))
             fh.seek(0)
             cg = cg.over(fh)
         yield Decision(scratch, False, cg if scratch else _untamed(cg))
@@ -161,7 +164,7 @@ def _peek(repo, server, cg):
     scratch = None
     forced = True
     try:
-        for part in cg.over(recorder).iterparts():
+        for part in _silent(cg.over(recorder)).iterparts():
             if part.type == b'changegroup':
                 break
             if part.type in (b'check:heads', b'check:updated-heads'):
@@ -177,7 +180,16 @@ def _peek(repo, server, cg):
 
 
 def _hasscratchbookmark(repo, server, cg) -> bool:
-    return any(_isscratchpart(repo, server, part) for part in cg.iterparts())
+    parts = _silent(cg).iterparts()
+    return any(_isscratchpart(repo, server, part) for part in parts)
+
+
+def _silent(cg):
+    """Let an unbundler that reads ahead say nothing: whoever reads the same
+    parts afterwards says it with ``--debug``."""
+    cg.ui = cg.ui.copy()
+    cg.ui.debugflag = False
+    return cg
 
 
 def _isscratchpart(repo, server, part) -> bool:
