@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from harness import matrix
+from harness import cost, matrix
 from harness.hg import Hg, Repo
 from harness.history import History
-from harness.servers import HttpTransport, Transport, crashes
+from harness.servers import HttpTransport, Transport, crashes, patiently
 from harness.snapshot import differences, snapshot, untouched
 
 
@@ -171,3 +173,20 @@ def test_snapshot_sees_everything(tmp_path: Path) -> None:
 def watched(folder: Path, act: Callable[[], None]) -> None:
     with untouched(folder):
         act()
+
+
+def test_cost_of_processes() -> None:
+    code = "data = b'x' * (50 << 20)\nwhile True: pass"
+    with subprocess.Popen([sys.executable, '-c', code]) as process:
+        cost.bound(process.pid, seconds=2)
+        for _ in patiently():
+            try:
+                cost.check(process.pid, resident=40 << 20)
+            except AssertionError:
+                break
+        with pytest.raises(AssertionError, match='MB of memory'):
+            cost.check(process.pid, resident=40 << 20)
+        with pytest.raises(AssertionError, match='computed for'):
+            cost.check(process.pid, seconds=0)
+        cost.check(os.getpid())
+        assert process.wait() == -signal.SIGXCPU

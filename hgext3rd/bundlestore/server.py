@@ -16,7 +16,7 @@ from typing import Any, Optional, TypeVar
 from mercurial import encoding, error, vfs as vfsmod
 from mercurial.i18n import _
 
-from . import backends, config, errors, guest, model, names
+from . import backends, config, errors, guest, model, names, unfit
 
 T = TypeVar('T')
 
@@ -101,6 +101,7 @@ class Server:
             self.basevfs.createmode = self._mode
         self._store: Any = None
         self._index: Any = None
+        self._isunfit = unfit.isunfit(repo)
         #: whether pushes that go to the base are put into a temporary file
         #: first, as Mercurial does (see ``route``)
         self.spools = spools
@@ -200,6 +201,7 @@ class Server:
     def openstore(self):
         """Return the store; raises ``BundleStoreError``."""
         if self._store is None:
+            self._checkfit()
             self._store = backends.openstore(
                 self.settings.storeurl, self._place
             )
@@ -212,10 +214,15 @@ class Server:
 
     def _openindex(self):
         if self._index is None:
+            self._checkfit()
             self._index = backends.openindex(
                 self.settings.indexurl, self._place
             )
         return self._index
+
+    def _checkfit(self) -> None:
+        if self._isunfit:
+            raise unfit.trouble()
 
     def ask(
         self, question: Callable[[Any], T], absent: T, retry: bool = False

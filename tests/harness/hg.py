@@ -11,6 +11,7 @@ from typing import NamedTuple, Union
 
 import environments
 
+from . import cost
 from .inspector import Inspector
 
 CONFIG = Path(__file__).with_name('hg.rc')
@@ -95,7 +96,7 @@ class Hg:
         command = [str(self.executable), *(str(arg) for arg in args)]
         for item in config:
             command += ['--config', item]
-        return subprocess.Popen(
+        process = subprocess.Popen(
             command,
             cwd=cwd,
             env={**self.cleanenviron(), **(env or {})},
@@ -106,6 +107,8 @@ class Hg:
             errors='surrogateescape',
             start_new_session=True,
         )
+        cost.bound(process.pid)
+        return process
 
     def run(
         self,

@@ -27,6 +27,7 @@ from typing import ClassVar
 
 import pytest
 
+from . import cost
 from .hg import CONFIG, PATIENCE, Hg, Repo
 
 #: not resolved by anything: the stand-in for ssh drops it
@@ -229,6 +230,7 @@ class WebTransport(Transport):
                 stdout=output,
                 stderr=subprocess.STDOUT,
             )
+        cost.bound(self.process.pid)
         for _ in patiently():
             port = self._readport(self._printed())
             if port is not None:
@@ -269,6 +271,7 @@ class WebTransport(Transport):
         # on the same port: clients have the address in their configuration
         if self.process is not None:
             self.assertalive()
+            cost.check(self.process.pid)
             self._stop(self.process)
             self.process = None
             self.start()
@@ -286,6 +289,7 @@ class WebTransport(Transport):
             return
         try:
             self.assertalive()
+            cost.check(self.process.pid)
             if not self.maycrash:
                 log = self.log()
                 assert not crashes(log), log
