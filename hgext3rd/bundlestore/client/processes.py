@@ -50,7 +50,17 @@ def _lives(pid: int) -> bool:
         os.kill(pid, 0)
     except OSError:
         return False
-    return True
+    # whoever has to read how it ended may take a while
+    return _status(pid)[:1] != [b'Z']
+
+
+def _status(pid: int) -> list[bytes]:
+    """Return the fields of Linux about a process that follow its name: its
+    state, its parent and others. None where there are none."""
+    with contextlib.suppress(OSError), open(f'/proc/{pid}/stat', 'rb') as file:
+        # the name of the command may hold anything
+        return file.read().rpartition(b')')[2].split()
+    return []
 
 
 def _descendants(pid: int) -> list[int]:
@@ -70,12 +80,10 @@ def _parents() -> list[tuple[int, int]]:
     found = []
     with contextlib.suppress(OSError):
         for name in os.listdir('/proc'):
-            if name.isdigit():
-                with contextlib.suppress(OSError, ValueError, IndexError):
-                    with open(f'/proc/{name}/stat', 'rb') as file:
-                        # the name of the command may hold anything
-                        fields = file.read().rpartition(b')')[2].split()
-                    found.append((int(name), int(fields[1])))
+            fields = _status(int(name)) if name.isdigit() else []
+            if fields:
+                found.append((int(name), int(fields[1])))
+    if found:
         return found
     with contextlib.suppress(OSError):
         listed = subprocess.run(
