@@ -43,8 +43,9 @@ def test_pushes_that_are_too_old_go(
         # many at the same time, and more than are read at once
         filled.push([number + 1], day=number // 15)
     filled.pin(3)
-    assert filled.gc(before=1, dry=True) == [('push', 'age')] * 14
+    foreseen = filled.gc(before=1, dry=True)
     gone = filled.gc(before=1)
+    assert sorted(foreseen) == sorted(gone)
     assert gone.count(('push', 'age')) == 14
     assert gone.count(('bundle', 'removed')) == 14
     assert filled.ids() == [3, *range(16, 21)]
@@ -62,7 +63,7 @@ def test_who_holds_too_much_loses_the_oldest(filled: Filled) -> None:
     filled.push([1], 'alice')
     filled.pin(2)
     for told in (filled.gc(quota=3 * size, dry=True), None):
-        assert told is None or told == [('push', 'quota')] * 4
+        assert told is None or told.count(('push', 'quota')) == 4
         assert told is None or len(filled.ids()) == 9
         told = told or filled.gc(quota=3 * size)
     assert filled.ids() == [2, 6, 7, 8, 9]
@@ -79,6 +80,7 @@ def test_dry_run_reckons_with_what_goes_by_age(filled: Filled) -> None:
     assert filled.gc(dry=True, **wish) == [
         *[('push', 'age')] * 2,
         ('push', 'quota'),
+        *[('bundle', 'removed')] * 3,
     ]
     filled.gc(**wish)
     assert filled.ids() == [4, 5, 6]
@@ -387,7 +389,8 @@ def test_gc_by_its_command(transport: Transport, base: Repo) -> None:
         assert shown == [
             'would remove push 1 (alice, Tue Nov 14 22:13:20 2023 +0000):'
             ' too old',
-            'would remove 1 pushes, 0 bundles',
+            f'would remove bundle {key} ({filled.store.size(key)} bytes)',
+            f'would remove 1 push, 1 bundle ({filled.store.size(key)} bytes)',
         ]
         assert base.run(GC, '-n', '--older-than', '99 years').out == (
             'nothing to remove\n'

@@ -179,7 +179,8 @@ def test_quota(
     assert re.search(
         r"\(user 'alice' has 9\d\.\d KB, got 1\d\d KB so far\)", result.err
     )
-    assert 'hg admin::bundlestore-gc' in result.err
+    assert "'hg pushes -u alice' lists your pushes" in result.err
+    assert "'hg pushes --remove PUSH' removes one" in result.err
     assert result.err.count('abort: ') == 1
     assert len(bundles(base)) == 1
     assert not leftovers(base, tempfolder)

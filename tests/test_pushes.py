@@ -253,18 +253,24 @@ def test_what_is_asked(
 def test_many_heads(
     transport: servers.Transport, base: Repo, client: Repo
 ) -> None:
-    move = model.BookmarkMove('scratch/gone', None, force=True)
+    moves = [model.BookmarkMove('scratch/gone', None, force=True)]
+    moves += [
+        model.BookmarkMove(f'scratch/{n:03}', node(2, 1)) for n in range(110)
+    ]
     fill(
         base,
-        [made(1, heads=10), made(2, inner=1, heads=13, moves=[move])],
+        [made(1, heads=10), made(2, inner=1, heads=13, moves=moves)],
     )
     result = client.run('pushes')
+    assert result.out.count('\nbookmark: ') == 10
+    assert result.out.count('\n             and 101 more\n') == 1
     assert result.out.count('\nhead: ') == 20
     assert result.out.count('\n             and 3 more\n') == 1
     assert 'bookmark:    scratch/gone (deleted)\n' in result.out
     assert 'bundle' not in result.out
     result = client.run('pushes', '--verbose')
     assert result.out.count('\nhead: ') == 23
+    assert result.out.count('\nbookmark: ') == 111
     assert ' more\n' not in result.out
     assert f'bundle:      {2:064x}\n' in result.out
     result = client.run('pushes', '--quiet')

@@ -305,7 +305,7 @@ def test_verify_by_its_command(
     _flip(path)
     said = base.run(VERIFY, ok=[1]).out.splitlines()
     assert said[0] == (f'problem: bundle {path.name} (push 1, 2) is damaged')
-    assert said[1].endswith(': 1 problems, 0 remarks')
+    assert said[1].endswith(': 1 problem, 0 remarks')
     (found,) = json.loads(base.run(VERIFY, '-Tjson', ok=[1]).out)
     assert found == {
         'bundle': path.name,
@@ -317,6 +317,13 @@ def test_verify_by_its_command(
     }
     path.write_bytes(good)
     index = folder(base) / 'index.sqlite3'
+    # as after a restore: the bundles are there
+    index.unlink()
+    said = base.run(VERIFY, '--quick', ok=[1]).out.splitlines()
+    assert sorted(line for line in said if 'index yet' in line) == [
+        'problem: push 1: it is not in the index yet',
+        'problem: push 2: it is not in the index yet',
+    ]
     index.write_bytes(b'nonsense')
     said2 = base.run(VERIFY, ok=[255]).err
     assert said2 == (

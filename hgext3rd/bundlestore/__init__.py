@@ -125,6 +125,10 @@ Scratch bookmarks are listed by::
 
   hg pushes --bookmarks "scratch/alice/*"
 
+A push of yours that nobody needs any more can be removed by its number::
+
+  hg pushes --remove 12
+
 Configuration
 =============
 

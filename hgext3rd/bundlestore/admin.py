@@ -139,6 +139,49 @@ def gc(ui, repo, **opts):
 
 
 @eh.command(
+    b'admin::bundlestore-remove',
+    [
+        (
+            b'n',
+            b'dry-run',
+            None,
+            _(b'list what would be removed, and remove nothing'),
+        ),
+        (b'f', b'force', None, _(b'remove pinned pushes, too')),
+        *cmdutil.formatteropts,
+    ],
+    _(b'[-n] [-f] PUSH...'),
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def remove(ui, repo, *names, **opts):
+    """remove pushes from a bundle store
+
+    PUSH is the number of a push, as :hg:`pushes` shows it, a scratch bookmark,
+    or the hash, or a prefix of it of at least 6 digits, of a head of the push
+    (the newest one, if there are several).
+
+    Its bundle goes as well, unless another push has it or others rest on it,
+    and the scratch bookmarks that the push moved, unless they were moved
+    since. If one of the pushes is pinned, nothing is removed without
+    -f/--force.
+
+    Who made a push can remove it with :hg:`pushes --remove`.
+
+    With -v/--verbose or -n/--dry-run each thing is listed.
+
+    .. container:: verbose
+
+      Template:
+
+      The keywords are those of :hg:`admin::bundlestore-gc`. The reason of a
+      push is ``asked``.
+
+    Returns 0 on success.
+    """
+    return wraps.room('housekeeping.commands.remove')(ui, repo, names, opts)
+
+
+@eh.command(
     b'admin::bundlestore-verify',
     [
         (b'', b'repair', None, _(b'repair what can be repaired')),

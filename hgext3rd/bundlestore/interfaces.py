@@ -138,8 +138,10 @@ class IBundleStore(Interface):
     def note(name: str) -> bytes:
         """Return what is kept under ``name``; raises ``UnknownNote``."""
 
-    def notes():
-        """Iterate over the names of all notes, in no particular order. What
+    def notes(prefix: str = ''):
+        """Iterate over the names of all notes that begin with ``prefix``, in no
+        particular order; with a folder in it this costs no more than what is
+        in that. What
         comes or goes meanwhile may or may not be among them."""
 
     def deletenote(name: str) -> None:

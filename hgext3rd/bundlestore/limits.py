@@ -14,7 +14,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Optional
 
-from . import config, errors, verify
+from . import config, errors, model, verify
 from .words import counted
 
 #: What comes with a push and is not stored, in bytes: capabilities, bookmarks,
@@ -63,7 +63,10 @@ class Limits:
             return
         held = self._held = self._server.index.usage(self._user).size
         if held >= self.quota:
-            raise self._overquota(held, None)
+            announced = self._announced
+            raise self._overquota(
+                held, None if announced is None else _announced(announced)
+            )
         self._checkannounced(
             self.quota - held,
             lambda size: self._overquota(held, size),
@@ -74,7 +77,7 @@ class Limits:
         if announced is None:
             return
         if announced > limit * _UNSTORED_SHARE + _UNSTORED:
-            raise refusal(f'{config.formatsize(announced)} announced')
+            raise refusal(_announced(announced))
 
     def _checkrate(self) -> None:
         rate = self._server.settings.maxrate
@@ -115,8 +118,15 @@ class Limits:
     def exceeded(self, exc: errors.QuotaExceeded) -> verify.Refused:
         """Return what to raise when ``index.record`` finds the quota
         exceeded."""
+        if exc.bookmarks is None:
+            return self._overquota(
+                exc.held, f'this push has {config.formatsize(exc.size)}'
+            )
         return self._overquota(
-            exc.held, f'this push has {config.formatsize(exc.size)}'
+            exc.held,
+            f'of them {config.formatsize(model.MARK_SIZE)} for each of '
+            f'{counted(exc.bookmarks, "bookmark")}, this would be '
+            f'{exc.size // model.MARK_SIZE} more',
         )
 
     def _overquota(self, held: int, present: Optional[str]) -> verify.Refused:
@@ -124,11 +134,21 @@ class Limits:
         figures = f'{_called(self._user)} {verb} {config.formatsize(held)}'
         if present is not None:
             figures += f', {present}'
+        hint = "ask the administrator, who can run 'hg admin::bundlestore-gc'"
+        if self._user:
+            hint = (
+                f"make room: 'hg pushes -u {self._user[:_LONGEST]}' lists "
+                "your pushes, 'hg pushes --remove PUSH' removes one"
+            )
         return verify.Refused(
             f'push exceeds the quota of {config.formatsize(self.quota or 0)} '
             f'({figures})',
-            "ask the administrator, who can run 'hg admin::bundlestore-gc'",
+            hint,
         )
+
+
+def _announced(size: int) -> str:
+    return f'{config.formatsize(size)} announced'
 
 
 def _toolarge(limit: int, present: str) -> verify.Refused:

@@ -25,8 +25,10 @@ CHANGEGROUPS = (b'01', b'02', b'03')
 PUSHES = b'bundlestorepushes'
 #: wire command that tells what need not be pushed, and its capability
 KNOWN = b'bundlestoreknown'
+#: wire command that removes a push, and its capability
+REMOVE = b'bundlestoreremove'
 #: what a repository with a bundle store tells of itself
-CAPABILITIES = (CAPABILITY, KNOWN)
+CAPABILITIES = (CAPABILITY, KNOWN, REMOVE)
 #: Entry in the ``requires`` of a try URL. Only this extension knows it, so no
 #: other Mercurial opens one, and with it every push is a scratch push.
 TRYURL = b'bundlestore-tryurl'

@@ -38,6 +38,7 @@ from mercurial import error, util
 from mercurial.i18n import _
 
 from . import compat, log, server as servermod
+from .words import counted
 from .wraps import inplaceof
 
 #: What must arrive within the timeout, in bytes: one block of those that
@@ -150,9 +151,9 @@ class Pace:
         )
 
     def reason(self) -> bytes:
-        return _(b'less than %d bytes came in %d seconds') % (
+        return _(b'less than %d bytes came in %s') % (
             self.amount,
-            self.timeout,
+            counted(int(self.timeout), 'second').encode(),
         )
 
 

@@ -11,8 +11,9 @@ from mercurial.node import hex, short
 from .names import STORED
 from .server import tolocal
 
-#: heads that are listed before the rest is only counted
+#: heads and bookmarks that are listed before the rest is only counted
 MAX_HEADS = 10
+MAX_BOOKMARKS = 10
 
 
 class Answer(NamedTuple):
@@ -41,7 +42,7 @@ def make(receiver):
     text = b''.join(receiver.notes)
     if push is not None:
         text += describe(push, receiver.link)
-    text += b''.join(map(_bookmarkline, receiver.moved))
+    text += _describemoves(receiver.moved)
     incoming = receiver.incoming
     if incoming.replycaps is None and not incoming.answers:
         receiver.ui.status(text)
@@ -73,8 +74,18 @@ def describe(push, link) -> bytes:
         lines.append(b'  %s\n' % b' '.join(_headline(head, link(push, head))))
     if len(push.heads) > len(shown):
         rest = len(push.heads) - len(shown)
-        lines.append(_(b'  and %d more heads\n') % rest)
+        what = _(b'head') if rest == 1 else _(b'heads')
+        lines.append(_(b'  and %d more %s\n') % (rest, what))
     return b''.join(lines)
+
+
+def _describemoves(moved) -> bytes:
+    text = b''.join(map(_bookmarkline, moved[:MAX_BOOKMARKS]))
+    rest = len(moved) - MAX_BOOKMARKS
+    if rest > 0:
+        what = _(b'bookmark') if rest == 1 else _(b'bookmarks')
+        text += _(b'  and %d more %s\n') % (rest, what)
+    return text
 
 
 def _bookmarkline(bookmark) -> bytes:

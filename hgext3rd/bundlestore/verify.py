@@ -19,6 +19,7 @@ from mercurial.utils import storageutil
 from .cgstream import MAX_CHANGESET, Entry, MalformedChangegroup, Visitor
 from .errors import BundleStoreError
 from .model import TEXT_LENGTH, Head
+from .words import counted
 
 NULLID = b'\0' * 20
 TITLE_LENGTH = 200
@@ -148,7 +149,7 @@ class ChangesetChecker(Visitor):
         node = entry.node
         if self._max and len(self.parents) >= self._max:
             raise Refused(
-                f'push exceeds the limit of {self._max} changesets '
+                f'push exceeds the limit of {counted(self._max, "changeset")} '
                 f'(got {self._max + 1} so far)',
                 'push fewer changesets, or ask for a higher '
                 'bundlestore.max-changesets',

@@ -1,6 +1,6 @@
 """What clients and servers with this extension say to each other.
 
-Besides the words of a push (see ``route.py`` and ``reply.py``) there are two
+Besides the words of a push (see ``route.py`` and ``reply.py``) there are three
 commands. Their arguments are all optional, and both ends overlook what they
 do not know, so that later releases can say more. They answer in JSON, maybe
 with nothing but an ``error`` and a ``hint``: an exception would end the
@@ -17,6 +17,10 @@ is a page of ``pushlist.py``.
 ``total`` is a number. The answer has ``known``, a ``1`` or ``0`` for each of
 ``nodes``, ``same``, the key of a bundle or null, and ``rest``, true or false.
 The capability of the same name announces the command.
+
+``bundlestoreremove`` removes the push with the number ``push``. The answer is
+that of ``removal.py``. It is announced as well. It changes something, so over
+http it must be a POST.
 """
 
 from __future__ import annotations
@@ -170,6 +174,35 @@ def known(repo, proto, args):
         }
 
     return _answer(repo, ask)
+
+
+# -- removing pushes
+
+
+def remove(repo, proto, args):
+    """Answer the wire command that removes a push."""
+
+    def ask(server) -> dict[str, Any]:
+        id = _numberof(args, b'push')
+        if id is None:
+            raise error.InputError(_(b'no push was named'))
+        found: dict[str, Any] = wraps.room('removal.remove')(repo, server, id)
+        return found
+
+    return _answer(repo, ask)
+
+
+def encoderemove(id: int) -> dict[str, bytes]:
+    """Return the arguments of the command."""
+    # with data it is a POST
+    return {'push': b'%d' % id, 'data': b'\n'}
+
+
+def decoderemove(data: bytes) -> dict[str, Any]:
+    """Return what the server says that it removed; raises
+    ``error.RemoteError``."""
+    fields = ('push', 'bundles', 'size')
+    return _decode(data, lambda raw: {f: _number(raw[f]) for f in fields})
 
 
 def _nodesof(args: Mapping[bytes, bytes], name: bytes) -> list[bytes]:

@@ -115,7 +115,11 @@ OTHERS = {
 WIRECOMMANDS = {
     names.PUSHES: 'wire.pushes',
     names.KNOWN: 'wire.known',
+    names.REMOVE: 'wire.remove',
 }
+
+#: those of them that change something
+PUSHING = (names.REMOVE,)
 
 
 def inplaceof(name: str):
@@ -363,7 +367,8 @@ def _applyask() -> None:
     for command, target in WIRECOMMANDS.items():
         if command not in wireprotov1server.commands:
             declare = wireprotov1server.wireprotocommand
-            declare(command, b'*', permission=b'pull')(late(target))
+            permission = b'push' if command in PUSHING else b'pull'
+            declare(command, b'*', permission=permission)(late(target))
 
 
 def _applypeer() -> None:

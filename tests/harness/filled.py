@@ -161,6 +161,27 @@ class Filled:
         )
         return [(gone.kind, gone.reason) for gone in collector.run()]
 
+    def remove(
+        self,
+        *ids: int,
+        wrap: Callable[[Any], Any] = lambda backend: backend,
+        thorough: bool = True,
+        **wish: Any,
+    ) -> list[tuple[str, str]]:
+        """Remove pushes; return the kind and reason of what went."""
+        collector = collect.Collector(
+            wrap(self.store),
+            wrap(self.index),
+            lambda node: False,
+            BEGIN,
+            collect.Wish(**wish),
+        )
+        pushes = [self.index.push(id) for id in ids]
+        return [
+            (gone.kind, gone.reason)
+            for gone in collector.remove(pushes, thorough)
+        ]
+
     def verify(
         self,
         wrap: Callable[[Any], Any] = lambda backend: backend,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import itertools
+import re
 from collections.abc import Iterator
 from typing import Any, Callable
 
@@ -21,13 +22,16 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import dateutil, urlutil
 
-from .. import compat, names, pushlist, server as servermod, wire
+from .. import compat, names, pushlist, server as servermod, wire, wraps
 from . import storeless
 
 eh = exthelper.exthelper()
 
-#: heads of a push that are shown without --verbose
+_ID = re.compile(rb'[1-9][0-9]{0,14}\Z')
+
+#: heads and bookmarks of a push that are shown without --verbose
 _MAX_HEADS = 10
+_MAX_BOOKMARKS = 10
 
 #: gives the page that a query asks for; the name of its argument's class
 #: would load ``pushlist`` in every process
@@ -53,10 +57,14 @@ _Ask = Callable[..., dict[str, Any]]
             _(b'show scratch bookmarks of this form instead'),
             _(b'PATTERN'),
         ),
+        (b'', b'remove', b'', _(b'remove a push of mine'), _(b'PUSH')),
         *cmdutil.formatteropts,
         *cmdutil.remoteopts,
     ],
-    _(b'[-u USER] [-r HASH] [-l NUM] [--bookmarks PATTERN] [SOURCE]'),
+    _(
+        b'[-u USER] [-r HASH] [-l NUM] [--bookmarks PATTERN] [--remove PUSH] '
+        b'[SOURCE]'
+    ),
     helpcategory=registrar.command.CATEGORY_REMOTE_REPO_MANAGEMENT,
     optionalrepo=True,
 )
@@ -72,9 +80,14 @@ def pushes(ui, repo, source=None, **opts):
     scratch bookmark. A push holds all changesets that it brought, not its
     heads only.
 
-    At most 10 heads of a push are shown, and with -v/--verbose all of them
-    and the key of its bundle. With -q/--quiet a push is one line, its number
-    and its last head.
+    With --remove the push with the number PUSH is removed, with its bundle,
+    unless others rest on that, and the scratch bookmarks that it moved, unless
+    they were moved since. Only who made a push can remove it, and only while
+    it is not pinned.
+
+    At most 10 heads and 10 bookmarks of a push are shown, and with
+    -v/--verbose all of them and the key of its bundle. With -q/--quiet a push
+    is one line, its number and its last head.
 
     With --bookmarks the scratch bookmarks whose whole name matches PATTERN are
     shown, sorted by name, and which push put each where it is. In PATTERN
@@ -125,13 +138,19 @@ def pushes(ui, repo, source=None, **opts):
 
           hg pushes -T "{heads % '{push} {node} {desc}\\n'}" try
 
-    Returns 0 if there is something to show, 1 otherwise.
+    Returns 0 if there is something to show, or a push was removed, 1
+    otherwise.
     """
+    byteopts = pycompat.byteskwargs(opts)
+    if opts['remove']:
+        cmdutil.check_incompatible_arguments(
+            opts, 'remove', ['bookmarks', 'user', 'rev', 'limit']
+        )
+        return _remove(ui, repo, source, opts)
     if opts['bookmarks']:
         from . import marks
 
         return marks.show(ui, repo, source, opts)
-    byteopts = pycompat.byteskwargs(opts)
     limit = logcmdutil.getlimit(byteopts)
     with _asking(ui, repo, source, opts) as ask:
         fm, begin = _formatter(ui, byteopts)
@@ -160,6 +179,33 @@ def pushes(ui, repo, source=None, **opts):
     return 0
 
 
+def _remove(ui, repo, source, opts) -> int:
+    if not _ID.match(opts['remove']):
+        raise error.InputError(
+            _(b"'%s' is not the number of a push") % opts['remove'],
+            hint=_(b"'hg pushes' lists the pushes"),
+        )
+    id = int(opts['remove'])
+    with _holding(ui, repo, source, opts) as (local, peer):
+        if local is not None:
+            found = wraps.room('removal.remove')(local, servermod.of(local), id)
+        elif not peer.capable(names.REMOVE):
+            raise error.Abort(
+                _(b'the server cannot remove pushes'),
+                hint=_(b'it runs an older release of hg-bundlestore'),
+            )
+        else:
+            found = wire.decoderemove(
+                wire.call(peer, names.REMOVE, wire.encoderemove(id))
+            )
+    bundles = wraps.room('words.counted')(found['bundles'], 'bundle').encode()
+    ui.status(
+        _(b'removed push %d, %s (%s)\n')
+        % (found['push'], bundles, util.bytecount(found['size']))
+    )
+    return 0
+
+
 def _text(option: bytes) -> str | None:
     """Return the value of an option as text, None for one that is not
     given."""
@@ -179,6 +225,18 @@ def _local(text: str) -> bytes:
 def _asking(ui, repo, source, opts, decode=None) -> Iterator[_Ask]:
     """Give the function that asks for a page of pushes, or of what ``decode``
     reads; raises ``error.Abort`` if there is nobody to ask."""
+    with _holding(ui, repo, source, opts) as (local, peer):
+        if local is not None:
+            yield functools.partial(pushlist.page, local, servermod.of(local))
+        else:
+            decode = decode or wire.decodepage
+            yield functools.partial(_askpeer, peer, decode)
+
+
+@contextlib.contextmanager
+def _holding(ui, repo, source, opts) -> Iterator[tuple[Any, Any]]:
+    """Give the repository that holds the pushes, if it is on this machine, and
+    the peer, if there is one; raises ``error.Abort`` if there is neither."""
     if source is None and b'default' not in ui.paths:
         server = None if repo is None else servermod.of(repo)
         if server is None:
@@ -186,7 +244,7 @@ def _asking(ui, repo, source, opts, decode=None) -> Iterator[_Ask]:
                 _(b'default repository not configured!'),
                 hint=_(b"see 'hg help config.paths'"),
             )
-        yield functools.partial(pushlist.page, repo, server)
+        yield repo, None
         return
     path = _path(ui, source or b'default')
     peer = _connect(ui, repo, path, opts)
@@ -201,12 +259,7 @@ def _asking(ui, repo, source, opts, decode=None) -> Iterator[_Ask]:
             )
         if repo is not None:
             storeless.met(repo, peer)
-        local = peer.local()
-        if local:
-            yield functools.partial(pushlist.page, local, servermod.of(local))
-        else:
-            decode = decode or wire.decodepage
-            yield functools.partial(_askpeer, peer, decode)
+        yield peer.local() or None, peer
     finally:
         peer.close()
 
@@ -283,13 +336,16 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
         _(b'push:        %d\n') % id,
         label=b'log.changeset changeset.draft',
     )
-    for mark in record['bookmarks']:
+    marks = record['bookmarks']
+    shown = len(marks) if ui.verbose else _MAX_BOOKMARKS
+    for mark in marks[:shown]:
         name = _local(mark['bookmark'])
         if mark['node'] is None:
             text = _(b'bookmark:    %s (deleted)\n')
         else:
             text = _(b'bookmark:    %s\n')
         fm.plain(text % name, label=b'log.bookmark')
+    _showmore(fm, len(marks) - shown)
     # a web server without logins does not know it
     if record['user']:
         fm.plain(
@@ -316,9 +372,13 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
             _(b'head:        %s %s\n') % (node, _oneline(head['desc'])),
             label=b'log.summary',
         )
-    if len(heads) > shown:
-        fm.plain(_(b'             and %d more\n') % (len(heads) - shown))
+    _showmore(fm, len(heads) - shown)
     fm.plain(b'\n')
+
+
+def _showmore(fm, count: int) -> None:
+    if count > 0:
+        fm.plain(_(b'             and %d more\n') % count)
 
 
 def _oneline(text: str) -> bytes:

@@ -60,12 +60,15 @@ def leaveout(pushop) -> Optional[Stored]:
 def _tell(pushop, count: int, total: int) -> None:
     if not count:
         return
-    if count == total:
-        text = _(b'all of %d changesets are in the bundle store already\n')
-        pushop.ui.status(text % total)
+    if total == 1:
+        what = _(b'the changeset is')
+    elif count == total:
+        what = _(b'all of %d changesets are') % total
+    elif count == 1:
+        what = _(b'1 of %d changesets is') % total
     else:
-        text = _(b'%d of %d changesets are in the bundle store already\n')
-        pushop.ui.status(text % (count, total))
+        what = _(b'%d of %d changesets are') % (count, total)
+    pushop.ui.status(_(b'%s in the bundle store already\n') % what)
 
 
 def _asker(remote) -> _Ask:

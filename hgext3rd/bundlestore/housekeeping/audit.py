@@ -16,6 +16,7 @@ from mercurial.i18n import _
 
 from .. import errors, model
 from ..server import tolocal
+from ..words import counted
 from . import bundles, marks, records, repair, walk
 from .findings import MOST, Finding, Wish
 
@@ -126,8 +127,8 @@ class Audit:
 
     def _checkpushes(self) -> Iterator[Finding]:
         lastid = self._index.lastid()
-        missing = _Many(_(b'%d pushes have no note beside their bundle'))
-        other = _Many(_(b'the notes of %d pushes are not up to date'))
+        missing = _Many(_(b'%s without a note beside the bundle'))
+        other = _Many(_(b'%s with a note that is not up to date'))
         with self._makeprogress(
             _(b'checking'), unit=_(b'pushes'), total=lastid
         ) as bar:
@@ -142,7 +143,7 @@ class Audit:
             if many.count:
                 yield Finding(
                     'note',
-                    many.message % many.count,
+                    many.message % counted(many.count, 'push').encode(),
                     False,
                     tuple(many.some),
                     repaired=self._wish.repair,
@@ -295,6 +296,9 @@ class Audit:
             if record.removed:
                 return None if isrecorded else self._leftover(name)
             message = _(b'push %d: it is lost, only its note is left')
+            with contextlib.suppress(errors.UnknownKey):
+                self._store.size(name.key)
+                message = _(b'push %d: it is not in the index yet')
         return Finding(
             'lost', message % name.id, pushes=(name.id,), key=name.key
         )

@@ -34,6 +34,9 @@ from . import marks, records, walk
 #: the notes with the lists begin so
 _LISTS = 'state/gc.'
 
+#: why a push goes that somebody named
+_ASKED = 'asked'
+
 
 class Gone(NamedTuple):
     """Something that was removed, or would be."""
@@ -61,6 +64,8 @@ class Wish(NamedTuple):
     forget: bool = False
     #: remove nothing, but tell what would be removed
     dry: bool = False
+    #: pinned pushes, too, where they are named
+    evenpinned: bool = False
 
 
 class Collector:
@@ -95,17 +100,16 @@ class Collector:
         self._leftovers = False
         # what a dry run has told already
         self._told = walk.Seen()
+        # the bundles that nobody needs any more, in a dry run those that may
+        # be
+        self._gone: set[str] = set()
         self._number = 0
         self._run = os.urandom(8).hex()
 
     def run(self) -> Iterator[Gone]:
         """Remove things and yield each when it is gone; raises
         ``BundleStoreError``."""
-        if records.isindexlost(self._store, self._index):
-            raise errors.BackendUnavailable(
-                'bundle index is empty, but the store holds pushes',
-                "run 'hg admin::bundlestore-verify --repair'",
-            )
+        self._checkindex()
         self._survey()
         for name in self._lists:
             yield from self._finish(name)
@@ -113,6 +117,8 @@ class Collector:
         yield from self._shrink()
         if self._wish.forget:
             yield from self._forget()
+        if self._wish.dry:
+            yield from self._foresee()
         yield from self._dropmarks()
         yield from self._dropmarknotes()
         if self._leftovers:
@@ -120,7 +126,63 @@ class Collector:
         yield from self._droporphans()
         yield from self._dropstrays()
 
+    def remove(
+        self, pushes: list[model.Push], thorough: bool = True
+    ) -> Iterator[Gone]:
+        """Remove some pushes, and yield each thing when it is gone; raises
+        ``PinnedPush`` and other ``BundleStoreError``.
+
+        Without ``thorough`` not all notes are looked at: what a lost push of
+        another bundle rests on may go. The bundles of lost pushes stay.
+        """
+        self._checkindex()
+        if thorough:
+            self._survey()
+        elif any(push.bookmarks for push in pushes):
+            for note in self._store.notes('bookmarks/'):
+                self._addmarknote(note)
+        self._look(pushes)
+        with self._listing(pushes):
+            for push in pushes:
+                yield from self._remove(push, _ASKED)
+        if self._wish.dry:
+            yield from self._foresee()
+        else:
+            for key in self._gone:
+                self._dropnotesof(key)
+
+    def _checkindex(self) -> None:
+        if records.isindexlost(self._store, self._index):
+            raise errors.BackendUnavailable(
+                'bundle index is empty, but the store holds pushes',
+                "run 'hg admin::bundlestore-verify --repair'",
+            )
+
     # -- what others left behind
+
+    def _look(self, pushes: list[model.Push]) -> None:
+        """See what must stay when these pushes go, in few of the notes."""
+        for key in model.chain(pushes):
+            for name in self._notesof(key):
+                if walk.push(self._index, name.id) is None:
+                    with contextlib.suppress(errors.UnknownNote):
+                        if not records.read(self._store, *name).removed:
+                            self.lost += 1
+                            self._protected.add(key)
+
+    def _notesof(self, key: str) -> Iterator[records.PushName]:
+        for note in self._store.notes(f'{key[:2]}/{key}.'):
+            name = records.parsename(note)
+            if name is not None:
+                yield name
+
+    def _dropnotesof(self, key: str) -> None:
+        """Delete what notes are left of a bundle that is gone."""
+        for name in self._notesof(key):
+            with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
+                if records.read(self._store, *name).removed:
+                    for _gone in self._dropbundle(key, 'removed', name):
+                        pass
 
     def _survey(self) -> None:
         """Look for lists, and for what must stay."""
@@ -263,16 +325,23 @@ class Collector:
 
     def _remove(self, push: model.Push, reason: str) -> Iterator[Gone]:
         if self._wish.dry:
-            keep = push.pinned and reason != 'lost'
+            if push.pinned and reason == _ASKED and not self._wish.evenpinned:
+                raise errors.PinnedPush(f'push {push.id} is pinned')
+            keep = push.pinned and reason not in ('lost', _ASKED)
             if not keep and not self._told.hasid(push.id):
                 self._told.add(push.id, push.key)
+                self._gone.update(model.chain([push]))
                 yield Gone('push', reason, push, push.key, push.size)
             return
         # it may have been pinned since, or removed by another run
         current = walk.push(self._index, push.id)
         if current is None:
             return
-        evenpinned = reason == 'lost'
+        evenpinned = reason == 'lost' or (
+            reason == _ASKED and self._wish.evenpinned
+        )
+        if current.pinned and reason == _ASKED and not evenpinned:
+            raise errors.PinnedPush(f'push {push.id} is pinned')
         if not current.pinned or evenpinned:
             records.write(self._store, current, removed=True)
         try:
@@ -280,6 +349,8 @@ class Collector:
         except errors.PinnedPush:
             # the note says something else
             records.write(self._store, current._replace(pinned=True))
+            if reason == _ASKED:
+                raise
             return
         except errors.UnknownPush:
             # Another run did it, which may have deleted the note before it
@@ -291,6 +362,7 @@ class Collector:
         self._leftovers = True
         yield Gone('push', reason, current, push.key, push.size)
         self._dropmarksof(current)
+        self._gone.update(needless)
         for key in needless:
             if key == push.key:
                 name = records.PushName(key, push.id)
@@ -337,6 +409,42 @@ class Collector:
             with contextlib.suppress(errors.UnknownNote):
                 self._store.deletenote(name)
 
+    # -- what would go with them
+
+    def _foresee(self) -> Iterator[Gone]:
+        """Tell of the bundles that would go with the pushes that were told of,
+        in a dry run."""
+        if not self._gone:
+            return
+        for page in walk.pushes(self._index):
+            for push in page:
+                if not self._told.has(push.id, push.key):
+                    self._gone.difference_update(model.chain([push]))
+        self._gone -= self._protected
+        for key in sorted(self._gone):
+            with contextlib.suppress(errors.UnknownKey):
+                size = self._store.size(key)
+                yield Gone('bundle', 'removed', key=key, size=size)
+
+    def _wouldstay(self, mark: model.Bookmark, key: str) -> bool:
+        """Whether a bookmark at a changeset that is found in the bundle ``key``
+        would not be removed for what it points to, in a dry run."""
+        if not self._wish.dry or key not in self._gone:
+            return True
+        if mark.push is not None and self._told.hasid(mark.push):
+            # it goes with its push
+            return True
+        first = 1
+        while True:
+            others = self._index.pushes(
+                first=first, node=mark.node, limit=walk.PAGE
+            )
+            if any(not self._told.hasid(push.id) for push in others):
+                return True
+            if len(others) < walk.PAGE:
+                return False
+            first = others[-1].id + 1
+
     # -- what goes with a push, or was left behind
 
     def _dropmarksof(self, push: model.Push) -> None:
@@ -351,7 +459,10 @@ class Collector:
         for batch in walk.batches(self._index.bookmarks()):
             located = self._index.locate({mark.node for mark in batch})
             for mark in batch:
-                if mark.node in located or self._inbase(mark.node):
+                place = located.get(mark.node)
+                if self._inbase(mark.node) or (
+                    place is not None and self._wouldstay(mark, place.key)
+                ):
                     continue
                 if not self._wish.dry:
                     move = model.BookmarkMove(mark.name, None, mark.node)
@@ -386,6 +497,9 @@ class Collector:
                 or bool(self._index.moved([mark.name]))
             )
         if here.push is None or here.push <= mark.after:
+            return True
+        if self._told.hasid(here.push):
+            # a run that is none: it goes with its push, and this stays
             return True
         push = walk.push(self._index, here.push)
         try:
@@ -446,7 +560,8 @@ class Collector:
         if note is not None:
             if not self._wish.dry:
                 self._deletenote(note)
-            if size is None:
+            if size is None and key not in self._gone:
+                # left behind by an earlier run
                 name = records.pushname(*note)
                 yield Gone('note', 'leftover', key=key, name=name)
 

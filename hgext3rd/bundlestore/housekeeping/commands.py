@@ -15,6 +15,7 @@ from mercurial.utils import dateutil
 
 from .. import config, log, lookup, model, server as servermod
 from ..server import aborting, tolocal, totext
+from ..words import counted
 from . import audit, collect, findings, health, records, walk
 
 #: for how long it is known, in seconds
@@ -120,20 +121,10 @@ def gc(ui, repo, opts) -> int:
     collector = collect.Collector(
         server.store, server.index, _inbase(repo), now, wish
     )
-    sums = _Sums()
     with aborting(), _logged(ui, server, 'gc') as fields:
-        with (
-            ui.formatter(b'bundlestore-gc', pycompat.byteskwargs(opts)) as fm,
-            ui.makeprogress(_(b'collecting')) as bar,
-        ):
-            for gone in collector.run():
-                sums.add(gone)
-                bar.increment()
-                _showgone(ui, fm, gone, dry)
-            if fm.isplain():
-                ui.status(sums.text(dry))
-            if not dry:
-                _forgetmoves(server, now)
+        sums = _collect(ui, opts, b'bundlestore-gc', collector.run(), dry)
+        if not dry:
+            _forgetmoves(server, now)
         fields.update(
             dryrun=dry or None,
             pushes=sums.counts['push'],
@@ -142,16 +133,74 @@ def gc(ui, repo, opts) -> int:
             lost=collector.lost or None,
         )
     if collector.lost:
+        begin = _(b'%d pushes are') if collector.lost > 1 else _(b'%d push is')
         ui.warn(
             _(
-                b'%d pushes are not in the index, only their notes are left\n'
-                b"(run 'hg admin::bundlestore-verify --repair' to bring them "
-                b'back)\n'
+                b'%s not in the index, though there are notes\n'
+                b"(run 'hg admin::bundlestore-verify --repair' to bring back "
+                b'what was lost)\n'
             )
-            % collector.lost
+            % (begin % collector.lost)
         )
         return 1
     return 0
+
+
+def remove(ui, repo, names, opts) -> int:
+    server = _server(repo)
+    if not names:
+        raise error.InputError(
+            _(b'name the pushes to remove'),
+            hint=_(b"'hg pushes' lists the pushes"),
+        )
+    dry = bool(opts['dry_run'])
+    force = bool(opts['force'])
+    pushes = {}
+    for name in names:
+        # nothing is removed unless all are found
+        push = _findpush(repo, server, name)
+        if push.pinned and not force:
+            raise error.Abort(
+                _(b'push %d is pinned') % push.id,
+                hint=_(
+                    b"unpin it with 'hg admin::bundlestore-pin -d %d', or use "
+                    b'--force'
+                )
+                % push.id,
+            )
+        pushes[push.id] = push
+    wish = collect.Wish(dry=dry, evenpinned=force)
+    collector = collect.Collector(
+        server.store, server.index, _inbase(repo), time.time(), wish
+    )
+    with aborting(), _logged(ui, server, 'remove') as fields:
+        removal = collector.remove(list(pushes.values()))
+        sums = _collect(ui, opts, b'bundlestore-remove', removal, dry)
+        fields.update(
+            dryrun=dry or None,
+            removed=[str(id) for id in pushes],
+            bundles=sums.counts['bundle'],
+            bytes=sums.size,
+        )
+    return 0
+
+
+def _collect(
+    ui, opts, topic: bytes, removal: Iterable[collect.Gone], dry: bool
+) -> _Sums:
+    """Remove things, and show what goes."""
+    sums = _Sums()
+    with (
+        ui.formatter(topic, pycompat.byteskwargs(opts)) as fm,
+        ui.makeprogress(_(b'collecting')) as bar,
+    ):
+        for gone in removal:
+            sums.add(gone)
+            bar.increment()
+            _showgone(ui, fm, gone, dry)
+        if fm.isplain():
+            ui.status(sums.text(dry))
+    return sums
 
 
 def _forgetmoves(server, now: float) -> None:
@@ -159,6 +208,10 @@ def _forgetmoves(server, now: float) -> None:
     rate = server.settings.maxrate
     age = max(_MOVES, 0.0 if rate is None else rate.seconds)
     server.index.forgetmoves(now - age)
+
+
+def _counted(number: int, one: str) -> bytes:
+    return counted(number, one).encode()
 
 
 class _Sums:
@@ -179,19 +232,17 @@ class _Sums:
             return _(b'nothing to remove\n')
         begin = _(b'would remove') if dry else _(b'removed')
         count = self.counts
-        text = begin + _(b' %d pushes, %d bundles') % (
-            count['push'],
-            count['bundle'],
+        named = (
+            *(('push', 'push'), ('bundle', 'bundle')),
+            *(('bookmark', 'bookmark'), ('stray', 'unfinished file')),
+            ('note', 'note'),
         )
-        if count['bookmark']:
-            text += _(b', %d bookmarks') % count['bookmark']
-        if count['stray']:
-            text += _(b', %d unfinished files') % count['stray']
-        if count['note']:
-            text += _(b', %d notes') % count['note']
-        if dry:
-            # what goes with pushes is not known yet
-            return text + b'\n'
+        parts = [
+            counted(count[kind], one)
+            for kind, one in named
+            if count[kind] or kind in ('push', 'bundle')
+        ]
+        text = begin + b' ' + ', '.join(parts).encode()
         return text + _(b' (%s)\n') % util.bytecount(self.size)
 
 
@@ -224,6 +275,7 @@ def _whatisgone(fm, gone: collect.Gone) -> bytes:
             'quota': _(b'over quota'),
             'unfinished': _(b'removal was begun before'),
             'lost': _(b'bundle is missing'),
+            'asked': _(b'it was named'),
         }
         return b'%s: %s' % (what, reasons[gone.reason])
     if gone.kind == 'bundle':
@@ -307,12 +359,13 @@ def _showfinding(fm, finding: findings.Finding) -> None:
 def _summary(
     check: audit.Audit, problems: int, remarks: int, repaired: int
 ) -> bytes:
-    text = _(b'checked %d pushes and %d bundles (%s)') % (
-        check.pushes,
-        check.bundles,
+    text = _(b'checked %s and %s (%s): %s, %s') % (
+        _counted(check.pushes, 'push'),
+        _counted(check.bundles, 'bundle'),
         util.bytecount(check.bytes),
+        _counted(problems, 'problem'),
+        _counted(remarks, 'remark'),
     )
-    text += _(b': %d problems, %d remarks') % (problems, remarks)
     if repaired:
         text += _(b', %d repaired') % repaired
     return text + b'\n'
@@ -366,10 +419,10 @@ def _showusers(fm, users: Iterable[model.Usage]) -> None:
         fm.startitem()
         if fm.isplain():
             fm.plain(
-                _(b'%s: %d pushes, %s\n')
+                _(b'%s: %s, %s\n')
                 % (
                     _oneline(usage.user) or _(b'nobody'),
-                    usage.pushes,
+                    _counted(usage.pushes, 'push'),
                     util.bytecount(usage.size),
                 )
             )

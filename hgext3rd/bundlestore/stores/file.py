@@ -152,11 +152,15 @@ class FileStore:
         with _lookingupnote(path, name), open(path, 'rb') as fp:
             return fp.read()
 
-    def notes(self) -> Iterator[str]:
-        for folder in self._list(self._folder):
+    def notes(self, prefix: str = '') -> Iterator[str]:
+        folders: Iterable[bytes] = self._list(self._folder)
+        if '/' in prefix:
+            wanted = os.fsencode(prefix.split('/')[0])
+            folders = [folder for folder in folders if folder == wanted]
+        for folder in folders:
             for entry in self._list(os.path.join(self._folder, folder)):
                 name = localfiles.display(b'%s/%s' % (folder, entry))
-                if _isnote(name):
+                if name.startswith(prefix) and _isnote(name):
                     yield name
 
     def deletenote(self, name: str) -> None:

@@ -12,7 +12,7 @@ import functools
 
 from mercurial.hgweb import common
 
-from .. import config, log, server as servermod
+from .. import config, log, names, server as servermod
 
 
 def wrapped(checkauthz):
@@ -46,7 +46,7 @@ def _mayscratch(rctx, req, refusal) -> bool:
     """
     return (
         refusal.code == common.HTTP_UNAUTHORIZED
-        and req.qsparams.get(b'cmd') == b'unbundle'
+        and req.qsparams.get(b'cmd') in (b'unbundle', names.REMOVE)
         and _islisted(rctx.repo.ui, req.remoteuser, b'allow-push')
         # receive.py asks for deny-push
     )

@@ -36,6 +36,8 @@ MAX_FULL_CHANGESETS = 2000
 MAX_READ = 200000
 #: heads that a page lists of each push
 MAX_HEADS = 10
+#: bookmarks
+MAX_BOOKMARKS = 10
 #: what a page shows of a push
 Entry = dict[bytes, Any]
 
@@ -254,6 +256,8 @@ def _shown(web, found: list[Entry]):
 def _entry(web, push) -> Entry:
     shown = push.heads[:MAX_HEADS]
     rest = len(push.heads) - len(shown)
+    marks = [(name, node) for name, node in push.bookmarks if node]
+    moremarks = max(len(marks) - MAX_BOOKMARKS, 0)
     user = push.user.encode('utf-8')
     return {
         b'push': b'%d' % push.id,
@@ -273,10 +277,11 @@ def _entry(web, push) -> Entry:
         b'moreheads': b'%d' % rest if rest else b'',
         b'bookmarks': templateutil.mappinglist(
             [
-                {b'name': tolocal(name), b'node': hex(node) if node else b''}
-                for name, node in push.bookmarks
+                {b'name': tolocal(name), b'node': hex(node)}
+                for name, node in marks[:MAX_BOOKMARKS]
             ]
         ),
+        b'morebookmarks': b'%d' % moremarks if moremarks else b'',
         b'count': len(push.changesets),
         b'size': util.bytecount(push.size),
         b'node': hex(push.changesets[-1]),

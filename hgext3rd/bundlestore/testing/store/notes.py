@@ -77,6 +77,14 @@ class NoteTests(StoreTests):
                 assertraises(errors.UnknownNote, method, name)
         assert list(store.notes()) == []
 
+    def test_notes_that_begin_alike(self, store: Any) -> None:
+        names = ['ab/one.json', 'ab/one.1.json', 'ab/two.json', 'abc/one.json']
+        for name in names:
+            store.putnote(name, b'x')
+        for prefix in ('', 'a', 'ab', 'ab/', 'ab/one.', 'abc/', 'ab/x', 'x/'):
+            expected = [name for name in names if name.startswith(prefix)]
+            assert sorted(store.notes(prefix)) == sorted(expected), prefix
+
     @pytest.mark.parametrize('empty', [True, False])
     def test_unknown_note(
         self, place: model.Place, store: Any, empty: bool
