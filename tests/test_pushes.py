@@ -7,6 +7,7 @@ import functools
 import json
 import os
 import re
+import types
 import urllib.error
 import urllib.parse
 import urllib.request
@@ -21,7 +22,7 @@ from harness import matrix, servers, wire as wiremod
 from harness.hg import PATIENCE, Hg, Repo
 from harness.snapshot import untouched
 from harness.store import bundles, folder, tryurl
-from hgext3rd.bundlestore import backends, model, pushlist, wire
+from hgext3rd.bundlestore import backends, model, pushlist, users, wire
 from hgext3rd.bundlestore.client import commands
 
 NAME = 'scratch/alice/parser'
@@ -246,6 +247,38 @@ def test_what_is_asked(
         {b'rev': b'scratch/x', b'user': b'alice'},
         {b'rev': node(1).hex().encode(), b'user': b'alice', b'last': b'1'},
     ]
+
+
+@matrix.over('ssh')
+def test_users_as_in_log(
+    transport: servers.Transport, base: Repo, client: Repo
+) -> None:
+    """A part of a name will do, in whatever case."""
+    names = ('Alice Smith', 'bob', 'alice', 're:bob', 'Zoë', '')
+    fill(base, [made(n, user=name) for n, name in enumerate(names, 1)])
+    for pattern, expected in (
+        *(('alice', [3, 1]), ('ALICE S', [1]), ('zOË', [5])),
+        *(('bob', [4, 2]), ('literal:re:', [4]), ('nobody', []), ('i', [3, 1])),
+    ):
+        assert ids(client, '-u', pattern) == expected, pattern
+    assert ids(client, '-u', 'i', '-l', '1') == [3]
+    result = client.run('pushes', '-u', 're:^b', ok=ABORTED)
+    assert 'abort: a server takes no regular expression\n' in result.err
+    # where the store is on this machine
+    assert ids(client, '-u', 're:^B.b', str(base.path)) == [2]
+    result = client.run('pushes', '-u', 're:(', str(base.path), ok=ABORTED)
+    assert "abort: 're:(' is no regular expression: " in result.err
+
+
+def test_too_many_users(tmp_path: Path) -> None:
+    class Index:
+        def users(self) -> list[model.Usage]:
+            return [model.Usage(f'user{n:03}', 1, 1) for n in range(101)]
+
+    server = types.SimpleNamespace(index=Index())
+    assert len(users.matching(server, 'user0')) == 100
+    with pytest.raises(error.InputError, match='names of 101 users'):
+        users.matching(server, 'USER')
 
 
 @pytest.mark.slow

@@ -262,6 +262,15 @@ def test_pages(
         seen.append([int(id) for id in re.findall(r'id="push-(\d+)"', page)])
         url = linked(page, url, 'older')
     assert [len(ids) for ids in seen] == [50, 50, 20]
+    # the first of them has 15 bookmarks
+    page = get(urls[-1]).text
+    assert page.count('scratch/') == 10
+    assert 'and 5 more bookmarks' in page
+    # as with "hg log -u", but machines name users
+    assert 'id="push-120"' in get(f'{log.site}/pushes?user=LIC').text
+    assert 'id="push-120"' not in get(f'{log.site}/pushes?user=bob').text
+    assert get(f'{log.site}/pushes?user=re:a').status == 200
+    assert log.ids('user=LIC') == []
     assert [id for ids in seen for id in ids] == list(range(120, 0, -1))
     # and back: no gaps, no matter how pages are cut
     back: list[int] = []
@@ -317,6 +326,10 @@ def uisetup(ui):
         index.record(model.NewPush(
             1700000000.0 + number, os.environ['FILL_USER'],
             digest.hexdigest(), 100, (node,), (model.Head(node, title),),
+            moves=[
+                model.BookmarkMove(f'scratch/{n}', node, force=True)
+                for n in range(15) if number == 0
+            ],
             text=title,
         ))
     ui.write(b'filled')

@@ -28,12 +28,14 @@ nobody knows; the next page begins behind ``next``.
 
 from __future__ import annotations
 
+import heapq
+from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
 from mercurial import error
 from mercurial.i18n import _
 
-from . import bookmarks, lookup, model
+from . import bookmarks, lookup, model, users
 from .server import aborting, tolocal
 
 #: most pushes on a page
@@ -52,7 +54,7 @@ class Query(NamedTuple):
     last: Optional[int] = None
     #: so many at most
     limit: Optional[int] = None
-    #: those of this user
+    #: those of these users, see ``users.matching``
     user: Optional[str] = None
     #: those with this changeset in them, as for ``lookup.pushed``
     rev: Optional[str] = None
@@ -64,9 +66,9 @@ class Query(NamedTuple):
     after: Optional[str] = None
 
 
-def page(repo, server, query: Query) -> dict[str, Any]:
+def page(repo, server, query: Query, trusted: bool = False) -> dict[str, Any]:
     """Return the first page of what ``query`` asks for; raises
-    ``error.Abort``."""
+    ``error.Abort``. Who is ``trusted`` may use regular expressions."""
     if query.bookmarks is not None:
         return _bookmarkpage(server, query, query.bookmarks)
     node = None
@@ -74,6 +76,9 @@ def page(repo, server, query: Query) -> dict[str, Any]:
         node = lookup.pushed(repo, server, tolocal(query.rev))
         if node is None:
             return {'pushes': [], 'next': None, 'node': None}
+    names: list[Optional[str]] = [None]
+    if query.user is not None:
+        names = [*users.matching(server, query.user, trusted)]
     found: list[dict[str, Any]] = []
     answer: dict[str, Any] = {
         'pushes': found,
@@ -81,30 +86,23 @@ def page(repo, server, query: Query) -> dict[str, Any]:
         'node': None if node is None else node.hex(),
     }
     wanted = PAGE if query.limit is None else min(query.limit, PAGE)
-    last = query.last
+    size = max(min(_CHUNK, wanted) // max(len(names), 1), 1)
     items = 0
-    while len(found) < wanted:
-        asked = min(_CHUNK, wanted - len(found))
-        with aborting():
-            pushes = server.index.pushes(
-                last=last,
-                user=query.user,
-                node=node,
-                limit=asked,
-                newestfirst=True,
-            )
-        for push in pushes:
-            items += len(push.changesets if query.nodes else push.heads)
-            items += len(push.bookmarks)
-            if found and items > MAX_ITEMS:
-                answer['next'] = push.id
-                return answer
-            found.append(record(push, query.nodes))
-            last = push.id - 1
-        if len(pushes) < asked:
-            return answer
-    # whether there is one is not worth another look
-    answer['next'] = last or None
+    for push in heapq.merge(
+        *(_pushes(server, name, node, query.last, size) for name in names),
+        key=lambda push: push.id,
+        reverse=True,
+    ):
+        items += len(push.changesets if query.nodes else push.heads)
+        items += len(push.bookmarks)
+        if found and items > MAX_ITEMS:
+            answer['next'] = push.id
+            break
+        found.append(record(push, query.nodes))
+        if len(found) == wanted:
+            # whether there is one is not worth another look
+            answer['next'] = push.id - 1 or None
+            break
     return answer
 
 
@@ -129,6 +127,25 @@ def _bookmarkpage(server, query: Query, pattern: str) -> dict[str, Any]:
         ],
         'next': marks[-1].name if marks and len(marks) == wanted else None,
     }
+
+
+def _pushes(
+    server,
+    user: Optional[str],
+    node: Optional[bytes],
+    last: Optional[int],
+    size: int,
+) -> Iterator[model.Push]:
+    """Yield the pushes of a user, newest first, so many read at a time."""
+    while True:
+        with aborting():
+            found = server.index.pushes(
+                last=last, user=user, node=node, limit=size, newestfirst=True
+            )
+        yield from found
+        if len(found) < size:
+            return
+        last = found[-1].id - 1
 
 
 def record(push: model.Push, nodes: bool = False) -> dict[str, Any]:

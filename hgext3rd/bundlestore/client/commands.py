@@ -41,7 +41,7 @@ _Ask = Callable[..., dict[str, Any]]
 @eh.command(
     b'pushes',
     [
-        (b'u', b'user', b'', _(b'show only pushes of this user'), _(b'USER')),
+        (b'u', b'user', b'', _(b'show only pushes of such users'), _(b'USER')),
         (
             b'r',
             b'rev',
@@ -75,6 +75,10 @@ def pushes(ui, repo, source=None, **opts):
     :hg:`push --bundle-store`, or a push to a try URL, has put into its bundle
     store. Without SOURCE the server of the default path is asked, or, where
     there is no such path, the bundle store of the repository itself.
+
+    USER is a part of the name of a user, in whatever case, as with :hg:`log
+    -u`; a regular expression (``re:…``) is only taken where the store is on
+    this machine, as there are some that take for ever.
 
     HASH is the hash of a changeset, a prefix of at least 6 digits of it, or a
     scratch bookmark. A push holds all changesets that it brought, not its
@@ -227,7 +231,9 @@ def _asking(ui, repo, source, opts, decode=None) -> Iterator[_Ask]:
     reads; raises ``error.Abort`` if there is nobody to ask."""
     with _holding(ui, repo, source, opts) as (local, peer):
         if local is not None:
-            yield functools.partial(pushlist.page, local, servermod.of(local))
+            yield functools.partial(
+                pushlist.page, local, servermod.of(local), trusted=True
+            )
         else:
             decode = decode or wire.decodepage
             yield functools.partial(_askpeer, peer, decode)

@@ -259,6 +259,8 @@ def _entry(web, push) -> Entry:
     marks = [(name, node) for name, node in push.bookmarks if node]
     moremarks = max(len(marks) - MAX_BOOKMARKS, 0)
     user = push.user.encode('utf-8')
+    if user.startswith((b're:', b'literal:')):
+        user = b'literal:' + user
     return {
         b'push': b'%d' % push.id,
         b'date': _hgdate(push.time),

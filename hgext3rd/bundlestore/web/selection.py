@@ -14,7 +14,7 @@ from mercurial.hgweb import common
 from mercurial.i18n import _
 from mercurial.utils import dateutil
 
-from .. import lookup, model
+from .. import lookup, model, users
 from . import queries, refusals
 
 #: values of one parameter that a request may give, and pairs of a user and a
@@ -29,6 +29,9 @@ _MAX_TEXT = 200
 _FIRST_CHUNK = 10
 _MAX_CHUNK = 50
 _LARGE_CHUNK = 2000
+
+#: control characters are replaced in the names of users
+_NOBODY = '\0'
 
 _ID = re.compile(rb'[0-9]{1,15}\Z')
 _SECONDS = re.compile(rb'[0-9]{1,12}(\.[0-9]{1,9})?\Z')
@@ -75,22 +78,40 @@ def select(web, server) -> Selection:
         last = _introducedby(web, server, params[b'tochange'])
     elif params.get(b'endID'):
         last = _id(params, b'endID')
-    users = tuple(_text(user) for user in _values(params, b'user'))
+    names = _users(server, params)
     nodes = tuple(
         _node(web, server, symbol) for symbol in _values(params, b'changeset')
     )
-    if len(users) * len(nodes) > _MAX_VALUES:
+    if len(names) * len(nodes) > _MAX_VALUES:
         raise bad(b'user')
     return Selection(
         first,
         last,
         since,
         until,
-        users,
+        names,
         nodes,
         _words(params, b'text'),
         forward,
     )
+
+
+def _users(server, params) -> tuple[str, ...]:
+    """Return the users that are asked for: machines name them, people type
+    what may be a part of a name."""
+    typed = [_text(user) for user in _values(params, b'user')]
+    if params.get(b'style') == b'json' or not typed:
+        return tuple(typed)
+    found: dict[str, None] = {}
+    for pattern in typed:
+        try:
+            found.update(dict.fromkeys(users.matching(server, pattern)))
+        except error.InputError as exc:
+            raise refusals.unknown(exc.message) from exc
+    if len(found) > users.MOST:
+        raise bad(b'user')
+    # a name that no user has
+    return tuple(found) or (_NOBODY,)
 
 
 def _values(params, name: bytes) -> list[bytes]:
