@@ -152,3 +152,25 @@ def test_what_is_forgotten(
     path.write_text('2\n')
     result = bob.run('push', ok=(255,))
     assert 'was written by a newer release of hg-bundlestore' in result.err
+
+
+@matrix.over('path')
+def test_subrepository(
+    transport: Transport, base: Repo, client: Repo, tmp_path: Path
+) -> None:
+    """It is pushed whole, whatever is named in the outer repository."""
+    node = client.commit({'a': 'a\n'}, 'experiment')
+    client.run('push', '--bundle-store', '-r', node)
+    outer = client.hg.init(tmp_path / 'outer')
+    outer.enable()
+    dest = client.hg.init(tmp_path / 'dest')
+    for repo in (outer, dest):
+        repo.inspect('clone', '-q', str(base.path), 'sub')
+    inner = Repo(client.hg, outer.path / 'sub')
+    inner.enable()
+    inner.run('update', node)
+    assert fromstore(inner) == [node]
+    outer.commit({'.hgsub': 'sub = sub\n'}, 'outer')
+    with untouched(dest.path):
+        refused = outer.run('push', '-r', '.', str(dest.path), ok=(20, 255))
+    assert f'1 changeset {REFUSED}{node[:12]} (in subrepo' in refused.err
