@@ -230,7 +230,8 @@ def test_the_topic_stands_in_its_sorted_place(
 
 def snippets(text: str) -> list[str]:
     """Return the blocks that a text shows indented, as they stand there."""
-    blocks, lines = [], []
+    blocks: list[str] = []
+    lines: list[str] = []
     for line in [*text.splitlines(), 'end']:
         if line.startswith(' ') or (lines and not line):
             lines.append(line.strip())
