@@ -152,6 +152,8 @@ def test_head(
     for path in (
         'json-pushes',
         'json-pushes?startID=x',
+        'bundlestore-health',
+        'health',
         'pushes',
         'atom-pushes',
         'bundle/1',

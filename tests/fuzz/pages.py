@@ -23,8 +23,8 @@ _HEADERS = re.compile(
 )
 #: what our pages answer to in any case, be it nonsense
 _OURS = re.compile(
-    rb'/([^/?]*-)?(pushes|bundle|bundlestorehealth)(?=[/?]|\Z)'
-    rb'|/\?(.*&)?cmd=(pushes|bundle)(&|\Z)'
+    rb'/([^/?]*-)?(pushes|bundle|health)(?=[/?]|\Z)'
+    rb'|/\?(.*&)?cmd=(pushes|bundle|health)(&|\Z)'
 )
 _MARKUP = re.compile(rb'<(img src=x|script>alert|fuzz)')
 
@@ -124,9 +124,7 @@ def _excuse(plain: Site, target: bytes, sent: bytes, log: str) -> None:
         # what else would this be of but the request?
         assert 'UnicodeDecodeError' not in log, log
         assert 'UnicodeEncodeError' not in log, log
-        theirs = re.sub(
-            rb'pushes|bundle(storehealth)?', b'summary', target, count=1
-        )
+        theirs = re.sub(rb'pushes|bundle|health', b'summary', target, count=1)
         sent = sent.replace(target, theirs, 1)
     again, why = plain.ask(sent)
     assert b' 500 ' in again[:13] or 'Exception happened' in why, log

@@ -274,6 +274,8 @@ def _requests() -> Iterator[bytes]:
             yield b'GET /%s?%s=%s' % (page, name, forged)
     yield b'GET /pushes?user=alice&text=title&changeset=%s&startID=0' % node
     yield b'HEAD /json-pushes?version=2&startID=0&endID=1&full=1'
+    yield b'GET /bundlestore-health?style=%s' % forged
+    yield b'GET /%s-health' % forged
     for page in (b'pushes', b'json-pushes', b'atom-pushes', b'bundle'):
         yield b'GET /%s?user=j%%C3%%BCrgen&text=%%E4+\xff' % page
     yield b'GET /bundle/1\nRange: bytes=5-10\nIf-None-Match: "x", W/"1"'

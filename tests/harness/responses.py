@@ -8,7 +8,8 @@ from typing import NamedTuple
 #: the headers that our pages may have, and those of the servers
 KNOWN_HEADERS = frozenset(
     (
-        *('accept-ranges', 'connection', 'content-disposition'),
+        *('accept-ranges', 'cache-control', 'connection'),
+        'content-disposition',
         *('content-length', 'content-range', 'content-security-policy'),
         *('content-type', 'date', 'etag', 'location', 'server'),
         *('transfer-encoding', 'x-worker', 'www-authenticate'),

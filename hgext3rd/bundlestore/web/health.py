@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import json
-
 from mercurial.hgweb import common
 
 from .. import server as servermod
 from ..housekeeping import health as healthmod
-from . import refusals
-from .scratch import HTTP_UNAVAILABLE
+from . import refusals, scratch
 
 
 def health(web):
@@ -31,13 +28,8 @@ def health(web):
         {'kind': trouble.kind, 'message': trouble.public}
         for trouble in healthmod.check(server)
     ]
-    text = json.dumps({'ok': not troubles, 'troubles': troubles})
-    res = web.res
-    if res.headers.get(b'ETag'):
-        del res.headers[b'ETag']
+    scratch.forgetbase(web)
     if troubles:
-        res.status = common.statusmessage(HTTP_UNAVAILABLE)
-    res.headers[b'Content-Type'] = b'application/json'
-    res.headers[b'Cache-Control'] = b'no-store'
-    res.setbodybytes(b'' if web.req.method == b'HEAD' else text.encode())
-    return res.sendresponse()
+        web.res.status = common.statusmessage(scratch.HTTP_UNAVAILABLE)
+    web.res.headers[b'Cache-Control'] = b'no-store'
+    return scratch.sendjson(web, {'ok': not troubles, 'troubles': troubles})

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import json
 from typing import Any
 
 from mercurial import encoding, error, templateutil, util
@@ -126,16 +125,7 @@ def _json(web, server):
             'lastpushid': max(lastid, *entries, 0),
             'pushes': answer,
         }
-    res = web.res
-    res.headers[b'Content-Type'] = b'application/json'
-    text = json.dumps(answer, separators=(',', ':'))
-    body = text.encode()
-    if web.req.method == b'HEAD':
-        res.setbodybytes(b'')
-        res.headers[b'Content-Length'] = b'%d' % len(body)
-    else:
-        res.setbodybytes(body)
-    return res.sendresponse()
+    return scratch.sendjson(web, answer)
 
 
 def _described(web, server, push, nodes) -> list[dict[str, Any]]:

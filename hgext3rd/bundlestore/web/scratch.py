@@ -7,8 +7,10 @@ repository into the request, and what it raises becomes a page.
 
 from __future__ import annotations
 
+import json
 import re
 import traceback
+from typing import Any
 
 from mercurial import error
 from mercurial.hgweb import common, webutil
@@ -233,6 +235,16 @@ def forgetbase(web) -> None:
     """Do without what hgweb says of the base where the answer is ours."""
     if web.res.headers.get(b'ETag'):
         del web.res.headers[b'ETag']
+
+
+def sendjson(web, answer: Any):
+    """Return the response for machines; HEAD gets the length that GET has."""
+    body = json.dumps(answer, separators=(',', ':')).encode()
+    res = web.res
+    res.headers[b'Content-Type'] = b'application/json'
+    res.setbodybytes(b'' if web.req.method == b'HEAD' else body)
+    res.headers[b'Content-Length'] = b'%d' % len(body)
+    return res.sendresponse()
 
 
 # -- the overlay of a request
