@@ -41,11 +41,14 @@ def read() -> set[str]:
         r'(?:config(?:bool|int|bytes|list)?|_choice|_rate|_bytes|_duration)\(\s*'
         r"(?:ui,|(?:config\.)?SECTION,|b'bundlestore',)\s*b'([\w-]+)'"
     )
+    # what config.settings reads, where a bad value must not end the process
+    settings = r"\b(?:item|integer|boolean|choice|url)\(\s*b'([\w-]+)'"
+    source = (ROOT / 'hgext3rd/bundlestore/config.py').read_text()
     return {
         name
         for path in SOURCES
         for name in re.findall(pattern, path.read_text())
-    }
+    } | set(re.findall(settings, source))
 
 
 def test_every_item_is_declared_read_and_described(text: str) -> None:
