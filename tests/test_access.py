@@ -23,6 +23,7 @@ from harness.snapshot import untouched
 from harness.store import bundles, tryurl
 from harness.wire import Part, Wire
 from hgext3rd.bundlestore import access, bookmarks, wraps
+from hgext3rd.bundlestore.server import tolocal
 
 #: what a shell, SQL, a template, a path or a pattern might trip over
 HOSTILE = (
@@ -260,7 +261,7 @@ def test_users_that_look_like_others(user: str, name: str) -> None:
     server = SimpleNamespace(settings=settings)
     url = b'remote:http:host:' + quote(user).encode()
     with pytest.raises(error.Abort, match='does not belong to'):
-        bookmarks.checkname(server, name.encode(), access.username(url))
+        bookmarks.checkname(server, tolocal(name), access.username(url))
 
 
 def test_no_two_users_are_one() -> None:

@@ -10,7 +10,7 @@ import re
 from collections.abc import Iterator
 from typing import Callable, Optional
 
-from mercurial import error, scmutil
+from mercurial import encoding, error, scmutil
 from mercurial.i18n import _
 from mercurial.node import hex, short
 from mercurial.utils import stringutil
@@ -29,13 +29,14 @@ def checkname(server, name: bytes, user: str) -> str:
     """Return the name as text if ``user`` may move that scratch bookmark;
     raises ``error.Abort`` otherwise."""
     try:
-        text = name.decode('utf-8')
-    except UnicodeDecodeError:
+        utf8: bytes = encoding.fromlocal(name)
+    except error.Abort:
         raise error.Abort(
-            _(b'bookmark name is not UTF-8: %s')
-            % stringutil.pprint(name[: MAX_NAME // 2])
+            _(b'bookmark name is not %s: %s')
+            % (encoding.encoding, stringutil.pprint(name[: MAX_NAME // 2]))
         )
-    if not text or not text.isprintable() or len(name) > MAX_NAME:
+    text = utf8.decode('utf-8')
+    if not text or not text.isprintable() or len(utf8) > MAX_NAME:
         raise error.Abort(
             _(b'invalid bookmark name: %s')
             % stringutil.pprint(name[: MAX_NAME // 2])

@@ -36,6 +36,7 @@ from mercurial.utils import stringutil
 
 from . import access, bundlefile
 from .names import PARAMETER
+from .server import fromutf8
 
 #: ``--pushvars`` variable
 PUSHVAR = b'BUNDLESTORE'
@@ -243,10 +244,9 @@ def readsmall(part, limit: int) -> bytes:
 def decodebookmarks(repo, part) -> list[tuple[bytes, Optional[bytes]]]:
     """Return what a part with bookmarks says: names and nodes."""
     data = readsmall(part, _MAX_BOOKMARKS)
-    found: list[tuple[bytes, Optional[bytes]]] = bookmod.binarydecode(
-        repo, io.BytesIO(data)
-    )
-    return found
+    found = bookmod.binarydecode(repo, io.BytesIO(data))
+    # Mercurial sends them as they are in the client's encoding.
+    return [(fromutf8(name), node) for name, node in found]
 
 
 def _bookmarknames(repo, part) -> list[bytes]:

@@ -59,6 +59,20 @@ def totext(local: bytes) -> str:
     return data.decode('utf-8', 'replace')
 
 
+def fromutf8(name: bytes) -> bytes:
+    """Return in the local encoding a name that came in UTF-8.
+
+    Mercurial sends and links some names in the encoding of whoever does it. If
+    it cannot be UTF-8, it is taken as it is.
+    """
+    try:
+        name.decode('utf-8')
+    except UnicodeDecodeError:
+        return name
+    local: bytes = encoding.tolocal(name)
+    return local
+
+
 @contextlib.contextmanager
 def aborting() -> Iterator[None]:
     """Turn the exceptions of stores, indexes and checks into an abort."""

@@ -16,6 +16,7 @@ from mercurial import (
     bookmarks as bookmod,
     bundle2,
     changegroup,
+    encoding,
     error,
     exchange,
     scmutil,
@@ -369,7 +370,8 @@ def _bundler(pushop, moves, force, same):
         _addchangegroup(pushop, bundler)
         exchange.b2partsgenmapping[b'obsmarkers'](pushop, bundler)
     if moves:
-        data = bookmod.binaryencode(repo, moves)
+        named = [(encoding.fromlocal(name), node) for name, node in moves]
+        data = bookmod.binaryencode(repo, named)
         bundler.newpart(b'bookmarks', data=data)
     return bundler
 

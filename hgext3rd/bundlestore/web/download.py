@@ -25,7 +25,7 @@ from .. import (
     server as servermod,
 )
 from ..server import aborting
-from . import refusals, scratch
+from . import queries, refusals, scratch
 
 _BLOCK = 1 << 16
 #: bytes of a bundle that is kept in memory, and of one that is read twice
@@ -80,7 +80,7 @@ def _find(web, server, symbol: bytes) -> Wanted:
         found = server.need(lambda index: index.pushes(first=id, last=id))
         if found:
             return found[0]
-    node = lookup.find(web.repo, server, symbol)
+    node = lookup.find(web.repo, server, queries.name(symbol))
     server.checktrouble()
     located = server.locate(web.repo, [node]) if node else {}
     if not located:

@@ -50,6 +50,11 @@ def text(value: bytes) -> str:
     return value.decode('utf-8', 'replace')
 
 
+def name(value: bytes) -> bytes:
+    """Return the name of a changeset that a user wrote, as Mercurial has it."""
+    return tolocal(text(value))
+
+
 def _local() -> tuple[str, ...]:
     names = (encoding.encoding, encoding.fallbackencoding)
     return tuple(name.decode('ascii', 'replace') for name in names)

@@ -26,7 +26,7 @@ from .. import (
     server as servermod,
 )
 from ..server import totext
-from . import hardening, refusals, styles
+from . import hardening, queries, refusals, styles
 
 HTTP_UNAVAILABLE = 503
 
@@ -148,7 +148,9 @@ def _resolve(rctx, req, server) -> dict[bytes, bytes]:
             continue
         # a page may show the difference of two, as FROM:TO
         symbols = value.split(b':') if name == b'node' else [value]
-        nodes = [lookup.find(rctx.repo, server, s) for s in symbols]
+        nodes = [
+            lookup.find(rctx.repo, server, queries.name(s)) for s in symbols
+        ]
         if any(nodes):
             found[name] = b':'.join(
                 hex(node) if node else symbol
@@ -180,7 +182,7 @@ def _joinbookmark(rctx, req, server) -> None:
             return
         # it may come and go while the base stays what it is
         nocache(req)
-        if not _isbookmark(server, totext(name)):
+        if not _isbookmark(server, totext(queries.name(name))):
             continue
         req.qsparams[b'node'] = name
         if kind:

@@ -168,7 +168,7 @@ def _node(web, server, symbol: bytes) -> bytes:
     """Return the changeset that was pushed; raises ``RepoLookupError``."""
     symbol = symbol.strip()
     try:
-        node = lookup.pushed(web.repo, server, symbol)
+        node = lookup.pushed(web.repo, server, queries.name(symbol))
     except error.InputError as exc:
         raise refusals.unknown(exc.message) from exc
     if node is None:
