@@ -181,7 +181,7 @@ def test_bookmarks_of_others(
     for url, options in (
         (bob, ['-f', '-r', ahead]),
         # a deletion
-        (bob, []),
+        (bob, ['-f']),
     ):
         result = client.run('push', *options, '-B', MINE, url, ok=REFUSED)
         assert "does not belong to user 'bob'" in result.err
