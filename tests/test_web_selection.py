@@ -58,7 +58,7 @@ def fill(count: int, changesets: int, users: int = 3) -> Counting:
 
 
 def find(index: Counting, newestfirst: bool = False, **wanted: Any) -> Any:
-    server: Any = types.SimpleNamespace(index=index)
+    server: Any = types.SimpleNamespace(need=lambda ask: ask(index))
     return selection.find(server, EVERYTHING._replace(**wanted), newestfirst)
 
 
