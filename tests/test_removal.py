@@ -225,7 +225,7 @@ def test_by_who_made_it(
     assert not bundles(base)
     client.run('pushes', urls['alice'], ok=(1,))
     result = client.run('pull', '-B', NAME, urls['alice'], ok=ABORTED)
-    assert 'not found' in result.err
+    assert f"unknown revision '{NAME}'" in result.err
 
 
 @matrix.over('path')
