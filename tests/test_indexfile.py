@@ -758,7 +758,7 @@ def test_old_index_that_cannot_be_upgraded(
     monkeypatch.setattr(migrate, 'upgrade', fail)
     # each of them tries it
     checksame(index, old, lists=10)
-    with pytest.raises(errors.BackendUnavailable, match='disk is full'):
+    with pytest.raises(errors.BackendUnavailable, match='no space left'):
         index.record(newpush('new'))
     assert version(place) == oldversion
     monkeypatch.undo()
