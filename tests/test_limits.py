@@ -181,6 +181,7 @@ def test_quota(
     )
     assert "'hg pushes -u alice' lists your pushes" in result.err
     assert "'hg pushes --remove PUSH' removes one" in result.err
+    assert 'with the bundlestore extension' in result.err
     assert result.err.count('abort: ') == 1
     assert len(bundles(base)) == 1
     assert not leftovers(base, tempfolder)

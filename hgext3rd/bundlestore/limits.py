@@ -136,8 +136,10 @@ class Limits:
             figures += f', {present}'
         hint = "ask the administrator, who can run 'hg admin::bundlestore-gc'"
         if self._user:
+            # a client may lack the extension, and these commands
             hint = (
-                f"make room: 'hg pushes -u {self._user[:_LONGEST]}' lists "
+                'make room, with the bundlestore extension: '
+                f"'hg pushes -u {self._user[:_LONGEST]}' lists "
                 "your pushes, 'hg pushes --remove PUSH' removes one"
             )
         return verify.Refused(
