@@ -178,7 +178,7 @@ def test_other_bytes_of_the_same_changesets_serve(
     assert 'all of 2 changesets are in the bundle store already' in pushed.out
     more = client.commit({'more': 'x\n'}, 'more', parent=nodes[1])
     pushed = client.run('push', '--bundle-store', '-r', more)
-    assert '1 of 2 changesets are in the bundle store already' in pushed.out
+    assert '1 of 2 changesets is in the bundle store already' in pushed.out
     newclient('other', ext=False).run('pull', '-r', more)
     # nothing else heals what was damaged
     spoil(next(f for f in bundles(base) if f not in files), 'lost')

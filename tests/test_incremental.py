@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shlex
 import sys
 from collections.abc import Callable, Sequence
@@ -438,6 +439,27 @@ def test_nonsense_asked(transport: Transport, base: Repo) -> None:
     ]
     for answer in answers[len(answered) :]:
         assert set(answer) == {'error'}
+
+
+@matrix.over('ssh')
+def test_one_request_has_little_read(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    """All who may pull may ask, as often as they like in one request. What
+    would take too long to look at is to be sent again."""
+    data = os.urandom(6_000_000)
+    node = client.commit({'large': data}, 'large')
+    push(client)
+    (stored,) = bundles(base)
+    question = ('bundlestoreknown', [('nodes', node), ('heads', node)])
+    said = wire.Wire(transport, base, 'alice').call(
+        'batch', wire.batch(*[question] * 20)
+    )
+    count = said.count(stored.name)
+    assert 0 < count <= 2
+    assert said.count('"same":cnull') == 20 - count, said
+    # another request has its own
+    assert 'is in the bundle store already' in push(client)
 
 
 @pytest.mark.slow

@@ -21,7 +21,7 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import stringutil
 
-from . import hookenv, model, overlay
+from . import hookenv, model, overlay, sound
 from .server import aborting, tolocal
 
 
@@ -137,7 +137,7 @@ def _run(receiver, name, push, file, throw, bookmarks, **extra) -> None:
     variables.update(pycompat.strkwargs(receiver.incoming.pushvars))
     variables.update(extra)
     with contextlib.ExitStack() as stack:
-        with aborting():
+        with sound.reading():
             path = stack.enter_context(file)
             view = overlay.openfile(repo, path)
         stack.callback(view.close)
