@@ -222,6 +222,18 @@ def test_index_that_is_lost(
     assert filled.push([8]).id == state.lastid + 1
 
 
+def test_index_that_never_had_a_push(tmp_path: Path) -> None:
+    filled = Filled(tmp_path / 'bundlestore')
+    filled.folder.mkdir(exist_ok=True)
+    (filled.folder / 'index.sqlite3').write_bytes(b'no index at all' * 100)
+    found = filled.verify(repair=True)
+    assert found
+    assert all(repaired for _kind, repaired in found)
+    assert filled.verify(repair=True) == []
+    assert not list(filled.store.notes())
+    assert filled.push([1]).id == 1
+
+
 def test_index_that_is_another_file(filled: Filled) -> None:
     """It is not ours to move away."""
     filled.loseindex()

@@ -100,7 +100,8 @@ class Repairer:
         with contextlib.suppress(errors.CorruptNote):
             last = max(last, records.readlastid(self._store))
         last = max(last, *records.ids(self._store), 0)
-        self._index.reserve(last)
+        if last:
+            self._index.reserve(last)
 
     # -- pushes
 
