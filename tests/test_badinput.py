@@ -6,7 +6,6 @@ import os
 import random
 import sqlite3
 import struct
-import subprocess
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
@@ -16,6 +15,7 @@ from harness import matrix, rawpush
 from harness.hg import Repo, finish
 from harness.history import History
 from harness.servers import Transport, patiently
+from harness.smalldisk import fill, mounted
 from harness.snapshot import untouched
 from harness.store import bundles, folder, leftovers, tryurl
 
@@ -269,13 +269,8 @@ def test_store_that_cannot_be_written(
 @pytest.fixture
 def smalldisk(tmp_path: Path) -> Iterator[Path]:
     """A file system of 512 kB."""
-    path = tmp_path / 'disk'
-    path.mkdir()
-    command = ['mount', '-t', 'tmpfs', '-o', 'size=512k', 'tmpfs', str(path)]
-    if subprocess.run(command, capture_output=True).returncode:
-        pytest.skip('only root may mount a file system')
-    yield path
-    subprocess.run(['umount', str(path)], check=True)
+    with mounted(tmp_path / 'disk', '512k') as path:
+        yield path
 
 
 def test_full_disk(
@@ -306,6 +301,25 @@ def test_full_disk(
     # what was stored before is there, and smaller pushes go through
     vanilla.run('pull', '-r', small)
     client.run('push', '--bundle-store', '-r', small)
+
+
+@matrix.over('ssh')
+def test_gc_makes_room(
+    transport: Transport, base: Repo, client: Repo, stack: list[str]
+) -> None:
+    """Nothing can be written, by SQLite neither."""
+    with mounted(folder(base), '4m') as disk:
+        client.run('push', '--bundle-store', '-r', stack[0])
+        fill(disk)
+        result = client.run('push', '--bundle-store', ok=(100, 255))
+        assert 'no space left on device' in result.err
+        assert 'admin::bundlestore-gc' in result.err
+        checked = base.run('admin::bundlestore-stats', '--check', ok=(1,))
+        assert 'no space left' in checked.out
+        gone = base.run('admin::bundlestore-gc', '--older-than', '0 seconds')
+        assert gone.out.startswith('removed 1 push')
+        client.run('push', '--bundle-store')
+        assert len(bundles(base)) == 1
 
 
 def test_newer_index(

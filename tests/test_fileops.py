@@ -22,7 +22,7 @@ PACKAGE = Path(backends.__file__).parent
 #: what changes files, in the words of the module
 OPERATIONS = (
     *('create', 'write', 'fsync', 'close', 'rename', 'unlink', 'mkdir'),
-    *('chmod', 'touch', 'syncfolder'),
+    *('chmod', 'touch', 'syncfolder', 'allocate'),
 )
 
 

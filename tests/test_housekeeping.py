@@ -21,6 +21,7 @@ from harness.changegroups import node
 from harness.filled import DAY, Filled, Killed, Mortal
 from harness.hg import Hg, Repo
 from harness.servers import Transport
+from harness.smalldisk import fill, mounted
 from harness.snapshot import untouched
 from harness.store import folder, tryurl
 from hgext3rd.bundlestore import errors, model
@@ -51,6 +52,41 @@ def test_pushes_that_are_too_old_go(
     assert filled.ids() == [3, *range(16, 21)]
     assert filled.verify() == []
     assert filled.gc(before=1) == []
+
+
+@pytest.mark.parametrize('help', ['reserve', 'stray', None])
+def test_full_disk(tmp_path: Path, help: str | None) -> None:
+    """There is room for gc where there is none for anybody else."""
+    with mounted(tmp_path / 'disk', '8m') as disk:
+        filled = Filled(disk / 'bundlestore')
+        for number in range(60):
+            filled.push([number + 1], day=number // 50)
+        if help == 'reserve':
+            filled.store.keepreserve()
+            filled.store.keepreserve()
+        if help == 'stray':
+            stray = disk / 'bundlestore' / 'bundles' / 'tmp' / ('a' * 32)
+            stray.write_bytes(bytes(500_000))
+            os.utime(stray, (1, 1))
+        filled.index.close()
+        filler = fill(disk)
+        before = list(range(1, 61))
+        if help is None:
+            with pytest.raises(errors.NoRoom, match='no space left') as caught:
+                filled.gc(before=1)
+            assert 'admin::bundlestore-gc' in str(caught.value.hint)
+        else:
+            gone = filled.gc(before=1)
+            # some of it by a run that began once more
+            assert sum(kind == 'push' for kind, _reason in gone) <= 50
+            before = before[50:]
+        filler.unlink()
+        assert filled.ids() == before
+        kept = {push.key for push in filled.index.pushes()}
+        assert set(filled.store.keys()) == kept
+        assert filled.verify() == []
+        filled.index.close()
+        del filled
 
 
 def test_who_holds_too_much_loses_the_oldest(filled: Filled) -> None:

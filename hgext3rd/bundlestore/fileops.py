@@ -48,6 +48,14 @@ def write(fd: int, data: Union[bytes, bytearray, memoryview]) -> None:
             written = os.write(fd, rest)
 
 
+def allocate(fd: int, size: int) -> None:
+    """Take so much room for a file."""
+    if hasattr(os, 'posix_fallocate'):
+        os.posix_fallocate(fd, 0, size)
+    else:
+        write(fd, bytes(size))
+
+
 def fsync(fd: int) -> None:
     """Make what was written durable."""
     os.fsync(fd)

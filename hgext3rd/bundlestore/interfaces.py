@@ -383,6 +383,19 @@ class IBundleIndex(Interface):
         """Let go of resources; the index opens them anew when used again."""
 
 
+class IReserve(Interface):
+    """A store or an index that needs room to give room back, and keeps some
+    for that day."""
+
+    def keepreserve() -> None:
+        """See to it that there is a reserve, if there is plenty of room. It
+        costs next to nothing where there is one."""
+
+    def makeroom() -> bool:
+        """Give the reserve back, and whatever else is of no use; return
+        whether there is more room now. Nothing that was stored goes."""
+
+
 class ISelfCheck(Interface):
     """A store or an index that can tell what keeps it from working."""
 

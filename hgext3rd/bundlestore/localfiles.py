@@ -118,6 +118,41 @@ def room(path: bytes) -> int:
     return found.f_bavail * found.f_frsize
 
 
+#: bytes of the file that is deleted where there is no room to delete others
+_RESERVE = 1 << 20
+#: ... of a small file system it is such a share, and it is not made of the last
+#: that is left
+_SHARE = 16
+
+
+def keepreserve(path: bytes) -> None:
+    """Have a file that takes room, unless there is little."""
+    with contextlib.suppress(OSError):
+        if os.path.lexists(path):
+            return
+        found = os.statvfs(os.path.dirname(path))
+        size = min(_RESERVE, found.f_blocks * found.f_frsize // _SHARE)
+        if found.f_bavail * found.f_frsize < size * 2:
+            return
+        fd = fileops.create(path)
+        try:
+            fileops.allocate(fd, size)
+        except OSError:
+            fileops.unlink(path)
+            raise
+        finally:
+            fileops.close(fd)
+
+
+def giveback(path: bytes) -> bool:
+    """Delete the file that takes room; return whether there was one."""
+    try:
+        fileops.unlink(path)
+    except OSError:
+        return False
+    return True
+
+
 def reason(exc: OSError) -> str:
     """Return the cause of ``exc``, beginning in lower case."""
     text = str(exc) if exc.errno is None else os.strerror(exc.errno)

@@ -234,6 +234,10 @@ class Receiver:
     def _recorded(self, push: model.Push) -> None:
         with bookmarks.noting(self.ui):
             records.keep(self.server.store, self.server.index, push)
+        # To ask for the interface costs as much as the push did so far.
+        keepreserve = getattr(self.server.store, 'keepreserve', None)
+        if keepreserve is not None:
+            keepreserve()
         self._rememberroots()
         log.event(
             self.ui,

@@ -11,6 +11,11 @@ all, also for who makes the index anew out of the notes:
 5. the bundles that nobody needs any more are deleted, each in a transaction
    of the index, in which no push can be recorded with it; then the note.
 
+Each step takes some room on a disk, and where there is none, there is a reserve
+that the store keeps for that day. It is given back, the log of the index, too,
+and what nobody needs; then the run begins once more, as though it had been
+killed.
+
 The next run ends what is on a list that is still there. What is left behind
 after the third step is found without one: a note that is marked, of a bundle
 that is not recorded. Any number of runs may be at work at once: all of them
@@ -28,11 +33,13 @@ import os
 from collections.abc import Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
-from .. import errors, model
+from .. import errors, interfaces, model
 from . import marks, records, walk
 
 #: the notes with the lists begin so
 _LISTS = 'state/gc.'
+#: how often to begin once more where there is no room and none was made
+_ATTEMPTS = 2
 
 #: why a push goes that somebody named
 _ASKED = 'asked'
@@ -93,6 +100,8 @@ class Collector:
         # the bundles of these, and those that they rest on
         self._protected: set[str] = set()
         self._lists: list[str] = []
+        # whether it is known what must stay
+        self._surveyed = False
         # the notes of each bookmark, each with its id: those without one are
         # the oldest
         self._marknotes: dict[str, list[tuple[int, str]]] = {}
@@ -109,8 +118,33 @@ class Collector:
     def run(self) -> Iterator[Gone]:
         """Remove things and yield each when it is gone; raises
         ``BundleStoreError``."""
+        stalled = 0
+        while True:
+            try:
+                for gone in self._collect():
+                    if gone.kind in ('bundle', 'stray'):
+                        stalled = 0
+                    yield gone
+                break
+            except errors.NoRoom:
+                stalled += 1
+                if self._wish.dry or stalled > _ATTEMPTS:
+                    raise
+                yield from self._dropuseless()
+                self._makeroom()
+        if not self._wish.dry:
+            for backend in self._reserves():
+                backend.keepreserve()
+
+    def _collect(self) -> Iterator[Gone]:
         self._checkindex()
+        self._lists = []
+        self._leftovers = self._surveyed = False
+        self._protected = set()
+        self._marknotes = {}
+        self.lost = 0
         self._survey()
+        self._surveyed = True
         for name in self._lists:
             yield from self._finish(name)
         yield from self._expire()
@@ -157,6 +191,23 @@ class Collector:
                 'bundle index is empty, but the store holds pushes',
                 "run 'hg admin::bundlestore-verify --repair'",
             )
+
+    # -- room where there is none
+
+    def _reserves(self) -> list[Any]:
+        backends = (self._store, self._index)
+        return [b for b in backends if interfaces.IReserve.providedBy(b)]
+
+    def _makeroom(self) -> None:
+        for backend in self._reserves():
+            backend.makeroom()
+
+    def _dropuseless(self) -> Iterator[Gone]:
+        """Delete what takes no room to delete."""
+        yield from self._dropstrays()
+        if self._surveyed:
+            with contextlib.suppress(errors.NoRoom):
+                yield from self._droporphans()
 
     # -- what others left behind
 

@@ -115,6 +115,19 @@ class Database:
                     found += os.stat(self.path + suffix).st_size
         return found
 
+    def shorten(self) -> bool:
+        """Have SQLite write its log into the file and give back the room that
+        it takes; return whether it did."""
+        before = self.size()
+        # What is in the log mostly takes the place of what is in the file.
+        with (
+            contextlib.suppress(errors.BundleStoreError),
+            self._translating(),
+            self._connections.lease() as connection,
+        ):
+            connection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
+        return self.size() < before
+
     def setaside(self) -> str:
         """Move the database out of the way; return where it is now."""
         with self._translating():

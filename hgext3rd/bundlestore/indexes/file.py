@@ -101,7 +101,9 @@ def open_index(url: str, place: model.Place) -> FileIndex:
 class FileIndex:
     """The index in the file ``path``; arguments as for ``Database``."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'ISetAside', 'ISelfCheck')
+    __implemented__ = Interfaces(
+        'IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'
+    )
 
     def __init__(
         self,
@@ -353,6 +355,12 @@ class FileIndex:
             lambda sql: usage.statistics(sql, size),
             model.Statistics(0, 0, 0, 0, 0, 0, 0, None, None, size),
         )
+
+    def keepreserve(self) -> None:
+        """The store has one, which is beside the index as a rule."""
+
+    def makeroom(self) -> bool:
+        return self._database.shorten()
 
     def troubles(self) -> Iterator[errors.BackendUnavailable]:
         return localfiles.troubles(

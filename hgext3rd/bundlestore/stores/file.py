@@ -22,6 +22,8 @@ from ..declaring import Interfaces
 from .reader import VerifyingReader
 
 _TEMPORARY = b'tmp'
+#: what only takes room, so that ``gc`` finds some on a full disk
+_RESERVE = b'reserve'
 #: what a temporary file is called
 _STRAY = re.compile(r'[0-9a-f]{32}', re.A)
 
@@ -42,7 +44,9 @@ class FileStore:
     """The bundles in ``folder``, an absolute path; ``createmode`` is as in
     ``model.Place``."""
 
-    __implemented__ = Interfaces('IBundleStore', 'ILocalPath', 'ISelfCheck')
+    __implemented__ = Interfaces(
+        *('IBundleStore', 'ILocalPath', 'IReserve', 'ISelfCheck')
+    )
 
     def __init__(self, folder: bytes, createmode: Optional[int] = None) -> None:
         self._folder = folder
@@ -173,6 +177,16 @@ class FileStore:
         return os.path.join(self._folder, relative)
 
     # -- its state
+
+    @property
+    def _reserve(self) -> bytes:
+        return os.path.join(self._folder, _RESERVE)
+
+    def keepreserve(self) -> None:
+        localfiles.keepreserve(self._reserve)
+
+    def makeroom(self) -> bool:
+        return localfiles.giveback(self._reserve)
 
     def troubles(self) -> Iterator[errors.BackendUnavailable]:
         temporary = os.path.join(self._folder, _TEMPORARY)
