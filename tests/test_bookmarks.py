@@ -78,6 +78,9 @@ def test_who_pulls_from_the_base_does_not_ask_the_index(
     transport: Transport, base: Repo, vanilla: Repo, marked: str
 ) -> None:
     """So it costs the same with a million scratch bookmarks."""
+    base.configure('extensions', {'blackbox': ''})
+    base.configure('blackbox', {'track': 'bundlestore'})
+    log = base.path / '.hg' / 'blackbox.log'
     node = base.commit({'b': 'b\n'}, 'landed')
     (index,) = (base.path / '.hg' / 'bundlestore').glob('index*3')
     data = index.read_bytes()
@@ -88,6 +91,10 @@ def test_who_pulls_from_the_base_does_not_ask_the_index(
     vanilla.run('identify', '-r', node[:12], url)
     vanilla.run('pull', '-r', node[:12])
     assert vanilla.knows(node)
+    assert not log.exists() or 'trouble' not in log.read_text()
+    # who asks for it meets the trouble
+    vanilla.run('pull', '-r', NAME, ok=(255,))
+    assert 'trouble' in log.read_text()
     index.write_bytes(data)
 
 
