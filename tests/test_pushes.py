@@ -396,6 +396,8 @@ def server(base: Repo) -> Iterator[Any]:
         def isscratchbookmark(name: bytes) -> bool:
             return name.startswith(b'scratch/')
 
+        maybescratchbookmark = isscratchbookmark
+
     repo = localrepo.instance(ui.ui(), os.fsencode(base.path), create=False)
     yield functools.partial(pushlist.page, repo, Server)
     Server.index.close()

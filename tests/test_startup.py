@@ -82,6 +82,7 @@ STORE = {
     'hgext3rd.bundlestore.loading',
     'hgext3rd.bundlestore.serve',
     'hgext3rd.bundlestore.server',
+    'hgext3rd.bundlestore.unfit',
     'mercurial.wireprotov1server',
     'mercurial.wireprototypes',
 }
