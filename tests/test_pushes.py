@@ -397,6 +397,17 @@ def server(base: Repo) -> Iterator[Any]:
             return name.startswith(b'scratch/')
 
         maybescratchbookmark = isscratchbookmark
+        trouble = None
+
+        @classmethod
+        def ask(
+            cls, question: Callable[[Any], Any], *_args: Any, **_more: Any
+        ) -> Any:
+            return question(cls.index)
+
+        @staticmethod
+        def checktrouble() -> None:
+            pass
 
     repo = localrepo.instance(ui.ui(), os.fsencode(base.path), create=False)
     yield functools.partial(pushlist.page, repo, Server)
