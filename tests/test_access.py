@@ -22,7 +22,7 @@ from harness.servers import Transport, WsgiTransport
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
 from harness.wire import Part, Wire
-from hgext3rd.bundlestore import access, bookmarks, wraps
+from hgext3rd.bundlestore import access, bookmarks, names, wraps
 from hgext3rd.bundlestore.server import tolocal
 
 #: what a shell, SQL, a template, a path or a pattern might trip over
@@ -49,8 +49,15 @@ def test_our_commands_declare_a_permission(hg: Callable[..., object]) -> None:
     """One that declares none was open to all, and one that ``batch`` runs
     unasked still is (CVE-2018-1000132)."""
     wraps.MOMENTS['ask']()
-    for name in wraps.WIRECOMMANDS:
-        assert wireprotov1server.commands[name].permission == b'pull'
+    declared = {
+        name: wireprotov1server.commands[name].permission
+        for name in wraps.WIRECOMMANDS
+    }
+    assert declared == {
+        names.PUSHES: b'pull',
+        names.KNOWN: b'pull',
+        names.REMOVE: b'push',
+    }
 
 
 @matrix.over('ssh')

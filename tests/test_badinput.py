@@ -209,7 +209,7 @@ def test_too_many_changesets(
 ) -> None:
     with untouched(base.path):
         result = client.run('push', '--bundle-store', ok=(100, 255))
-    assert 'push exceeds the limit of 1 changesets (got 2 so far)' in result.err
+    assert 'push exceeds the limit of 1 changeset (got 2 so far)' in result.err
     assert 'bundlestore.max-changesets' in result.err
     assert result.err.count('abort: ') == 1
     assert not bundles(base)
