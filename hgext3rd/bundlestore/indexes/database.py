@@ -386,9 +386,14 @@ def _islocked(exc: sqlite3.DatabaseError) -> bool:
 
 
 def isdamage(exc: sqlite3.DatabaseError) -> bool:
-    # Nothing comes twice unless rows were lost, and there is no text where
-    # bytes are expected.
-    signs = ('malformed', 'UNIQUE', 'Could not decode')
+    # Nothing comes twice unless rows were lost, there is no text where bytes
+    # are expected, and the table of words is ours.
+    signs = (
+        'malformed',
+        'UNIQUE',
+        'Could not decode',
+        'vtable constructor failed',
+    )
     return any(some in str(exc) for some in signs)
 
 

@@ -142,7 +142,10 @@ def find(sql: sqlite3.Connection) -> list[str]:
         for (text,) in sql.execute(f'PRAGMA integrity_check({_MOST})'):
             if text != 'ok':
                 found.append(f'SQLite finds damage: {text}')
-    for text, statement in _checks(sql):
+    checks: list[tuple[str, str]] = []
+    with _noting(found):
+        checks += _checks(sql)
+    for text, statement in checks:
         with _noting(found):
             rows = sql.execute(statement).fetchmany(_MOST)
             found += [text.format(row[0]) for row in rows]
@@ -171,11 +174,12 @@ def _checks(sql: sqlite3.Connection) -> Iterator[tuple[str, str]]:
         checks += _USAGECHECKS
     if version >= schema.EVENTS:
         checks += _EVENTCHECKS
-    if version >= schema.TEXTS and search.usable(sql):
-        checks += _SEARCHCHECKS
     withoutkept = _WITHOUTKEPT if version >= schema.RESTS else ''
     for text, statement in checks:
         yield text, statement.format(key=_KEY, withoutkept=withoutkept)
+    # the last, as the table may be too damaged to be looked at
+    if version >= schema.TEXTS and search.usable(sql):
+        yield from _SEARCHCHECKS
 
 
 # -- changesets
