@@ -12,7 +12,7 @@ from mercurial import error
 from mercurial.i18n import _
 
 from . import access, errors, log
-from .housekeeping import collect, walk
+from .housekeeping import collect, run, walk
 from .server import aborting, tolocal
 
 
@@ -51,7 +51,7 @@ def remove(repo, server, id: int) -> dict[str, Any]:
                 server.index,
                 lambda node: bool(changelog.hasnode(node)),
                 time.time(),
-                collect.Wish(),
+                run.Wish(),
             )
             try:
                 gone = list(collector.remove([push], thorough=False))

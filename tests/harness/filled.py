@@ -21,6 +21,7 @@ from hgext3rd.bundlestore.housekeeping import (
     findings,
     marks,
     records,
+    run,
 )
 from hgext3rd.bundlestore.indexes.file import FileIndex
 from hgext3rd.bundlestore.stores.file import FileStore
@@ -157,7 +158,7 @@ class Filled:
             wrap(self.index),
             lambda node: False,
             now,
-            collect.Wish(**wish),
+            run.Wish(**wish),
         )
         return [(gone.kind, gone.reason) for gone in collector.run()]
 
@@ -174,7 +175,7 @@ class Filled:
             wrap(self.index),
             lambda node: False,
             BEGIN,
-            collect.Wish(**wish),
+            run.Wish(**wish),
         )
         pushes = [self.index.push(id) for id in ids]
         return [

@@ -16,7 +16,7 @@ from mercurial.utils import dateutil
 from .. import config, log, lookup, model, server as servermod
 from ..server import aborting, tolocal, totext
 from ..words import counted
-from . import audit, collect, findings, health, records, walk
+from . import audit, collect, findings, health, records, run, walk
 
 #: for how long it is known, in seconds
 _MOVES = 30 * 86400.0
@@ -111,7 +111,7 @@ def gc(ui, repo, opts) -> int:
     age = server.settings.retention
     if opts['older_than']:
         age = _duration('older-than', opts['older_than'])
-    wish = collect.Wish(
+    wish = run.Wish(
         before=None if age is None else now - age,
         quota=server.settings.quota,
         grace=_duration('grace', opts['grace']),
@@ -169,7 +169,7 @@ def remove(ui, repo, names, opts) -> int:
                 % push.id,
             )
         pushes[push.id] = push
-    wish = collect.Wish(dry=dry, evenpinned=force)
+    wish = run.Wish(dry=dry, evenpinned=force)
     collector = collect.Collector(
         server.store, server.index, _inbase(repo), time.time(), wish
     )
@@ -186,7 +186,7 @@ def remove(ui, repo, names, opts) -> int:
 
 
 def _collect(
-    ui, opts, topic: bytes, removal: Iterable[collect.Gone], dry: bool
+    ui, opts, topic: bytes, removal: Iterable[run.Gone], dry: bool
 ) -> _Sums:
     """Remove things, and show what goes."""
     sums = _Sums()
@@ -222,7 +222,7 @@ class _Sums:
         self.counts = dict.fromkeys(kinds, 0)
         self.size = 0
 
-    def add(self, gone: collect.Gone) -> None:
+    def add(self, gone: run.Gone) -> None:
         self.counts[gone.kind] += 1
         if gone.kind in ('bundle', 'stray'):
             self.size += gone.size or 0
@@ -246,7 +246,7 @@ class _Sums:
         return text + _(b' (%s)\n') % util.bytecount(self.size)
 
 
-def _showgone(ui, fm, gone: collect.Gone, dry: bool) -> None:
+def _showgone(ui, fm, gone: run.Gone, dry: bool) -> None:
     fm.startitem()
     if fm.isplain():
         if dry or ui.verbose:
@@ -264,7 +264,7 @@ def _showgone(ui, fm, gone: collect.Gone, dry: bool) -> None:
         fm.data(name=tolocal(gone.name))
 
 
-def _whatisgone(fm, gone: collect.Gone) -> bytes:
+def _whatisgone(fm, gone: run.Gone) -> bytes:
     key = (gone.key or '').encode()
     if gone.kind == 'push':
         what = _(b'a lost push of bundle %s') % key

@@ -1,0 +1,209 @@
+"""Finds what nobody needs any more, and what must stay unrecorded."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Callable, Optional
+
+from .. import errors, model
+from . import marks, records, walk
+from .removing import LISTS, Remover
+from .run import Gone, Run, Wish
+
+
+class Leftovers:
+    """Looks at all that is there, and deletes what was left behind.
+
+    ``inbase`` tells whether the repository has a changeset, ``now`` is the
+    time.
+    """
+
+    def __init__(
+        self,
+        store: Any,
+        index: Any,
+        inbase: Callable[[bytes], bool],
+        now: float,
+        wish: Wish,
+        run: Run,
+        remover: Remover,
+    ) -> None:
+        self._store = store
+        self._index = index
+        self._inbase = inbase
+        self._now = now
+        self._wish = wish
+        self._run = run
+        self._remover = remover
+
+    def look(self, pushes: list[model.Push]) -> None:
+        """See what must stay when these pushes go, in few of the notes."""
+        for key in model.chain(pushes):
+            for name in self._notesof(key):
+                if walk.push(self._index, name.id) is None:
+                    with contextlib.suppress(errors.UnknownNote):
+                        if not records.read(self._store, *name).removed:
+                            self._run.lost += 1
+                            self._run.protected.add(key)
+
+    def survey(self) -> None:
+        """Look for lists, and for what must stay."""
+        for name, record in self._unrecorded(True):
+            if self._wish.forget or (record is not None and record.removed):
+                self._run.leftovers = True
+                continue
+            self._run.lost += 1
+            self._run.protected.add(name.key)
+            if record is not None:
+                self._run.protected.update(record.push.rests)
+
+    def _unrecorded(
+        self, surveying: bool = False
+    ) -> Iterator[tuple[records.PushName, Optional[records.Record]]]:
+        """Yield the notes of bundles that are not recorded, None for one that
+        cannot be understood. See what else there is when ``surveying``."""
+
+        def pushnotes() -> Iterator[records.PushName]:
+            for name in self._store.notes():
+                found = records.parsename(name)
+                if found is not None:
+                    yield found
+                elif surveying and name.startswith(LISTS):
+                    self._run.lists.append(name)
+                elif surveying:
+                    self._addmarknote(name)
+
+        for batch in walk.batches(pushnotes()):
+            recorded = self._index.bundles({name.key for name in batch})
+            for name in batch:
+                if name.key in recorded:
+                    continue
+                # Another run marks a note before the bundle is recorded no
+                # more, and this is read after that.
+                record = None
+                with contextlib.suppress(errors.CorruptNote):
+                    try:
+                        record = records.read(self._store, *name)
+                    except errors.UnknownNote:
+                        continue
+                yield name, record
+
+    def _addmarknote(self, name: str) -> None:
+        found = records.parsebookmarkname(name)
+        if found is not None:
+            id = -1 if found.id is None else found.id
+            self._run.marknotes.setdefault(found.digest, []).append((id, name))
+
+    def addmarknotes(self) -> None:
+        """Look for the notes of bookmarks alone."""
+        for note in self._store.notes('bookmarks/'):
+            self._addmarknote(note)
+
+    def _notesof(self, key: str) -> Iterator[records.PushName]:
+        for note in self._store.notes(f'{key[:2]}/{key}.'):
+            name = records.parsename(note)
+            if name is not None:
+                yield name
+
+    def dropnotesof(self, key: str) -> None:
+        """Delete what notes are left of a bundle that is gone."""
+        for name in self._notesof(key):
+            with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
+                if records.read(self._store, *name).removed:
+                    for _gone in self._remover.dropbundle(key, 'removed', name):
+                        pass
+
+    def dropmarks(self) -> Iterator[Gone]:
+        """Delete the bookmarks that point to nothing."""
+        for batch in walk.batches(self._index.bookmarks()):
+            located = self._index.locate({mark.node for mark in batch})
+            for mark in batch:
+                place = located.get(mark.node)
+                if self._inbase(mark.node) or (
+                    place is not None
+                    and self._remover.wouldstay(mark, place.key)
+                ):
+                    continue
+                if not self._wish.dry:
+                    move = model.BookmarkMove(mark.name, None, mark.node)
+                    try:
+                        moved = self._index.movebookmarks([move], self._now)
+                    except errors.BookmarkMoved:
+                        continue
+                    marks.write(self._store, self._index, moved, self._now, '')
+                yield Gone('bookmark', 'dangling', name=mark.name)
+
+    def dropmarknotes(self) -> Iterator[Gone]:
+        """Delete the notes of bookmarks whose place another note has taken, or
+        that keep nothing from coming back."""
+        for notes in self._run.marknotes.values():
+            notes.sort()
+            last = notes[-1][1]
+            with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
+                mark = records.readbookmark(self._store, last)
+                for _id, name in notes[:-1]:
+                    yield self._dropmarknote(name)
+                if not self._isneeded(mark):
+                    yield self._dropmarknote(last)
+
+    def _isneeded(self, mark: records.BookmarkRecord) -> bool:
+        """Whether an index made anew would be wrong without this note, the last
+        one of a bookmark that is no push's."""
+        here = walk.bookmark(self._index, mark.name)
+        if here is None:
+            return (
+                mark.node is not None
+                or bool(self._run.lost)
+                or bool(self._index.moved([mark.name]))
+            )
+        if here.push is None or here.push <= mark.after:
+            return True
+        if self._run.told.hasid(here.push):
+            # a run that is none: it goes with its push, and this stays
+            return True
+        push = walk.push(self._index, here.push)
+        try:
+            return push is None or (
+                records.read(self._store, push.key, push.id).removed
+            )
+        except (errors.UnknownNote, errors.CorruptNote):
+            return True
+
+    def _dropmarknote(self, name: str) -> Gone:
+        if not self._wish.dry:
+            records.keeplastid(self._store, self._index)
+            with contextlib.suppress(errors.UnknownNote):
+                self._store.deletenote(name)
+        return Gone('note', 'superseded', name=name)
+
+    def dropleftovers(self) -> Iterator[Gone]:
+        """Delete the notes of removed pushes whose bundles nobody needs any
+        more, and those bundles, if they are there."""
+        for name, record in self._unrecorded():
+            if record is not None and record.removed:
+                yield from self._remover.dropbundle(name.key, 'removed', name)
+            elif self._wish.forget:
+                if not self._wish.dry:
+                    self._remover.deletenote(name)
+                push = None if record is None else record.push
+                yield Gone('push', 'lost', push, name.key)
+
+    def droporphans(self) -> Iterator[Gone]:
+        """Delete the bundles that are not recorded."""
+        young = self._now - self._wish.grace
+        for batch in walk.batches(self._store.keys()):
+            recorded = self._index.bundles(batch)
+            for key in batch:
+                if key in recorded or key in self._run.protected:
+                    continue
+                with contextlib.suppress(errors.UnknownKey):
+                    if self._store.modified(key) < young:
+                        yield from self._remover.dropbundle(key, 'orphan')
+
+    def dropstrays(self) -> Iterator[Gone]:
+        """Delete unfinished files."""
+        for stray in self._store.strays(self._wish.grace):
+            if not self._wish.dry:
+                self._store.deletestray(stray.name)
+            yield Gone('stray', 'leftover', size=stray.size, name=stray.name)
