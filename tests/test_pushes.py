@@ -23,7 +23,7 @@ from harness.hg import PATIENCE, Hg, Repo
 from harness.snapshot import untouched
 from harness.store import bundles, folder, tryurl
 from hgext3rd.bundlestore import backends, model, pushlist, users, wire
-from hgext3rd.bundlestore.client import commands
+from hgext3rd.bundlestore.client import listing
 
 NAME = 'scratch/alice/parser'
 #: what a command may end with that aborts
@@ -339,8 +339,8 @@ def test_options_are_in_the_encoding_of_the_terminal(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(encoding, 'encoding', b'latin-1')
-    assert commands._text(b'zo\xeb') == 'zoë'
-    assert commands._text(b'') is None
+    assert listing.text(b'zo\xeb') == 'zoë'
+    assert listing.text(b'') is None
 
 
 # -- pages

@@ -2,16 +2,11 @@
 
 from __future__ import annotations
 
-import contextlib
-import functools
-import itertools
 import re
-from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any
 
 from mercurial import (
     cmdutil,
-    encoding,
     error,
     exthelper,
     logcmdutil,
@@ -20,10 +15,10 @@ from mercurial import (
     util,
 )
 from mercurial.i18n import _
-from mercurial.utils import dateutil, urlutil
+from mercurial.utils import dateutil
 
-from .. import compat, names, pushlist, server as servermod, wire, wraps
-from . import storeless
+from .. import names, pushlist, server as servermod, wire, wraps
+from . import listing
 
 eh = exthelper.exthelper()
 
@@ -32,10 +27,6 @@ _ID = re.compile(rb'[1-9][0-9]{0,14}\Z')
 #: heads and bookmarks of a push that are shown without --verbose
 _MAX_HEADS = 10
 _MAX_BOOKMARKS = 10
-
-#: gives the page that a query asks for; the name of its argument's class
-#: would load ``pushlist`` in every process
-_Ask = Callable[..., dict[str, Any]]
 
 
 @eh.command(
@@ -156,31 +147,17 @@ def pushes(ui, repo, source=None, **opts):
 
         return marks.show(ui, repo, source, opts)
     limit = logcmdutil.getlimit(byteopts)
-    with _asking(ui, repo, source, opts) as ask:
-        fm, begin = _formatter(ui, byteopts)
+    with listing.asking(ui, repo, source, opts) as ask:
+        fm, begin = listing.formatter(ui, byteopts)
         query = pushlist.Query(
             limit=limit,
-            user=_text(opts['user']),
-            rev=_text(opts['rev']),
+            user=listing.text(opts['user']),
+            rev=listing.text(opts['rev']),
             nodes=b'nodes' in fm.datahint(),
         )
-        records = _records(ask, query)
-        # what goes wrong is told before there is any output
-        first = next(records, None)
-        ui.pager(b'pushes')
-        ui.write(begin)
-        with fm:
-            if first is None:
-                if fm.isplain():
-                    ui.status(_(b'no pushes found\n'))
-                return 1
-            for record in itertools.chain([first], records):
-                fm.startitem()
-                if fm.isplain():
-                    _showtext(ui, fm, record)
-                else:
-                    _showdata(fm, record)
-    return 0
+        found = listing.records(ask, query, 'pushes', _following)
+        nothing = _(b'no pushes found\n')
+        return listing.show(ui, fm, begin, found, nothing, _showtext, _showdata)
 
 
 def _remove(ui, repo, source, opts) -> int:
@@ -190,7 +167,7 @@ def _remove(ui, repo, source, opts) -> int:
             hint=_(b"'hg pushes' lists the pushes"),
         )
     id = int(opts['remove'])
-    with _holding(ui, repo, source, opts) as (local, peer):
+    with listing.holding(ui, repo, source, opts) as (local, peer):
         if local is not None:
             found = wraps.room('removal.remove')(local, servermod.of(local), id)
         elif not peer.capable(names.REMOVE):
@@ -210,121 +187,13 @@ def _remove(ui, repo, source, opts) -> int:
     return 0
 
 
-def _text(option: bytes) -> str | None:
-    """Return the value of an option as text, None for one that is not
-    given."""
-    if not option:
+def _following(
+    query: pushlist.Query, page: dict[str, Any]
+) -> pushlist.Query | None:
+    if page['next'] >= page['pushes'][-1]['push']:
         return None
-    return encoding.fromlocal(option).decode('utf-8', 'replace')
-
-
-def _local(text: str) -> bytes:
-    return servermod.tolocal(text)
-
-
-# -- asking
-
-
-@contextlib.contextmanager
-def _asking(ui, repo, source, opts, decode=None) -> Iterator[_Ask]:
-    """Give the function that asks for a page of pushes, or of what ``decode``
-    reads; raises ``error.Abort`` if there is nobody to ask."""
-    with _holding(ui, repo, source, opts) as (local, peer):
-        if local is not None:
-            yield functools.partial(
-                pushlist.page, local, servermod.of(local), trusted=True
-            )
-        else:
-            decode = decode or wire.decodepage
-            yield functools.partial(_askpeer, peer, decode)
-
-
-@contextlib.contextmanager
-def _holding(ui, repo, source, opts) -> Iterator[tuple[Any, Any]]:
-    """Give the repository that holds the pushes, if it is on this machine, and
-    the peer, if there is one; raises ``error.Abort`` if there is neither."""
-    if source is None and b'default' not in ui.paths:
-        server = None if repo is None else servermod.of(repo)
-        if server is None:
-            raise error.ConfigError(
-                _(b'default repository not configured!'),
-                hint=_(b"see 'hg help config.paths'"),
-            )
-        yield repo, None
-        return
-    path = _path(ui, source or b'default')
-    peer = _connect(ui, repo, path, opts)
-    try:
-        if not peer.capable(names.CAPABILITY):
-            raise error.Abort(
-                _(b'%s has no bundle store') % urlutil.hidepassword(path.loc),
-                hint=_(
-                    b'the server needs the bundlestore extension and '
-                    b"'bundlestore.server = yes'"
-                ),
-            )
-        if repo is not None:
-            storeless.met(repo, peer)
-        yield peer.local() or None, peer
-    finally:
-        peer.close()
-
-
-def _path(ui, source: bytes):
-    paths = list(urlutil.get_pull_paths(None, ui, [source]))
-    if len(paths) != 1:
-        raise error.Abort(
-            _(b'path points to %d urls while %s only supports one: %s')
-            % (len(paths), b'pushes', source)
-        )
-    return paths[0]
-
-
-def _connect(ui, repo, path, opts):
-    own = ui if repo is None else repo.ui
-    # where a peer looks for them if it is given no options
-    for name in ('ssh', 'remotecmd'):
-        if opts[name]:
-            own.setconfig(b'ui', name.encode(), opts[name], b'pushes')
-    return compat.peer(ui if repo is None else repo, path.loc)
-
-
-def _askpeer(peer, decode: _Ask, query: pushlist.Query) -> dict[str, Any]:
-    return decode(wire.call(peer, names.PUSHES, wire.encodequery(query)))
-
-
-def _records(ask: _Ask, query: pushlist.Query) -> Iterator[dict[str, Any]]:
-    """Yield the pushes that ``query`` asks for, and ask for the next page
-    when somebody wants to see it."""
-    while True:
-        page = ask(query)
-        found = page['pushes']
-        yield from found
-        last = page['next']
-        if query.limit is not None:
-            query = query._replace(limit=query.limit - len(found))
-        if not last or not found or query.limit == 0:
-            return
-        if last >= found[-1]['push']:
-            raise error.RemoteError(_(b'the server gives the same page again'))
-        # a bookmark may move from one page to the next
-        query = query._replace(last=last, rev=page['node'] or query.rev)
-
-
-# -- showing
-
-
-def _formatter(ui, opts):
-    """Return a formatter and what it writes before the first push, such as
-    the bracket of JSON, which must not come before the pager."""
-    ui.pushbuffer()
-    try:
-        fm = ui.formatter(b'pushes', opts)
-    except error.Abort:
-        # ``-T list`` ends so
-        ui.write(ui.popbuffer())
-        raise
-    return fm, ui.popbuffer()
+    # a bookmark may move from one page to the next
+    return query._replace(last=page['next'], rev=page['node'] or query.rev)
 
 
 def _date(record: dict[str, Any]) -> tuple[int, int]:
@@ -345,7 +214,7 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
     marks = record['bookmarks']
     shown = len(marks) if ui.verbose else _MAX_BOOKMARKS
     for mark in marks[:shown]:
-        name = _local(mark['bookmark'])
+        name = servermod.tolocal(mark['bookmark'])
         if mark['node'] is None:
             text = _(b'bookmark:    %s (deleted)\n')
         else:
@@ -355,7 +224,7 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
     # a web server without logins does not know it
     if record['user']:
         fm.plain(
-            _(b'user:        %s\n') % _oneline(record['user']),
+            _(b'user:        %s\n') % listing.oneline(record['user']),
             label=b'log.user',
         )
     fm.plain(
@@ -369,13 +238,13 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
     )
     if ui.verbose:
         fm.plain(
-            _(b'bundle:      %s\n') % _local(record['bundle']),
+            _(b'bundle:      %s\n') % servermod.tolocal(record['bundle']),
             label=b'ui.note log.bundle',
         )
     shown = len(heads) if ui.verbose else _MAX_HEADS
     for node, head in zip(short[:shown], heads):
         fm.plain(
-            _(b'head:        %s %s\n') % (node, _oneline(head['desc'])),
+            _(b'head:        %s %s\n') % (node, listing.oneline(head['desc'])),
             label=b'log.summary',
         )
     _showmore(fm, len(heads) - shown)
@@ -387,31 +256,27 @@ def _showmore(fm, count: int) -> None:
         fm.plain(_(b'             and %d more\n') % count)
 
 
-def _oneline(text: str) -> bytes:
-    """Return text without the line breaks that Mercurial would not take
-    either, but a web server may, in the name of a user."""
-    return _local(text.replace('\r', ' ').replace('\n', ' '))
-
-
 def _showdata(fm, record: dict[str, Any]) -> None:
     fm.data(
         push=record['push'],
-        user=_local(record['user']),
+        user=servermod.tolocal(record['user']),
         date=fm.formatdate(_date(record)),
-        bundle=_local(record['bundle']),
+        bundle=servermod.tolocal(record['bundle']),
         size=record['size'],
         count=record['count'],
     )
     with fm.nested(b'heads', tmpl=b'{node|short}', sep=b' ') as nested:
         for head in record['heads']:
             nested.startitem()
-            nested.data(node=head['node'].encode(), desc=_local(head['desc']))
+            nested.data(
+                node=head['node'].encode(), desc=servermod.tolocal(head['desc'])
+            )
     with fm.nested(b'bookmarks', tmpl=b'{bookmark}', sep=b' ') as nested:
         for mark in record['bookmarks']:
             node = mark['node']
             nested.startitem()
             nested.data(
-                bookmark=_local(mark['bookmark']),
+                bookmark=servermod.tolocal(mark['bookmark']),
                 node=None if node is None else node.encode(),
             )
     if 'nodes' in record:

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Iterator
 from typing import Any
 
-from mercurial import cmdutil, error, logcmdutil, pycompat
+from mercurial import cmdutil, logcmdutil, pycompat
 from mercurial.i18n import _
 from mercurial.utils import dateutil
 
 from .. import pushlist, wire
-from . import commands
+from ..server import tolocal
+from . import listing
 
 
 def show(ui, repo, source, opts) -> int:
@@ -21,48 +20,25 @@ def show(ui, repo, source, opts) -> int:
     byteopts = pycompat.byteskwargs(opts)
     query = pushlist.Query(
         limit=logcmdutil.getlimit(byteopts),
-        bookmarks=commands._text(opts['bookmarks']),
+        bookmarks=listing.text(opts['bookmarks']),
     )
-    with commands._asking(ui, repo, source, opts, wire.decodebookmarks) as ask:
-        fm, begin = commands._formatter(ui, byteopts)
-        records = _records(ask, query)
-        # what goes wrong is told before there is any output
-        first = next(records, None)
-        ui.pager(b'pushes')
-        ui.write(begin)
-        with fm:
-            if first is None:
-                if fm.isplain():
-                    ui.status(_(b'no scratch bookmarks found\n'))
-                return 1
-            for record in itertools.chain([first], records):
-                fm.startitem()
-                if fm.isplain():
-                    _showtext(ui, fm, record)
-                else:
-                    _showdata(fm, record)
-    return 0
+    with listing.asking(ui, repo, source, opts, wire.decodebookmarks) as ask:
+        fm, begin = listing.formatter(ui, byteopts)
+        found = listing.records(ask, query, 'bookmarks', _following)
+        nothing = _(b'no scratch bookmarks found\n')
+        return listing.show(ui, fm, begin, found, nothing, _showtext, _showdata)
 
 
-def _records(ask, query: pushlist.Query) -> Iterator[dict[str, Any]]:
-    """Yield the bookmarks that ``query`` asks for, and ask for the next page
-    when somebody wants to see it."""
-    while True:
-        page = ask(query)
-        found = page['bookmarks']
-        yield from found
-        after = page['next']
-        if query.limit is not None:
-            query = query._replace(limit=query.limit - len(found))
-        if not after or not found or query.limit == 0:
-            return
-        if after <= (query.after or ''):
-            raise error.RemoteError(_(b'the server gives the same page again'))
-        query = query._replace(after=after)
+def _following(
+    query: pushlist.Query, page: dict[str, Any]
+) -> pushlist.Query | None:
+    if page['next'] <= (query.after or ''):
+        return None
+    return query._replace(after=page['next'])
 
 
 def _showtext(ui, fm, record: dict[str, Any]) -> None:
-    name = commands._local(record['bookmark'])
+    name = tolocal(record['bookmark'])
     if ui.quiet:
         fm.plain(b'%s\n' % name, label=b'log.bookmark')
         return
@@ -73,7 +49,7 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
         fm.plain(_(b'push:        %d\n') % record['push'], label=b'log.push')
     if record['user']:
         fm.plain(
-            _(b'user:        %s\n') % commands._oneline(record['user']),
+            _(b'user:        %s\n') % listing.oneline(record['user']),
             label=b'log.user',
         )
     if record['time'] is not None:
@@ -85,9 +61,9 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
 def _showdata(fm, record: dict[str, Any]) -> None:
     time = record['time']
     fm.data(
-        bookmark=commands._local(record['bookmark']),
+        bookmark=tolocal(record['bookmark']),
         node=record['node'].encode(),
         push=record['push'],
-        user=commands._local(record['user']),
+        user=tolocal(record['user']),
         date=None if time is None else fm.formatdate(dateutil.makedate(time)),
     )
