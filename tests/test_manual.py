@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from harness import matrix
-from harness.hg import Hg
+from harness.hg import Hg, Repo
 
 ROOT = Path(__file__).resolve().parents[1]
 SOURCES = sorted((ROOT / 'hgext3rd' / 'bundlestore').rglob('*.py'))
@@ -165,22 +165,19 @@ def test_rooms_without_mercurial(room: str, hg: Callable[..., Hg]) -> None:
     assert done.stdout == '[]\n'
 
 
-def test_wsgi_server(hg: Callable[..., Hg], tmp_path: Path) -> None:
-    """hgweb under a WSGI server never loads Mercurial's commands."""
-    made = hg()
-    repo = made.init(tmp_path / 'repo')
-    repo.enable()
-    repo.configure('bundlestore', {'server': 'yes'})
+def wsgi(made: Hg, repo: Repo, path: str = '', query: str = '') -> str:
+    """Return what hgweb answers under a WSGI server."""
     code = (
         'from mercurial.hgweb import hgweb\n'
         'import io, sys\n'
         f'app = hgweb({str(repo.path).encode()!r})\n'
         'env = {"REQUEST_METHOD": "GET", "SERVER_NAME": "x",\n'
-        '       "SERVER_PORT": "80", "QUERY_STRING": "cmd=capabilities",\n'
+        f'       "SERVER_PORT": "80", "QUERY_STRING": {query!r},\n'
         '       "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(),\n'
         '       "wsgi.errors": sys.stderr, "wsgi.multithread": True,\n'
         '       "wsgi.multiprocess": True, "wsgi.run_once": False,\n'
-        '       "wsgi.version": (1, 0), "PATH_INFO": "", "SCRIPT_NAME": ""}\n'
+        '       "wsgi.version": (1, 0), "SCRIPT_NAME": "",\n'
+        f'       "PATH_INFO": {path!r}}}\n'
         'print(b"".join(app(env, lambda *a: None)).decode())\n'
     )
     done = subprocess.run(
@@ -189,8 +186,18 @@ def test_wsgi_server(hg: Callable[..., Hg], tmp_path: Path) -> None:
         text=True,
         env=made.cleanenviron(),
     )
-    assert 'bundlestore' in done.stdout.split(), done
     assert done.stderr == ''
+    return done.stdout
+
+
+def test_wsgi_server(hg: Callable[..., Hg], tmp_path: Path) -> None:
+    """hgweb under a WSGI server never loads Mercurial's commands."""
+    made = hg()
+    repo = made.init(tmp_path / 'repo')
+    repo.enable()
+    repo.configure('bundlestore', {'server': 'yes'})
+    shown = wsgi(made, repo, query='cmd=capabilities')
+    assert 'bundlestore' in shown.split()
 
 
 def test_the_topic_stands_in_its_sorted_place(
@@ -205,29 +212,9 @@ def test_the_topic_stands_in_its_sorted_place(
     repo = made.init(tmp_path / 'repo')
     repo.enable()
     repo.configure('bundlestore', {'server': 'yes'})
-    code = (
-        'import json, sys\n'
-        'from mercurial import ui\n'
-        'from mercurial.hgweb import hgweb\n'
-        f'app = hgweb({str(repo.path).encode()!r})\n'
-        'import io\n'
-        'env = {"REQUEST_METHOD": "GET", "SERVER_NAME": "x",\n'
-        '       "SERVER_PORT": "80", "QUERY_STRING": "",\n'
-        '       "wsgi.url_scheme": "http", "wsgi.input": io.BytesIO(),\n'
-        '       "wsgi.errors": sys.stderr, "wsgi.multithread": False,\n'
-        '       "wsgi.multiprocess": True, "wsgi.run_once": True,\n'
-        '       "wsgi.version": (1, 0), "PATH_INFO": "/json-help",\n'
-        '       "SCRIPT_NAME": ""}\n'
-        'print(b"".join(app(env, lambda *a: None)).decode())\n'
-    )
-    done = subprocess.run(
-        [made.python, '-c', code],
-        capture_output=True,
-        text=True,
-        env=made.cleanenviron(),
-    )
-    shown = [each['topic'] for each in json.loads(done.stdout)['topics']]
-    assert 'bundlestore-server' in shown, done
+    found = wsgi(made, repo, path='/json-help')
+    shown = [each['topic'] for each in json.loads(found)['topics']]
+    assert 'bundlestore-server' in shown, shown
     assert shown == sorted(shown)
 
 
