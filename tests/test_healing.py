@@ -120,7 +120,19 @@ def test_pages_say_what_the_base_lacks(
         answer = web.get(f'{url}/{page}/{top}{ending}')
         assert answer.status == 500
         assert complaint(lost).encode() in answer.body
+    for name in ('1', '2', top):
+        answer = web.get(f'{url}/bundle/{name}')
+        assert answer.status == 500, name
+        assert complaint(lost).encode() in answer.body
     client.run('push', '--bundle-store', '-r', top)
+    # a bundle that is complete, also by the number of the old push
+    for name in ('2', top):
+        clone = base.hg.plain().clone(base.path, base.path / f'clone{name}')
+        bundle = web.get(f'{url}/bundle/{name}')
+        assert bundle.status == 200, bundle
+        (clone.path / 'got').write_bytes(bundle.body)
+        clone.run('unbundle', 'got')
+        assert clone.knows(top)
     for page in pages:
         ending = '.tar.gz' if page == 'archive' else ''
         assert web.get(f'{url}/{page}/{top}{ending}').status == 200
@@ -184,6 +196,36 @@ def test_other_bytes_of_the_same_changesets_serve(
     spoil(next(f for f in bundles(base) if f not in files), 'lost')
     said = newclient('third', ext=False).run('pull', '-r', more, ok=(255, 100))
     assert str(said).count('\nabort: ') == 1
+
+
+@pytest.mark.parametrize('how', ['lost', 'rotten'])
+@servers.overweb('wsgi')
+def test_other_bytes_are_downloaded(
+    transport: servers.WebTransport, base: Repo, client: Repo, how: str
+) -> None:
+    """By hash and by the number of the push whose bundle it was."""
+    nodes = [client.commit({f: f'{f}\n'}, f) for f in ('below', 'top')]
+    for node in nodes:
+        client.run('push', '--bundle-store', '-r', node, base.path)
+    (path,) = (
+        f
+        for f in bundles(base)
+        if bytes.fromhex(nodes[1]) not in f.read_bytes()
+    )
+    spoil(path, how)
+    transport.maycrash = True
+    url = transport.url(base, 'bob')
+    damaged = web.get(f'{url}/bundle/1')
+    assert damaged.status == (404 if how == 'lost' else 500)
+    # the new bundle holds both
+    client.run('push', '--bundle-store', '-r', nodes[1], base.path)
+    for name in ('1', '2', *nodes):
+        answer = web.get(f'{url}/bundle/{name}')
+        assert answer.status == 200, answer
+        assert bytes.fromhex(nodes[0]) in answer.body
+        assert answer.headers['content-length'] == str(len(answer.body))
+    head = web.get(f'{url}/bundle/1', method='HEAD')
+    assert head.status == 200
 
 
 def _names(base: Repo, file: Path, nodes: list[str], top: str) -> list[str]:

@@ -205,6 +205,7 @@ class _Joined:
         self._file = open(path, 'rb')
         self.size = os.fstat(self._file.fileno()).st_size
         self.read = self._file.read
+        self.seek = self._file.seek
         self.close = self._file.close
 
     def __enter__(self) -> _Joined:

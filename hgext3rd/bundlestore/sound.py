@@ -119,6 +119,30 @@ def checklarge(
                 read(repo.ui, server.store, key)
 
 
+def checkcomplete(ui, repo, stream: Any) -> None:
+    """Raise ``Unserved`` if the bundle that ``stream`` reads and the base
+    repository lack what a changeset of the bundle rests on."""
+    parents = _parents(ui, stream)
+    held = {_NULLID, *parents}
+    for child, nodes in parents.items():
+        for node in nodes:
+            if node not in held and not hasnode(repo, node):
+                raise _lacking(node, child)
+
+
+def _lacking(node: bytes, child: bytes) -> Unserved:
+    # Be it that it was stripped, be it that it became secret: that is not for
+    # everybody to know.
+    return Unserved(
+        _(
+            b'changeset %s rests on %s, which the repository does not '
+            b'have (any more)'
+        )
+        % (short(child), short(node)),
+        hint=_(b'push it again'),
+    )
+
+
 class _Search:
     """Looks for bundles that are sound and, together with the base
     repository, complete. It reads each of them to the end."""
@@ -188,16 +212,7 @@ class _Search:
             return turned
         if child == _NULLID:
             return self._exc
-        # Be it that it was stripped, be it that it became secret: that is not
-        # for everybody to know.
-        return error.Abort(
-            _(
-                b'changeset %s rests on %s, which the repository does not '
-                b'have (any more)'
-            )
-            % (short(child), short(node)),
-            hint=_(b'push it again'),
-        )
+        return _lacking(node, child)
 
     def _ordered(self) -> list[str]:
         holders: dict[bytes, list[str]] = {}

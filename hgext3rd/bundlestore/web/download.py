@@ -23,6 +23,7 @@ from .. import (
     lookup,
     model,
     server as servermod,
+    sound,
 )
 from ..server import aborting
 from . import queries, refusals, scratch
@@ -55,7 +56,8 @@ def bundle(web):
     Download the stored bundle of a push, or the one that holds a scratch
     changeset, for ``hg unbundle``. It is complete: where the bundle rests on
     others, they come along. The ETag is the SHA-256 of the bytes as they are
-    stored; a part of them can be asked for with a ``Range`` header.
+    stored; a part of them can be asked for with a ``Range`` header. Where the
+    bundle is damaged, others that hold the same changesets take its place.
     """
     scratch.forgetbase(web)
     server = servermod.of(web.repo)
@@ -139,7 +141,8 @@ def _send(web, server, bundle: Wanted):
     if req.method == b'HEAD':
         return _sendhead(web, server, bundle, etag)
     with _finding():
-        reader = _open(web, server.store, bundle)
+        bundle, reader = _opensound(web, server, bundle)
+    etag = _etag(bundle)
     size = reader.size
     wanted = _range(req, etag, size)
     if wanted is None:
@@ -167,7 +170,12 @@ def _sendhead(web, server, bundle: Wanted, etag: bytes):
     known before they are, and nobody waits for that here."""
     res = web.res
     with _finding():
-        sizes = [server.store.size(key) for key in model.chain([bundle])]
+        try:
+            sizes = [server.store.size(key) for key in model.chain([bundle])]
+        except errors.UnknownKey:
+            bundle, reader = _opensound(web, server, bundle)
+            reader.close()
+            etag, sizes = _etag(bundle), [reader.size]
     res.status = b'200 OK'
     res.setbodybytes(b'')
     if len(sizes) == 1:
@@ -202,24 +210,63 @@ def _finding() -> Iterator[None]:
         ) from exc
 
 
-def _open(web, store: Any, bundle: Wanted) -> Any:
+def _opensound(web, server, bundle: Wanted) -> tuple[model.Location, Any]:
+    """Return where the changesets are, and a reader of the complete bundle:
+    the one that was asked for or, where that is not sound, one of others that
+    hold the same."""
+    if isinstance(bundle, model.Push):
+        nodes = [head.node for head in bundle.heads]
+    else:
+        nodes = [bundle.node]
+    located = {
+        node: model.Location(node, bundle.key, bundle.size, True, bundle.rests)
+        for node in nodes
+    }
+
+    def use(keys: list[str]) -> tuple[model.Location, Any]:
+        # without keys the base has them by now: there is no other bundle
+        *rests, key = keys or model.chain([bundle])
+        chosen = located[nodes[0]]._replace(key=key, rests=tuple(rests))
+        with sound.reading():
+            return chosen, _open(web, server.store, chosen)
+
+    return sound.serving(web.repo, server, located, use)
+
+
+def _open(web, store: Any, bundle: model.Location) -> Any:
     """Return a reader of the complete bundle.
 
     Up to some size it was read once, before the answer begins: who asks for
-    one that is damaged is told so.
+    one that is damaged, or rests on what the base lacks, is told so.
     """
     reader = bundlefile.opencomplete(web.repo.ui, store, bundle)
     if bundle.rests:
-        return reader  # made of bundles that were read
+        # made of bundles that were read
+        _check(web, reader)
+        reader.seek(0)
+        return reader
     if reader.size <= _KEEP:
         with reader:
-            return _Kept(reader.read())
+            kept = _Kept(reader.read())
+        _check(web, kept)
+        kept.seek(0)
+        return kept
     # elsewhere than in a local file, to read twice may mean to wait twice
     if reader.size <= _ADVANCE and interfaces.ILocalPath.providedBy(store):
         with reader:
             bundlefile.drain(reader)
+        with bundlefile.opened(store, bundle.key) as again:
+            sound.checkcomplete(web.repo.ui, web.repo, again)
         reader = bundlefile.opened(store, bundle.key)
     return reader
+
+
+def _check(web, reader: Any) -> None:
+    try:
+        sound.checkcomplete(web.repo.ui, web.repo, reader)
+    except BaseException:
+        reader.close()
+        raise
 
 
 class _Kept(io.BytesIO):
