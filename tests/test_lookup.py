@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 import urllib.parse
 from collections.abc import Callable
@@ -10,35 +9,13 @@ from collections.abc import Callable
 import pytest
 
 from harness import history, matrix, servers, web
+from harness.collision import collision
 from harness.hg import Repo
 from harness.store import folder
 from hgext3rd.bundlestore import backends, model
 
 TAG = 'abcdef12'
 BOOKMARK = 'scratch/ours'
-
-
-def collision(repo: Repo, digits: int = 6) -> tuple[str, str]:
-    """Commit two changesets whose hashes begin alike: among a few thousand
-    there are some, as at a birthday party."""
-    parent = repo.node('tip')
-    probe = repo.commit({'f': 'f\n'}, 'collide 0', parent=parent)
-    text = repo.inspect('debugdata', '-c', probe).encode()
-    assert text.endswith(b'collide 0')
-    seen: dict[str, int] = {}
-    start = b'\0' * 20 + bytes.fromhex(parent)
-    for number in range(1, 200000):
-        message = b'collide %d' % number
-        data = text[: -len(b'collide 0')] + message
-        prefix = hashlib.sha1(start + data).hexdigest()[:digits]
-        if prefix in seen:
-            pair = [
-                repo.commit({'f': 'f\n'}, f'collide {n}', parent=parent)
-                for n in (seen[prefix], number)
-            ]
-            return pair[0], pair[1]
-        seen[prefix] = number
-    raise AssertionError('no two hashes with equal prefixes')
 
 
 def like(name: str, number: int = 0) -> bytes:

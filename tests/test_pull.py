@@ -9,6 +9,7 @@ from typing import NamedTuple
 import pytest
 
 from harness import matrix, rawpush
+from harness.collision import collision
 from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import Transport
@@ -73,10 +74,8 @@ def test_prefix_that_is_too_short(
 def test_ambiguous_prefix(
     transport: Transport, base: Repo, client: Repo, vanilla: Repo
 ) -> None:
-    """Mine two changesets that share six digits of their hash: among a few
-    thousand there are some, as at a birthday party."""
     client.write({'f': 'f\n'})
-    first, second = _collision(client)
+    first, second = collision(client)
     client.run('push', '--bundle-store', '-r', first, '-r', second)
     prefix = first[:6]
     assert second[:6] == prefix
@@ -89,33 +88,6 @@ def test_ambiguous_prefix(
     digits = next(n for n in range(40) if first[:n] != second[:n])
     vanilla.run('pull', '-r', first[:digits])
     assert vanilla.knows(first)
-
-
-def _collision(client: Repo) -> tuple[str, str]:
-    # Hashed here rather than committed, as thousands of commits take minutes:
-    # import by way of a bundle that debugbuilddag does not offer, so let hg
-    # commit only the two that collide.
-    import hashlib
-
-    parent = client.node('tip')
-    probe = client.commit({'f': 'f\n'}, 'collide 0', parent=parent)
-    text = client.inspect('debugdata', '-c', probe).encode()
-    assert text.endswith(b'collide 0')
-    seen: dict[str, int] = {}
-    p1 = bytes.fromhex(parent)
-    start = b'\0' * 20 + p1
-    for number in range(1, 200000):
-        message = b'collide %d' % number
-        data = text[: -len(b'collide 0')] + message
-        prefix = hashlib.sha1(start + data).hexdigest()[:6]
-        if prefix in seen:
-            pair = [
-                client.commit({'f': 'f\n'}, f'collide {n}', parent=parent)
-                for n in (seen[prefix], number)
-            ]
-            return pair[0], pair[1]
-        seen[prefix] = number
-    raise AssertionError('no two hashes with equal prefixes')
 
 
 def test_middle_of_a_stack(
