@@ -406,6 +406,12 @@ ROWS = (
         ('wsgi',),
     ),
     Row(
+        '/bundlestore-health',
+        READ,
+        pages('/bundlestore-health'),
+        ('wsgi',),
+    ),
+    Row(
         'download /bundle/ID',
         READ,
         pages('/bundle/1', '/bundle/{world.stored}'),
