@@ -151,6 +151,8 @@ def test_base_goes_on(
     url = transport.url(base)
     client.commit({'new': 'x\n'}, 'not stored')
     landed = vanilla.commit({'landed': 'x\n'}, 'landed')
+    base.configure('extensions', {'blackbox': ''})
+    base.configure('blackbox', {'track': 'bundlestore'})
     with harm(base):
         clone = vanilla.hg.clone(
             url,
@@ -169,6 +171,9 @@ def test_base_goes_on(
             vanilla.run('id', '-r', landed[:8], url).out.strip()
             == (landed[:12])
         )
+        logged = (base.path / '.hg' / 'blackbox.log').read_text('utf-8')
+        what = 'index' if inindex else 'configuration'
+        assert f' trouble what={what} reason=' in logged
         if kind not in ('locked', 'hangs'):  # that takes half a minute
             result = client.run('push', '--bundle-store', ok=(100, 255))
             assert result.err.count('abort: ') == 1
@@ -232,6 +237,10 @@ def test_damaged_index(
                     }
                 ],
             }
+        (found,) = json.loads(base.run(*CHECK, '-T', 'json', ok=(1,)).out)
+        assert found['kind'] == 'index'
+        assert 'not a bundle index' in found['message']
+        assert set(found) == {'kind', 'message', 'hint'}
         checked = base.run(*CHECK, ok=(1,))
         assert checked.out.count('\n') == 1
         assert checked.out.startswith('index: not a bundle index')
