@@ -147,6 +147,8 @@ def test_what_is_forgotten(
     assert fromstore(bob) == []
     bob.run('pull', '-r', nodes[3])
     assert remembered(bob) == [nodes[3]] == fromstore(bob)
+    rev = bob.run('log', '-r', nodes[3], '-T', '{rev}\n').out
+    assert bob.run('debugrevspec', 'fromstore()').out == rev
     # a later release has its reasons
     path = bob.path / '.hg' / 'store' / 'bundlestore-fromstore'
     path.write_text('2\n')

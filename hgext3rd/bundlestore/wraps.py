@@ -63,6 +63,7 @@ PUSH = """
 #: command line, and not in a web server
 DEBUGCOMMANDS = {
     b'debugupgraderepo': 'tryurl.upgrade',
+    b'debugrevspec': 'client.fromstore.debugrevspec',
 }
 
 REPOSITORY = {

@@ -161,6 +161,13 @@ def register() -> None:
     revsetmod.safesymbols.add(b'fromstore')
 
 
+@inplaceof('the command debugrevspec')
+def debugrevspec(orig, ui, repo, *args, **opts):
+    """Know the revset: this command reads it by itself."""
+    register()
+    return orig(ui, repo, *args, **opts)
+
+
 def fromstore(repo, subset, x):
     """Draft and secret changesets that came from a bundle store."""
     revsetmod.getargs(x, 0, 0, _(b'fromstore takes no arguments'))
