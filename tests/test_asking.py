@@ -154,16 +154,7 @@ def test_ssh_that_hangs(
 
 
 @pytest.mark.parametrize('kind', ['silent', 'full'])
-@pytest.mark.parametrize(
-    'client_version',
-    [
-        *(
-            pytest.param(v, marks=pytest.mark.slow)
-            for v in matrix.VERSIONS[:-1]
-        ),
-        matrix.NEWEST,
-    ],
-)
+@matrix.each_version('client_version')
 @matrix.over('ssh')
 def test_http_server_that_is_silent(
     transport: Transport, base: Repo, client: Repo, kind: str

@@ -114,16 +114,7 @@ def loaded(repo: Repo, script: Path, *args: str, input: str = '') -> set[str]:
     }
 
 
-@pytest.mark.parametrize(
-    'version',
-    [
-        *(
-            pytest.param(v, marks=pytest.mark.slow)
-            for v in matrix.VERSIONS[:-1]
-        ),
-        matrix.NEWEST,
-    ],
-)
+@matrix.each_version('version')
 def test_nothing_needless_is_loaded(
     hg: Callable[..., Hg], tmp_path: Path, version: str
 ) -> None:

@@ -181,16 +181,7 @@ def closed() -> Iterator[Listener]:
         yield made
 
 
-@pytest.mark.parametrize(
-    'version',
-    [
-        *(
-            pytest.param(v, marks=pytest.mark.slow)
-            for v in matrix.VERSIONS[:-1]
-        ),
-        matrix.NEWEST,
-    ],
-)
+@matrix.each_version('version')
 def test_what_is_asked_for(
     hg: Callable[..., Hg], tmp_path: Path, closed: Listener, version: str
 ) -> None:

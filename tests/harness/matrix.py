@@ -92,3 +92,10 @@ def over(*names: str) -> pytest.MarkDecorator:
     """Decorate a test that is to run over these transports only."""
     assert set(names) <= set(TRANSPORTS)
     return pytest.mark.parametrize('transport_name', names)
+
+
+def each_version(name: str) -> pytest.MarkDecorator:
+    """Decorate a test that is to run with each version, given to it as
+    ``name``, in the quick loop with the newest only."""
+    older = (pytest.param(v, marks=pytest.mark.slow) for v in VERSIONS[:-1])
+    return pytest.mark.parametrize(name, [*older, NEWEST])
