@@ -149,6 +149,12 @@ def test_what_is_forgotten(
     assert remembered(bob) == [nodes[3]] == fromstore(bob)
     rev = bob.run('log', '-r', nodes[3], '-T', '{rev}\n').out
     assert bob.run('debugrevspec', 'fromstore()').out == rev
+    if bob.hg.version == matrix.NEWEST:
+        # a template reads the language by itself, too
+        template = '{revset("mine")}\n'
+        config = ['revsetalias.mine=fromstore()']
+        told = bob.run('log', '-l', '1', '-T', template, config=config)
+        assert told.out == rev
     # a later release has its reasons
     path = bob.path / '.hg' / 'store' / 'bundlestore-fromstore'
     path.write_text('2\n')

@@ -107,6 +107,17 @@ def keywords() -> dict:
     return table
 
 
+def revsets() -> tuple[dict, set[bytes]] | None:
+    """Return the tables of revset predicates and of those that are safe, if
+    they can be had before the language of revsets is loaded."""
+    try:
+        from mercurial import tables
+
+        return tables.revset_symbol_table, tables.safe_revset_symbols
+    except (ImportError, AttributeError):  # hg <= 7.1
+        return None
+
+
 def repository(ui, path: bytes):
     """Open the repository at ``path``."""
     return _factory().repository(ui, path)

@@ -320,6 +320,7 @@ def _applyrepository() -> None:
 
     _wrap(REPOSITORY)
     addkeyword()
+    _addrevset()
     # The last of all. From here on the extension takes pushes that ask for
     # the bundle store, and what keeps them out of the repository must be in
     # place.
@@ -339,6 +340,17 @@ def addkeyword() -> None:
     declare = registrar.templatekeyword(table)
     if b'fromstore' not in table:
         declare(b'fromstore', requires={b'ctx', b'cache'})(keyword)
+
+
+def _addrevset() -> None:
+    """Make the revset known, where that loads nothing; elsewhere it waits for
+    ``client.fromstore.register``."""
+    tables = compat.revsets()
+    if tables is not None and b'fromstore' not in tables[0]:
+        predicate = late('client.fromstore.fromstore')
+        registrar.revsetpredicate()(b'fromstore()', safe=True)(predicate)
+        tables[0][b'fromstore'] = predicate
+        tables[1].add(b'fromstore')
 
 
 def _applystore() -> None:

@@ -154,8 +154,9 @@ def check(pushop) -> None:
 
 @cache
 def register() -> None:
-    """Make the revset known. Mercurial up to 7.1 loads the language of
-    revsets late, so this waits for the first use of it."""
+    """Make the revset known. Up to 7.1 Mercurial has no table of them apart
+    from the language of revsets, which it loads late; so this waits for the
+    first use of it. It also brings the words for the help."""
     registrar.revsetpredicate()(b'fromstore()', safe=True)(fromstore)
     revsetmod.symbols[b'fromstore'] = fromstore
     revsetmod.safesymbols.add(b'fromstore')
