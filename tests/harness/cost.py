@@ -19,6 +19,26 @@ RESIDENT = 1 << 30
 
 _TICKS = os.sysconf('SC_CLK_TCK')
 
+#: what ``add`` was told of
+_told = 0.0
+
+
+def add(seconds: float) -> None:
+    """Count the processor time of a process that ran for a test, but is no
+    child of the tests' own process that they wait for."""
+    global _told
+    _told += seconds
+
+
+def spent() -> float:
+    """Return the seconds of processor time that this process took, all of its
+    children that it has waited for, and those that it was told of."""
+    mine = resource.getrusage(resource.RUSAGE_SELF)
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return _told + sum(
+        used.ru_utime + used.ru_stime for used in (mine, children)
+    )
+
 
 def bound(pid: int, seconds: int = SECONDS) -> None:
     """Have the system end a process, and each that it starts, that takes more
