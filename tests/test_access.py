@@ -22,8 +22,9 @@ from harness.servers import Transport, WsgiTransport
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
 from harness.wire import Part, Wire
-from hgext3rd.bundlestore import access, bookmarks, names, wraps
+from hgext3rd.bundlestore import access, bookmarks, names
 from hgext3rd.bundlestore.server import tolocal
+from hgext3rd.bundlestore.start import wraps
 
 #: what a shell, SQL, a template, a path or a pattern might trip over
 HOSTILE = (

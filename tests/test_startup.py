@@ -22,7 +22,7 @@ from harness.hg import Hg, Repo
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
-from hgext3rd.bundlestore import wraps
+from hgext3rd.bundlestore.start import wraps
 
 #: an extension that tells what the process has loaded in the end
 LOADED = """\
@@ -51,7 +51,8 @@ ALWAYS = {
     'hgext3rd.bundlestore.config',
     'hgext3rd.bundlestore.metadata',
     'hgext3rd.bundlestore.names',
-    'hgext3rd.bundlestore.wraps',
+    'hgext3rd.bundlestore.start',
+    'hgext3rd.bundlestore.start.wraps',
     'mercurial.__version__',
     'mercurial.exthelper',
     'pkgutil',
@@ -79,7 +80,7 @@ REPOSITORY = {
 }
 #: that this has a bundle store
 STORE = {
-    'hgext3rd.bundlestore.loading',
+    'hgext3rd.bundlestore.start.loading',
     'hgext3rd.bundlestore.serve',
     'hgext3rd.bundlestore.server',
     'hgext3rd.bundlestore.unfit',
@@ -88,8 +89,8 @@ STORE = {
 }
 #: that it serves
 SERVE = {
-    'hgext3rd.bundlestore.loading',
-    'hgext3rd.bundlestore.warm',
+    'hgext3rd.bundlestore.start.loading',
+    'hgext3rd.bundlestore.start.warm',
 }
 #: that a client says hello to it
 HELLO = {
@@ -142,7 +143,7 @@ def test_nothing_needless_is_loaded(
     ):
         without = loaded(plain, script, *command, input=hello)
         more = loaded(repo, script, *command, input=hello) - without
-        assert 'hgext3rd.bundlestore.wraps' in more
+        assert 'hgext3rd.bundlestore.start.wraps' in more
         assert (more >= HELLO) == (allowed >= HELLO)
         assert sorted(more - allowed) == [], command
 
@@ -205,7 +206,7 @@ before = {id(f[0]): f[0] for f in commands.table.values()}
 ui = uimod.ui.load()
 ui.setconfig(b'extensions', b'bundlestore', b'')
 extensions.loadall(ui)
-from hgext3rd.bundlestore import wraps, warm
+from hgext3rd.bundlestore.start import wraps, warm
 for moment in ('repository', 'store', 'ask', 'peer', 'web'):
     wraps.apply(moment)
 warm._startforking()

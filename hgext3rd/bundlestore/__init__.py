@@ -181,8 +181,9 @@ def _checkinstallation() -> None:
 _checkinstallation()
 
 try:
-    from . import admin, config, wraps
+    from . import admin, config
     from .client import commands
+    from .start import wraps
 
     eh.merge(config.eh)
     eh.merge(admin.eh)

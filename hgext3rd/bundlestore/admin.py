@@ -5,7 +5,7 @@ from __future__ import annotations
 from mercurial import cmdutil, exthelper, registrar
 from mercurial.i18n import _
 
-from . import wraps
+from .start import wraps
 
 eh = exthelper.exthelper()
 

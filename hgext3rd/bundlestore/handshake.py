@@ -9,7 +9,7 @@ from mercurial import wireprototypes
 
 from . import compat, server as servermod
 from .names import CAPABILITY
-from .wraps import inplaceof
+from .start.wraps import inplaceof
 
 # -- capabilities
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from mercurial import wireprototypes
 
 from . import server as servermod
-from .wraps import inplaceof
+from .start.wraps import inplaceof
 
 #: the number behind the hash of the head of a range, in bytes
 _INDEX = 4

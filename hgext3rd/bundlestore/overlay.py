@@ -27,7 +27,7 @@ from mercurial.node import short
 
 from . import bundlefile, compat, sound
 from .server import of, servedview
-from .wraps import inplaceof
+from .start.wraps import inplaceof
 
 
 class _ReadonlyVfs(vfsmod.readonlyvfs):

@@ -53,7 +53,7 @@ from . import (
 )
 from .housekeeping import records
 from .server import aborting
-from .wraps import inplaceof
+from .start.wraps import inplaceof
 
 #: bytes of a message that can be sent to a client
 _LONGEST = 255

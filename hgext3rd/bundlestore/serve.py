@@ -29,12 +29,12 @@ from . import (
     server as servermod,
     sound,
 )
-
-# by name, so that this module at least is loaded before there are threads
-from .loading import prepare as prepareloading
 from .names import TRYURL
 from .server import hasnode, servedview
-from .wraps import apply as applywraps, inplaceof, room
+
+# by name, so that this module at least is loaded before there are threads
+from .start.loading import prepare as prepareloading
+from .start.wraps import apply as applywraps, inplaceof, room
 
 
 def setup(repo) -> None:

@@ -20,7 +20,7 @@ from mercurial.utils import stringutil
 
 from . import compat, config
 from .names import TRYURL
-from .wraps import inplaceof
+from .start.wraps import inplaceof
 
 _HGRC = b"""\
 # A try URL: what is pushed here goes to the bundle store of

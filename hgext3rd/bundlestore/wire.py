@@ -45,8 +45,8 @@ from . import (
     names,
     pushlist,
     server as servermod,
-    wraps,
 )
+from .start import wraps
 
 _T = TypeVar('_T')
 

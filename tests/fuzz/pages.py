@@ -13,7 +13,8 @@ from xml.etree import ElementTree
 from mercurial.hgweb import hgweb_mod, server
 
 from harness.responses import Head, head
-from hgext3rd.bundlestore import compat, wraps
+from hgext3rd.bundlestore import compat
+from hgext3rd.bundlestore.start import wraps
 
 from .world import world
 

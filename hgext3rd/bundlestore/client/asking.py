@@ -24,9 +24,10 @@ from mercurial import encoding, error, pycompat
 from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
-from .. import compat, wraps
+from .. import compat
 from ..names import CAPABILITY
-from ..wraps import inplaceof
+from ..start import wraps
+from ..start.wraps import inplaceof
 from . import processes
 
 #: seconds between two looks at the clock, and for what has been ended to end

@@ -17,7 +17,8 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import dateutil
 
-from .. import names, pushlist, server as servermod, wire, wraps
+from .. import names, pushlist, server as servermod, wire
+from ..start import wraps
 from . import listing
 
 eh = exthelper.exthelper()

@@ -28,7 +28,7 @@ from mercurial.i18n import _
 from mercurial.node import hex
 
 from .. import compat, names, origin
-from ..wraps import inplaceof
+from ..start.wraps import inplaceof
 from . import storeless
 
 #: the file in the repository's store: a line with the version, then hashes

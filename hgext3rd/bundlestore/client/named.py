@@ -20,7 +20,7 @@ from mercurial.utils import urlutil
 
 from .. import compat, config, server as servermod
 from ..names import CAPABILITY
-from ..wraps import inplaceof
+from ..start.wraps import inplaceof
 
 #: key in the ``opargs`` of ``exchange.pull``
 _OPARG = b'bundlestore'

@@ -24,7 +24,7 @@ from mercurial.utils import urlutil
 
 from .. import config, server as servermod
 from ..names import MIN_PREFIX
-from ..wraps import inplaceof
+from ..start.wraps import inplaceof
 from . import asking, fromstore, storeless, symbols
 
 _HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)

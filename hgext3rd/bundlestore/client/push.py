@@ -27,7 +27,7 @@ from mercurial.node import short
 from mercurial.utils import stringutil, urlutil
 
 from .. import compat, config, names, wire
-from ..wraps import inplaceof
+from ..start.wraps import inplaceof
 from . import fromstore, known, storeless
 
 #: bytes that are sent at once

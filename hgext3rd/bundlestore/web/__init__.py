@@ -7,7 +7,7 @@ one (see ``wraps.py``).
 
 from __future__ import annotations
 
-from .. import manual, wraps
+from ..start import manual, wraps
 
 
 def install() -> None:

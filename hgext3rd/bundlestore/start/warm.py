@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import sys
 
-from . import loading, wraps
+from . import PACKAGE, loading, wraps
 from .wraps import inplaceof
 
 
@@ -37,7 +37,7 @@ def _startforking() -> None:
 def _getmtimepaths(orig, ui) -> list[bytes]:
     """Have chg start another server when a room was changed, too: of an
     extension it watches the first file only."""
-    prefix = f'{__package__}.'
+    prefix = f'{PACKAGE}.'
     files = {
         module.__file__.encode()
         for name, module in list(sys.modules.items())

@@ -21,7 +21,8 @@ import threading
 import types
 from collections.abc import Iterable, Iterator
 
-from . import compat
+from .. import compat
+from . import PACKAGE
 
 _SAFE = sys.version_info >= (3, 13)
 _lock = threading.Lock()
@@ -50,8 +51,8 @@ def prepare(force: bool = False) -> None:
 def loadall(web: bool) -> None:
     """Load the rooms, those for web servers if they are wanted, and all that
     waits in this process."""
-    package = sys.modules[__package__]
-    for name in [*_LATE, *_rooms(package.__path__, f'{__package__}.', web)]:
+    package = sys.modules[PACKAGE]
+    for name in [*_LATE, *_rooms(package.__path__, f'{PACKAGE}.', web)]:
         # whoever needs it will get the error; nobody may
         with contextlib.suppress(Exception):
             importlib.import_module(name)
@@ -83,7 +84,7 @@ def _waiting() -> list[types.ModuleType]:
         module
         for name, module in list(sys.modules.items())
         if type(module).__name__ == '_LazyModule'
-        and (not _SAFE or name.startswith(f'{__package__}.'))
+        and (not _SAFE or name.startswith(f'{PACKAGE}.'))
     ]
 
 

@@ -8,12 +8,13 @@ from mercurial import help as helpmod
 from mercurial.i18n import _
 from mercurial.utils import resourceutil
 
+from . import PACKAGE
 from .wraps import addkeyword, inplaceof, room
 
 
 def _text(name: bytes):
     def load(ui):
-        package = f'{__package__}.helptext'.encode()
+        package = f'{PACKAGE}.helptext'.encode()
         with resourceutil.open_resource(package, name) as fh:
             return fh.read()
 

@@ -33,7 +33,8 @@ from mercurial import error, extensions, exthelper, registrar
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
-from . import compat, config, loading, names
+from .. import compat, config, names
+from . import PACKAGE, loading
 
 eh = exthelper.exthelper()
 
@@ -41,8 +42,8 @@ COMMANDS = {
     b'push': 'client.push.push',
     b'pull': 'client.named.pull',
     b'clone': 'client.named.clone',
-    b'serve': 'warm.serve',
-    b'help': 'manual.help',
+    b'serve': 'start.warm.serve',
+    b'help': 'start.manual.help',
 }
 
 #: what the extension adds to the help of ``hg push``
@@ -142,7 +143,7 @@ def room(target: str):
     had."""
     module, _dot, name = target.rpartition('.')
     try:
-        return getattr(importlib.import_module(f'.{module}', __package__), name)
+        return getattr(importlib.import_module(f'{PACKAGE}.{module}'), name)
     except Exception as exc:
         raise _abort(exc) from exc
 
@@ -261,7 +262,7 @@ def _supporttryurls(ui, supported: set[bytes]) -> None:
 
 # Mercurial asks those of the modules of extensions that are on for the
 # repository: another one in the same process may lack this extension.
-_supporttryurls.__module__ = __package__
+_supporttryurls.__module__ = PACKAGE
 
 
 def _startweb() -> None:
