@@ -68,7 +68,7 @@ setup(
             'file = hgext3rd.bundlestore.stores.file:open_store',
         ],
         'hg_bundlestore.indexes': [
-            'file = hgext3rd.bundlestore.indexes.file:open_index',
+            'file = hgext3rd.bundlestore.indexes.sqlite.file:open_index',
         ],
     },
 )

@@ -173,7 +173,7 @@ class Bench:
 
         # what an older index left is of no use to a newer one
         package = Path(backends.__file__).parent
-        sources = sorted(package.glob('indexes/*.py'))
+        sources = sorted(package.glob('indexes/*/*.py'))
         name = '-'.join(map(str, ('stores', digest(sources), *levels)))
         with ThreadPoolExecutor(1) as pool:
             built = pool.submit(self.place.build, name, make)

@@ -32,13 +32,12 @@ from harness.rights import (
     publicfolder,
 )
 from hgext3rd.bundlestore import backends, errors, model
-from hgext3rd.bundlestore.indexes import (
-    bundles,
+from hgext3rd.bundlestore.indexes.sql import bundles, pushes
+from hgext3rd.bundlestore.indexes.sqlite import (
     connections,
     database,
     file as indexfile,
     migrate,
-    records,
     schema,
 )
 from hgext3rd.bundlestore.stores.file import FileStore
@@ -804,7 +803,7 @@ def test_writer_is_killed_while_it_records(index: Any) -> None:
         processes.killself()
 
     def work() -> None:
-        records.move = die  # type: ignore[assignment]
+        pushes.move = die  # type: ignore[assignment]
         index.record(newpush('two', count=1000))
 
     (code,) = processes.join(processes.start('fork', work, [()]))

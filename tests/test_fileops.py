@@ -14,7 +14,7 @@ import pytest
 
 from harness.rights import publicfolder
 from hgext3rd.bundlestore import backends, errors, fileops, model
-from hgext3rd.bundlestore.indexes import database
+from hgext3rd.bundlestore.indexes.sqlite import database
 from hgext3rd.bundlestore.testing.index import newpush
 
 PACKAGE = Path(backends.__file__).parent
@@ -47,7 +47,7 @@ LOOKS = {
     'path',
     [
         *sorted(PACKAGE.glob('stores/*.py')),
-        *sorted(PACKAGE.glob('indexes/*.py')),
+        *sorted(PACKAGE.glob('indexes/*/*.py')),
         *(PACKAGE / 'localfiles.py', PACKAGE / 'bundlefile.py'),
     ],
     ids=lambda path: path.name,

@@ -17,7 +17,7 @@ from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import bundles, folder, leftovers, tryurl
 from hgext3rd.bundlestore import known, names
-from hgext3rd.bundlestore.indexes.file import FileIndex
+from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
 
 #: the first and the last of what is supported, at either end
 BOTHENDS = pytest.mark.parametrize(
@@ -353,7 +353,7 @@ def test_what_it_rests_on_is_removed_meanwhile(
     script = tmp_path / 'remove.py'
     script.write_text(
         'import sys\n'
-        'from hgext3rd.bundlestore.indexes.file import FileIndex\n'
+        'from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex\n'
         'FileIndex(sys.argv[1].encode()).remove(1)\n'
     )
     hook = shlex.join(

@@ -19,7 +19,7 @@ from harness.rights import asnobody, files, protect, publicfolder
 from harness.servers import Transport
 from harness.store import folder as folderof
 from hgext3rd.bundlestore import backends, errors, model
-from hgext3rd.bundlestore.indexes import (
+from hgext3rd.bundlestore.indexes.sqlite import (
     database,
     migrate,
     schema,

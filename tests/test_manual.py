@@ -137,7 +137,7 @@ def test_server_never_imports_the_client() -> None:
         'interfaces',
         'backends',
         'stores.file',
-        'indexes.file',
+        'indexes.sqlite.file',
         'cgstream',
     ],
 )

@@ -12,7 +12,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import errors, guest, model
-from .indexes import connections, file as fileindex
+from .indexes.sqlite import connections, file as fileindex
 from .stores import file as filestore
 
 if TYPE_CHECKING:

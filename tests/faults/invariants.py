@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Optional
 
 from hgext3rd.bundlestore import errors, model
-from hgext3rd.bundlestore.indexes.file import FileIndex, open_index
+from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex, open_index
 from hgext3rd.bundlestore.stores.file import FileStore, open_store
 
 if TYPE_CHECKING:

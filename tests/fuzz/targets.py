@@ -333,7 +333,7 @@ def _records() -> Iterator[model.NewPush]:
 
 def _bothindexes() -> list[Any]:
     if not _indexes:
-        from hgext3rd.bundlestore.indexes.file import open_index
+        from hgext3rd.bundlestore.indexes.sqlite.file import open_index
 
         place = model.Place(os.fsencode(world().folder / 'searched'))
         _indexes.extend([open_index('file', place), ReferenceIndex()])

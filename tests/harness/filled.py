@@ -23,7 +23,7 @@ from hgext3rd.bundlestore.housekeeping import (
     records,
     run,
 )
-from hgext3rd.bundlestore.indexes.file import FileIndex
+from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
 from hgext3rd.bundlestore.stores.file import FileStore
 
 from .changegroups import NULL, Revision, Stream, encode, node

@@ -12,22 +12,14 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Callable, Optional, Union
 
-from .. import errors, localfiles, model
-from ..declaring import Interfaces
-from . import (
-    bundles,
-    problems,
-    pushlog,
-    records,
-    repairs,
-    schema,
-    search,
-    usage,
-)
-from .connections import TIMEOUT
-from .database import Database
+from ... import errors, localfiles, model
+from ...declaring import Interfaces
+from ..sqlite import schema, search
+from ..sqlite.connections import TIMEOUT
+from ..sqlite.database import Database
+from . import bundles, lists, problems, pushes, repairs, usage
 
-_LAST = records.LAST
+_LAST = pushes.LAST
 _NODE = bundles.NODE
 _HEXDIGITS = frozenset('0123456789abcdef')
 # The longest pattern that SQLite takes, in bytes. Nobody has a bookmark whose
@@ -89,15 +81,6 @@ SELECT node FROM found WHERE node IS NOT NULL
 """
 
 
-def open_index(url: str, place: model.Place) -> FileIndex:
-    """Return the index of a URL ``file`` or ``file:/path``.
-
-    Raises ``UnknownScheme`` for a path that is not absolute.
-    """
-    path = localfiles.urlpath(url, place, b'index.sqlite3')
-    return FileIndex(path, place.createmode)
-
-
 class FileIndex:
     """The index in the file ``path``; arguments as for ``Database``."""
 
@@ -124,7 +107,7 @@ class FileIndex:
     ) -> model.Push:
         _check(push)
         id, rests, below = self._database.write(
-            lambda sql: records.record(sql, push, quota),
+            lambda sql: pushes.record(sql, push, quota),
             None if publish is None else lambda _recorded: publish(),
         )
         return model.Push(
@@ -152,7 +135,7 @@ class FileIndex:
         if not wanted:
             return model.Moved(self.lastid())
         return self._database.write(
-            lambda sql: records.movebookmarks(sql, wanted, time, user, quota)
+            lambda sql: pushes.movebookmarks(sql, wanted, time, user, quota)
         )
 
     def forgetmoves(self, before: float) -> None:
@@ -165,7 +148,7 @@ class FileIndex:
     def remove(self, id: int, evenpinned: bool = True) -> list[str]:
         self._require(id)
         return self._database.write(
-            lambda sql: records.remove(sql, id, evenpinned)
+            lambda sql: pushes.remove(sql, id, evenpinned)
         )
 
     def discard(self, key: str, delete: Callable[[], object]) -> bool:
@@ -180,12 +163,12 @@ class FileIndex:
 
     def pin(self, id: int, pinned: bool = True) -> None:
         self._require(id)
-        self._database.write(lambda sql: records.pin(sql, id, pinned))
+        self._database.write(lambda sql: pushes.pin(sql, id, pinned))
 
     def _require(self, id: int) -> None:
         # An absent index is not created only to find nothing in it.
-        if not self._database.read(lambda sql: records.exists(sql, id), False):
-            raise records.unknown(id)
+        if not self._database.read(lambda sql: pushes.exists(sql, id), False):
+            raise pushes.unknown(id)
 
     # -- repairs
 
@@ -205,7 +188,7 @@ class FileIndex:
 
     def reserve(self, id: int) -> None:
         _checkid(id)
-        self._database.write(lambda sql: records.reserve(sql, id))
+        self._database.write(lambda sql: pushes.reserve(sql, id))
 
     def problems(self) -> Iterator[str]:
         found: list[str] = self._database.read(problems.find, [])
@@ -288,20 +271,18 @@ class FileIndex:
         wanted = [name for name in names if _istext(name)]
         if not wanted:
             return set()
-        return self._database.read(
-            lambda sql: records.moved(sql, wanted), set()
-        )
+        return self._database.read(lambda sql: pushes.moved(sql, wanted), set())
 
     # -- pushes
 
     def push(self, id: int) -> model.Push:
         found = self.pushes(first=id, last=id) if id > 0 else []
         if not found:
-            raise records.unknown(id)
+            raise pushes.unknown(id)
         return found[0]
 
     def lastid(self) -> int:
-        return self._database.read(records.lastid, 0)
+        return self._database.read(pushes.lastid, 0)
 
     def pushes(
         self,
@@ -317,7 +298,7 @@ class FileIndex:
     ) -> list[model.Push]:
         if first > _LAST or (user is not None and not _istext(user)):
             return []
-        wanted = pushlog.Filter(
+        wanted = lists.Filter(
             max(first, 1),
             _LAST if last is None else max(min(last, _LAST), 0),
             user,
@@ -328,7 +309,7 @@ class FileIndex:
             _sqllimit(limit),
             newestfirst,
         )
-        return self._database.read(lambda sql: pushlog.find(sql, wanted), [])
+        return self._database.read(lambda sql: lists.find(sql, wanted), [])
 
     # -- what there is
 

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional, TypeVar
 
-from .. import errors, fileops, localfiles
+from ... import errors, fileops, localfiles
 from . import migrate, schema
 from .connections import TIMEOUT, Connections
 

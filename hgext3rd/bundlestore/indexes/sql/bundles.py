@@ -12,8 +12,8 @@ import sqlite3
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional, Union
 
-from .. import errors, model
-from . import schema
+from ... import errors, model
+from ..sqlite import schema
 
 #: how many values go into one statement; SQLite's least limit is 999
 BATCH = 500

@@ -19,7 +19,7 @@ import weakref
 from collections.abc import Iterator
 from typing import Optional
 
-from .. import errors, fileops, localfiles
+from ... import errors, fileops, localfiles
 
 #: how long to wait for other writers, in seconds
 TIMEOUT = 30.0

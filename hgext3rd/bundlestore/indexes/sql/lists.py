@@ -20,8 +20,9 @@ import sqlite3
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
-from .. import model
-from . import bundles, schema, search
+from ... import model
+from ..sqlite import schema, search
+from . import bundles
 
 # How many texts are looked at together: those of a page, as often most of them
 # hold the words.

@@ -11,8 +11,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Optional
 
-from .. import errors, model
-from . import bundles, search, usage
+from ... import errors, model
+from ..sqlite import search
+from . import bundles, usage
 
 #: the highest id that SQLite knows
 LAST = (1 << 63) - 1

@@ -9,8 +9,9 @@ import sqlite3
 from collections.abc import Sequence
 from typing import Any, Optional
 
-from .. import model
-from . import bundles, records, search, usage
+from ... import model
+from ..sqlite import search
+from . import bundles, pushes, usage
 
 _ABOVE = """
 WITH RECURSIVE above (bundle) AS (
@@ -52,15 +53,15 @@ def restore(sql: sqlite3.Connection, push: model.Push, bookmarks: bool) -> None:
     )
     bundles.addnodes(sql, bundle, push.heads, push.id)
     search.add(sql, push.id, push.user, push.text)
-    records.addmoves(sql, push.id, push.bookmarks)
+    pushes.addmoves(sql, push.id, push.bookmarks)
     if push.pinned:
-        records.pin(sql, push.id, True)
+        pushes.pin(sql, push.id, True)
     if bookmarks:
         moves = [
             model.BookmarkMove(name, node, force=True)
             for name, node in push.bookmarks
         ]
-        records.move(sql, moves, push.user, push.time, push=push.id)
+        pushes.move(sql, moves, push.user, push.time, push=push.id)
     if replaced not in ('', push.key):
         _leave(sql, replaced)
     for user in users:
@@ -69,7 +70,7 @@ def restore(sql: sqlite3.Connection, push: model.Push, bookmarks: bool) -> None:
 
 def restoremove(sql: sqlite3.Connection, move: model.RestoredMove) -> None:
     """Put a bookmark where an event put it."""
-    if not records.exists(sql, move.id):
+    if not pushes.exists(sql, move.id):
         sql.execute(
             'INSERT OR REPLACE INTO event VALUES (?, ?, ?)',
             (move.id, float(move.time), move.user),
@@ -80,8 +81,8 @@ def restoremove(sql: sqlite3.Connection, move: model.RestoredMove) -> None:
             'INSERT INTO bookmark VALUES (?, ?, NULL, ?, ?, ?)',
             (move.name, move.node, move.id, move.user, float(move.time)),
         )
-    if move.id > records.lastid(sql):
-        records.reserve(sql, move.id)
+    if move.id > pushes.lastid(sql):
+        pushes.reserve(sql, move.id)
 
 
 def _clear(
@@ -100,10 +101,10 @@ def _clear(
     if row is not None:
         users.add(row[1])
         if bookmarks:
-            records.removebookmarks(sql, id)
+            pushes.removebookmarks(sql, id)
         else:
             _disown(sql, id, moves)
-        records.removerows(sql, id)
+        pushes.removerows(sql, id)
     else:
         row = sql.execute(
             'SELECT bundle FROM kept WHERE push = ?', (id,)

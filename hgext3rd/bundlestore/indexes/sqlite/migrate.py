@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 
-from . import bundles, schema, search
+from ..sql import bundles
+from . import schema, search
 
 
 def create(sql: sqlite3.Connection) -> None:

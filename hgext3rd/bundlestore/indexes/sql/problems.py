@@ -11,8 +11,9 @@ import itertools
 import sqlite3
 from collections.abc import Iterator
 
-from . import bundles, records, schema, search
-from .database import isdamage
+from ..sqlite import schema, search
+from ..sqlite.database import isdamage
+from . import bundles, pushes
 
 #: how many problems of one kind are told of
 _MOST = 50
@@ -191,10 +192,10 @@ def _contents(sql: sqlite3.Connection) -> Iterator[str]:
     if schema.version(sql) >= schema.RESTS:
         statement += ' UNION ALL SELECT push, bundle FROM kept'
     holders = bundles.batches(sql.execute(f'{statement} ORDER BY 1'), _TOGETHER)
-    first = -records.LAST
+    first = -pushes.LAST
     # once more for what comes after the last
     for batch in itertools.chain(holders, [[]]):
-        last = batch[-1][0] if batch else records.LAST
+        last = batch[-1][0] if batch else pushes.LAST
         found = _sums(sql, first, last)
         for some in bundles.batches(batch, bundles.BATCH):
             yield from _compared(sql, some, found)

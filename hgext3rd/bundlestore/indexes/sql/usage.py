@@ -10,8 +10,9 @@ from __future__ import annotations
 import sqlite3
 from typing import Any, Optional
 
-from .. import errors, model
-from . import bundles, schema
+from ... import errors, model
+from ..sqlite import schema
+from . import bundles
 
 _HAS = 'SELECT 1 FROM push WHERE bundle = ? AND user = ? LIMIT 1'
 

@@ -1,0 +1,1 @@
+"""What an index in an SQL database does, whatever the database."""

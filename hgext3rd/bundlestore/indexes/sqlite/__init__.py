@@ -1,0 +1,1 @@
+"""The index ``file``: what is SQLite's own."""
