@@ -4,17 +4,18 @@ The server is asked about the changesets that the base repository lacks. What
 the store has need not be sent again; the server decides whether a bundle may
 rest on it (``../known.py``).
 
-The changesets that are stored with all that is below them have their
-ancestors stored, too. So of a long series a few are asked about, then a few
-of those that are between the known and the unknown ones, and so on.
+Which ones to ask about is Mercurial's own discovery: a changeset that is
+stored has its ancestors in the store or the base, so of a long series some
+are asked about, then some of those that nothing is known of yet, and so on.
+Where a store has lost some of them, the server lets nothing rest on it.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from typing import NamedTuple, Optional
 
-from mercurial import discovery
+from mercurial import discovery, setdiscovery
 from mercurial.i18n import _
 
 from .. import known, names, server as servermod
@@ -38,23 +39,62 @@ def leaveout(pushop) -> Optional[Stored]:
     """
     if not pushop.remote.capable(names.KNOWN):
         return None
-    series = _Series(pushop.repo, pushop.outgoing.missing)
-    heads = series.heads()
-    if len(heads) > known.MAX_NODES:
+    cl = pushop.repo.changelog
+    missing = pushop.outgoing.missing
+    headrevs = list(pushop.repo.revs(b'heads(%ln)', missing))
+    if len(headrevs) > known.MAX_NODES:
         return None
-    answer = _Questions(series, _asker(pushop.remote)).put(heads)
-    if answer.same is not None:
-        _tell(pushop, len(series.nodes), len(series.nodes))
-        return Stored(answer.same, heads)
-    if answer.rest:
-        stored = answer.known
-        _tell(pushop, len(stored), len(series.nodes))
-        pushop.outgoing = discovery.outgoing(
-            pushop.repo,
-            [*pushop.outgoing.commonheads, *series.below(stored)],
-            heads,
-        )
+    heads = [cl.node(rev) for rev in headrevs]
+    ask = _asker(pushop.remote)
+    common, same = _discover(pushop, headrevs, heads, ask)
+    if same is not None and common.issuperset(headrevs):
+        _tell(pushop, len(missing), len(missing))
+        return Stored(same, heads)
+    for rev in common.intersection(headrevs):
+        common.remove(rev)
+        common.update(cl.parentrevs(rev))
+    outgoing = discovery.outgoing(
+        pushop.repo, [cl.node(rev) for rev in common], heads
+    )
+    sent = set(outgoing.missing)
+    stored = [node for node in missing if node not in sent]
+    parents = {parent for node in sent for parent in cl.parents(node)}
+    base = sorted(parents.intersection(stored))
+    if not base or len(base) > known.MAX_NODES:
+        return None
+    query = known.Query(_some(stored), base=base, total=len(stored))
+    if ask(query).rest:
+        _tell(pushop, len(stored), len(missing))
+        pushop.outgoing = outgoing
     return None
+
+
+def _discover(
+    pushop, headrevs: list[int], heads: list[bytes], ask: _Ask
+) -> tuple[set[int], Optional[str]]:
+    """Return the heads of what the base or the store has, and the key of the
+    stored bundle with these very heads, if there is one."""
+    cl = pushop.repo.changelog
+    # not the one in Rust, which depends on the index of the repository
+    state = setdiscovery.pure_partialdiscovery(pushop.repo, headrevs, True)
+    state.addcommons([cl.rev(node) for node in pushop.outgoing.commonheads])
+    same = None
+    while not state.iscomplete():
+        revs = list(state.takefullsample(headrevs, known.MAX_NODES))
+        nodes = [cl.node(rev) for rev in revs]
+        answer = ask(known.Query(nodes, heads))
+        same, heads = same or answer.same, []
+        state.addinfo(
+            (rev, node in answer.known) for rev, node in zip(revs, nodes)
+        )
+    return set(state.commonheads()), same
+
+
+def _some(nodes: list[bytes]) -> list[bytes]:
+    """Return as many of ``nodes`` as one may ask about, from all over the
+    list."""
+    count = min(len(nodes), known.MAX_NODES)
+    return [nodes[i * len(nodes) // count] for i in range(count)]
 
 
 def _tell(pushop, count: int, total: int) -> None:
@@ -90,114 +130,3 @@ def _asker(remote) -> _Ask:
             return wire.decodeknown(query, answer)
 
     return ask
-
-
-class _Series:
-    """The changesets that a push may send, ``nodes``, parents first."""
-
-    def __init__(self, repo, missing: Iterable[bytes]) -> None:
-        cl = repo.changelog
-        revs = sorted(map(cl.rev, missing))
-        self.nodes: list[bytes] = [cl.node(rev) for rev in revs]
-        members = frozenset(self.nodes)
-        self.parents: dict[bytes, list[bytes]] = {
-            node: [
-                parent
-                for parent in map(cl.node, cl.parentrevs(rev))
-                if parent in members
-            ]
-            for rev, node in zip(revs, self.nodes)
-        }
-
-    def heads(self) -> list[bytes]:
-        inner = {parent for below in self.parents.values() for parent in below}
-        return [node for node in self.nodes if node not in inner]
-
-    def closed(self, nodes: set[bytes]) -> set[bytes]:
-        """Return those of ``nodes`` whose ancestors are all in it."""
-        result: set[bytes] = set()
-        for node in self.nodes:
-            if node in nodes and result.issuperset(self.parents[node]):
-                result.add(node)
-        return result
-
-    def ancestors(self, nodes: set[bytes]) -> set[bytes]:
-        """Return ``nodes`` and all that are below them."""
-        result = set(nodes)
-        for node in reversed(self.nodes):
-            if node in result:
-                result.update(self.parents[node])
-        return result
-
-    def descendants(self, nodes: set[bytes]) -> set[bytes]:
-        """Return ``nodes`` and all that rest on them."""
-        result = set(nodes)
-        for node in self.nodes:
-            if not result.isdisjoint(self.parents[node]):
-                result.add(node)
-        return result
-
-    def below(self, nodes: set[bytes]) -> list[bytes]:
-        """Return those of ``nodes`` that are parents of others."""
-        found = {
-            parent
-            for node in self.nodes
-            if node not in nodes
-            for parent in self.parents[node]
-        }
-        return sorted(found.intersection(nodes))
-
-
-class _Questions:
-    """Finds out which changesets of ``series`` are stored."""
-
-    def __init__(self, series: _Series, ask: _Ask) -> None:
-        self._series = series
-        self._ask = ask
-
-    def put(self, heads: list[bytes]) -> known.Answer:
-        """Return what the server says in the end; ``known`` has all that need
-        not be sent, if nothing of it is."""
-        nodes = self._series.nodes
-        same = None
-        if len(nodes) <= known.MAX_NODES:
-            answer = self._ask(known.Query(nodes, heads))
-            stored = self._series.closed(answer.known)
-            same = answer.same
-        else:
-            stored = self._narrowed()
-            if len(stored) == len(nodes):
-                same = self._ask(known.Query(heads, heads)).same
-        # the base may have hidden what that bundle rests on
-        if same is not None and len(stored) == len(nodes):
-            return known.Answer(stored, same)
-        stored.difference_update(heads)
-        base = self._series.below(stored)
-        if not base or len(base) > known.MAX_NODES:
-            return known.Answer(set())
-        some = _spread([node for node in nodes if node in stored])
-        answer = self._ask(known.Query(some, base=base, total=len(stored)))
-        return known.Answer(stored, rest=answer.rest)
-
-    def _narrowed(self) -> set[bytes]:
-        """Ask about some, until it is clear what holds for all."""
-        series = self._series
-        stored: set[bytes] = set()
-        open_ = series.nodes
-        while open_:
-            sample = _spread(open_)
-            found = self._ask(known.Query(sample)).known
-            missing = series.descendants(set(sample).difference(found))
-            stored |= series.ancestors(found.difference(missing))
-            open_ = [n for n in open_ if n not in stored and n not in missing]
-        return series.closed(stored)
-
-
-def _spread(nodes: list[bytes]) -> list[bytes]:
-    """Return as many of ``nodes`` as one may ask about, from all over the
-    list, the last one among them."""
-    count = known.MAX_NODES
-    if len(nodes) <= count:
-        return nodes
-    step = len(nodes) / count
-    return [nodes[int((i + 1) * step) - 1] for i in range(count)]
