@@ -14,12 +14,17 @@ import environments
 from harness import browser as browsermod, history, matrix, servers
 from harness.hg import Hg, Repo
 from harness.inspector import Inspector
+from harness.spent import Spent
 
 # how fast an example runs says nothing about whether it is right
 hypothesis.settings.register_profile(
     'bundlestore', deadline=None, print_blob=True
 )
 hypothesis.settings.load_profile('bundlestore')
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.pluginmanager.register(Spent(config))
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cost, matrix
+from harness import cost, matrix, spent
 from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import HttpTransport, Transport, crashes, patiently
@@ -190,3 +190,88 @@ def test_cost_of_processes() -> None:
             cost.check(process.pid, seconds=0)
         cost.check(os.getpid())
         assert process.wait() == -signal.SIGXCPU
+
+
+def test_cost_of_a_test() -> None:
+    """Counted is what has ended, what runs, what that started, and what was
+    left behind."""
+    burn = 'import time\nwhile time.process_time() < 0.3: pass\n'
+    command = f'[sys.executable, "-c", {burn!r}]'
+    run = f'import subprocess as s, sys\ns.{{}}({command})\n'
+    stays = f'{run.format("run")}\n{burn}\nprint()\nsys.stdin.read()'
+    before = cost.spent()
+    for code in (burn, run.format('run'), run.format('Popen')):
+        subprocess.run(
+            [sys.executable, '-c', code], check=True, start_new_session=True
+        )
+    with subprocess.Popen(
+        [sys.executable, '-c', stays],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as process:
+        assert process.stdout
+        assert process.stdin
+        process.stdout.readline()
+        # five of them; and it counts in hundredths
+        for _ in patiently():
+            if cost.spent() - before > 1.4:
+                break
+        process.stdin.close()
+    cost.reap()
+    assert cost.spent() - before > 1.4
+
+
+pytest_plugins = ['pytester']
+
+
+def test_cost_of_the_suite(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(spent, 'DEAR', 0.2)
+    pytester.makeconftest(
+        """
+        from harness.spent import Spent
+
+        def pytest_configure(config):
+            config.pluginmanager.register(Spent(config))
+            config.addinivalue_line('markers', 'slow(why)')
+        """
+    )
+    pytester.makepyfile(
+        """
+        import time
+        import pytest
+
+        def burn(seconds):
+            end = time.process_time() + seconds
+            while time.process_time() < end:
+                pass
+
+        @pytest.fixture
+        def late():
+            yield
+            burn(0.3)
+
+        def test_cheap():
+            pass
+
+        def test_dear(late):
+            pass
+
+        @pytest.mark.slow('it burns')
+        def test_dearest():
+            burn(0.9)
+        """
+    )
+    lines = pytester.runpytest('-q').outlines
+    begin = next(n for n, line in enumerate(lines) if 'processor time' in line)
+    *words, total, _passed = [line.split() for line in lines[begin + 1 :]]
+    names = [word[-1].rpartition('::')[2] for word in words]
+    assert names == [
+        'test_dearest',
+        'test_dear',
+        'test_cheap',
+        'why:',
+        'test_dear',
+    ]
+    assert total[-2:] == ['3', 'tests']

@@ -1,14 +1,17 @@
 """No process of a test computes without bound, and no server grows without.
 
 Processor time is counted, not the time on a clock, so that a busy machine does
-not matter. Both bounds are far above what any test needs.
+not matter. Both bounds are far above what any test needs. What the tests cost
+in all is counted here, too, and shown by spent.py.
 """
 
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import os
 import resource
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,27 +20,48 @@ SECONDS = 300
 #: bytes that a server may have resident at any moment
 RESIDENT = 1 << 30
 
+_SUBREAPER = 36
 _TICKS = os.sysconf('SC_CLK_TCK')
-
-#: what ``add`` was told of
-_told = 0.0
-
-
-def add(seconds: float) -> None:
-    """Count the processor time of a process that ran for a test, but is no
-    child of the tests' own process that they wait for."""
-    global _told
-    _told += seconds
 
 
 def spent() -> float:
-    """Return the seconds of processor time that this process took, all of its
-    children that it has waited for, and those that it was told of."""
-    mine = resource.getrusage(resource.RUSAGE_SELF)
+    """Return the seconds of processor time that this process took, and all
+    that are or were below it."""
     children = resource.getrusage(resource.RUSAGE_CHILDREN)
-    return _told + sum(
-        used.ru_utime + used.ru_stime for used in (mine, children)
-    )
+    seconds = own() + children.ru_utime + children.ru_stime
+    for pid in _children(os.getpid()):
+        for one in _family(pid):
+            # it may have ended just now
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                seconds += sum(_times(one))
+    return seconds
+
+
+def own() -> float:
+    """Return the seconds of processor time that this process itself took."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
+
+
+def adopt() -> None:
+    """Have what a process leaves behind when it ends come to this one, so that
+    it is counted: the server at the other end of a client's pipe (Linux; a
+    no-op elsewhere)."""
+    if sys.platform == 'linux':
+        ctypes.CDLL(None).prctl(_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap() -> None:
+    """Wait for what was left behind, and has ended.
+
+    That is known by its session: it is the one of the client that started it.
+    What this process starts shares the session of this process, or has one of
+    its own.
+    """
+    for pid in _children(os.getpid()):
+        with contextlib.suppress(OSError):
+            if os.getsid(pid) not in (os.getsid(0), pid):
+                os.waitpid(pid, os.WNOHANG)
 
 
 def bound(pid: int, seconds: int = SECONDS) -> None:
@@ -62,19 +86,30 @@ def check(pid: int, seconds: int = SECONDS, resident: int = RESIDENT) -> None:
 
 def _family(pid: int) -> Iterator[int]:
     yield pid
+    for child in _children(pid):
+        yield from _family(child)
+
+
+def _children(pid: int) -> Iterator[int]:
     for path in Path(f'/proc/{pid}/task').glob('*/children'):
-        for child in path.read_text().split():
-            yield from _family(int(child))
+        # a thread may end meanwhile
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            yield from map(int, path.read_text().split())
 
 
 def _took(pid: int) -> tuple[float, int]:
     """Return the seconds of processor time that a process took, and the most
     bytes that it had resident."""
-    folder = Path(f'/proc/{pid}')
-    # behind the name, which may have anything in it
-    fields = (folder / 'stat').read_text().rpartition(')')[2].split()
-    seconds = (int(fields[11]) + int(fields[12])) / _TICKS
-    for line in (folder / 'status').read_text().splitlines():
+    seconds = sum(_times(pid)[:2])
+    for line in Path(f'/proc/{pid}/status').read_text().splitlines():
         if line.startswith('VmHWM:'):
             return seconds, int(line.split()[1]) * 1024
     return seconds, 0  # it has ended, and nobody has waited for it
+
+
+def _times(pid: int) -> tuple[float, ...]:
+    """Return the seconds of processor time that a process took, as user and
+    as system, and the same of the children that it has waited for."""
+    # behind the name, which may have anything in it
+    fields = Path(f'/proc/{pid}/stat').read_text().rpartition(')')[2].split()
+    return tuple(int(field) / _TICKS for field in fields[11:15])
