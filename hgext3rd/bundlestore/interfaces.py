@@ -5,7 +5,8 @@ A backend is named by a URL whose scheme selects a *factory*, a callable
 :class:`IBundleStore` or :class:`IBundleIndex`. Factories are found through
 the entry-point groups ``hg_bundlestore.stores`` and
 ``hg_bundlestore.indexes``. A factory neither connects nor creates anything;
-the first call that needs to does.
+the first call that needs to does. It raises ``UnknownScheme`` for a URL that
+means nothing to it.
 
 What holds for every method of both contracts:
 
@@ -21,7 +22,8 @@ What holds for every method of both contracts:
 * Reading never creates anything: before the first write an absent store or
   index is an empty one.
 
-``hgext3rd.bundlestore.testing`` holds test suites that certify a provider.
+``hgext3rd.bundlestore.testing`` holds test suites that certify a provider,
+``docs/examples`` a package with one.
 """
 
 from __future__ import annotations
@@ -46,6 +48,7 @@ class IBundleReader(Interface):
         The bytes are hashed on the way. The last of them are handed out only
         after the whole matched the key; ``CorruptBundle`` is raised in their
         place otherwise. A consumer that sees the end has seen true data.
+        ``stores.reader.VerifyingReader`` does this with any raw file.
         """
 
     def close() -> None:
@@ -70,7 +73,8 @@ class IStagedBundle(Interface):
         When it returns, the bundle survives the loss of power. A bundle that
         is there under the key already is replaced by these (same) bytes: a
         lost or rotten one is healed that way. Readers see the old one, the
-        new one or, before the first publish, none; never a part.
+        new one or, before the first publish, none; never a part. Does nothing
+        when called again.
         """
 
     def discard() -> None:
@@ -85,6 +89,8 @@ class IBundleStore(Interface):
 
     Every method that takes a key raises ``InvalidKey`` for one of another
     form, before anything is looked up: a key never names a file outside.
+
+    To remove what is not there creates no store either.
     """
 
     def stage(chunks) -> IStagedBundle:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from typing import BinaryIO
+import io
+from typing import BinaryIO, Union
 
 from .. import errors
 from ..declaring import Interfaces
@@ -23,7 +24,9 @@ class VerifyingReader:
 
     __implemented__ = Interfaces('IBundleReader')
 
-    def __init__(self, fp: BinaryIO, key: str, size: int) -> None:
+    def __init__(
+        self, fp: Union[BinaryIO, io.RawIOBase], key: str, size: int
+    ) -> None:
         self.size = size
         self._fp = fp
         self._key = key
@@ -105,7 +108,7 @@ class VerifyingReader:
     def _readblock(self) -> bytes:
         """Return one block; a shorter one only at the end of the file."""
         try:
-            block = self._fp.read(BLOCK)
+            block = self._fp.read(BLOCK) or b''
             while block and len(block) < BLOCK:
                 more = self._fp.read(BLOCK - len(block))
                 if not more:
