@@ -27,6 +27,7 @@ TEXTS = [
     'README.rst',
     'bench/README.rst',
     'docs/architecture.rst',
+    'docs/examples/hg-bundlestore-sqlite/README.rst',
     'docs/https.rst',
     'docs/logging.rst',
     'docs/permissions.rst',
