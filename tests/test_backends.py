@@ -37,7 +37,6 @@ from hgext3rd.bundlestore.indexes.sqlite import (
     connections,
     database,
     file as indexfile,
-    migrate,
     schema,
 )
 from hgext3rd.bundlestore.stores.file import FileStore
@@ -825,14 +824,14 @@ def test_writer_is_killed_while_it_creates(
 
     def halfway() -> None:
         schema.STATEMENTS = (*schema.STATEMENTS[:3], 'not SQL')  # type: ignore
-        create = migrate.create
+        create = schema.create
 
         def createanddie(sql: sqlite3.Connection) -> None:
             with contextlib.suppress(sqlite3.OperationalError):
                 create(sql)
             die()
 
-        migrate.create = createanddie
+        schema.create = createanddie
         index.record(newpush('one'))
 
     for work in (attheoutset, halfway):
@@ -1065,7 +1064,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     assert tables == {
         *('bookmark', 'bundle', 'head', 'move', 'node', 'push'),
         *('description', 'search_content', 'rest', 'kept', 'below'),
-        *('pin', 'usage', 'event'),
+        *('pin', 'holder', 'event'),
     }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')

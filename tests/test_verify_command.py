@@ -104,7 +104,7 @@ def test_quick_does_not_read(filled: Filled) -> None:
         'UPDATE bundle SET nodes = nodes || zeroblob(20) WHERE id = 4',
         'UPDATE bundle SET size = size + 1 WHERE id = 4',
         "UPDATE head SET node = x'00' || substr(node, 2) WHERE bundle = 4",
-        "UPDATE push SET user = 'mallory' WHERE id = 4",
+        "UPDATE push SET username = 'mallory' WHERE id = 4",
         'UPDATE push SET bundle = 3 WHERE id = 4',
         'DELETE FROM node WHERE push = 4',
         'DELETE FROM push WHERE id = 4',

@@ -13,7 +13,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional, Union
 
 from ... import errors, model
-from ..sqlite import schema
 
 #: how many values go into one statement; SQLite's least limit is 999
 BATCH = 500
@@ -30,7 +29,7 @@ WITH RECURSIVE below (bundle, base) AS (
     SELECT below.bundle, rest.base FROM below
     CROSS JOIN rest ON rest.bundle = below.base
 )
-SELECT below.bundle, below.base, bundle.key FROM below
+SELECT below.bundle, below.base, bundle.digest FROM below
 CROSS JOIN bundle ON bundle.id = below.base
 """
 
@@ -65,7 +64,7 @@ class Found(NamedTuple):
 
 def find(sql: sqlite3.Connection, key: str) -> Optional[Found]:
     row = sql.execute(
-        'SELECT id, size, nodes FROM bundle WHERE key = ?',
+        'SELECT id, size, nodes FROM bundle WHERE digest = ?',
         (bytes.fromhex(key),),
     ).fetchone()
     if row is None:
@@ -76,7 +75,7 @@ def find(sql: sqlite3.Connection, key: str) -> Optional[Found]:
 
 def ids(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
     """Return the ids of those of the bundles that are recorded."""
-    statement = 'SELECT id FROM bundle WHERE key IN ({marks})'
+    statement = 'SELECT id FROM bundle WHERE digest IN ({marks})'
     rows = select(sql, statement, [bytes.fromhex(key) for key in keys])
     return [id for (id,) in rows]
 
@@ -88,7 +87,8 @@ def describe(
     rows = list(
         select(
             sql,
-            'SELECT id, key, size, nodes FROM bundle WHERE key IN ({marks})',
+            'SELECT id, digest, size, nodes FROM bundle'
+            ' WHERE digest IN ({marks})',
             [bytes.fromhex(key) for key in keys],
         )
     )
@@ -128,18 +128,14 @@ def rests(
     """Return the ids and keys of all that the bundles rest on, in the order
     of the contract; those that rest on nothing are absent."""
     found: dict[int, dict[int, str]] = {}
-    if schema.version(sql) >= schema.RESTS:
-        rows = sorted(select(sql, _RESTS, bundles))
-        for bundle, base, key in rows:
-            found.setdefault(bundle, {})[base] = key.hex()
+    for bundle, base, key in sorted(select(sql, _RESTS, bundles)):
+        found.setdefault(bundle, {})[base] = key.hex()
     return found
 
 
 def below(sql: sqlite3.Connection, bundles: list[int]) -> dict[int, bytes]:
     """Return the changesets that the bundles' pushes have and they do not
     hold, see :func:`split`; bundles without any are absent."""
-    if schema.version(sql) < schema.RESTS:
-        return {}
     return dict(
         select(
             sql,
@@ -161,8 +157,6 @@ def texts(sql: sqlite3.Connection, bundles: Iterable[int]) -> dict[int, str]:
 
 def descriptions(sql: sqlite3.Connection, bundles: list[int]) -> dict[int, str]:
     """Return the texts of those bundles of which one is kept."""
-    if schema.version(sql) < schema.TEXTS:
-        return {}
     return dict(
         select(
             sql,
@@ -228,7 +222,7 @@ def basesof(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
     ids = []
     for key in keys:
         row = sql.execute(
-            'SELECT id FROM bundle WHERE key = ?', (bytes.fromhex(key),)
+            'SELECT id FROM bundle WHERE digest = ?', (bytes.fromhex(key),)
         ).fetchone()
         if row is None:
             raise errors.BundleGone(key)
@@ -239,7 +233,7 @@ def basesof(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
 
 def places(bundle: Found, heads: Iterable[bytes]) -> dict[bytes, int]:
     """Return what a push of the bundle has in ``node``: changesets, each with
-    its ``inner``."""
+    its ``place``."""
     found = dict.fromkeys(split(bundle.below), 2)
     found.update(dict.fromkeys(split(bundle.nodes), 1))
     found.update((head, 0) for head in heads if head in found)
@@ -264,7 +258,7 @@ def addnodes(
 def removenodes(sql: sqlite3.Connection, bundle: Found, push: int) -> None:
     # With the whole primary key, as other pushes may have the node too.
     sql.executemany(
-        'DELETE FROM node WHERE node = ? AND inner IN (0, 1, 2) AND push = ?',
+        'DELETE FROM node WHERE node = ? AND place IN (0, 1, 2) AND push = ?',
         [
             (node, push)
             for nodes in (bundle.nodes, bundle.below)
@@ -318,7 +312,7 @@ def unpushed(sql: sqlite3.Connection, id: int, push: int) -> list[str]:
 
 def _content(sql: sqlite3.Connection, id: int) -> tuple[str, Found]:
     row = sql.execute(
-        'SELECT key, size, nodes FROM bundle WHERE id = ?', (id,)
+        'SELECT digest, size, nodes FROM bundle WHERE id = ?', (id,)
     ).fetchone()
     if row is None:
         raise sqlite3.DatabaseError(f'malformed: there is no bundle {id}')

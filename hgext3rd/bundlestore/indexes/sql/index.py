@@ -14,7 +14,7 @@ from typing import Any, Callable, Optional, Union
 
 from ... import errors, localfiles, model
 from ...declaring import Interfaces
-from ..sqlite import schema, search
+from ..sqlite import search
 from ..sqlite.connections import TIMEOUT
 from ..sqlite.database import Database
 from . import bundles, lists, problems, pushes, repairs, usage
@@ -26,29 +26,22 @@ _HEXDIGITS = frozenset('0123456789abcdef')
 # name is as long as what that matches.
 _LONGEST_PATTERN = 50000
 
-_WANTED = """
+# The push that has it may have been removed, see the table ``kept``.
+_LOCATE = """
 WITH wanted (node) AS (VALUES {marks}),
     found (node, place) AS (
         SELECT node, (
-            SELECT (n.push << 1) | n.inner FROM node AS n
-            WHERE n.node = wanted.node AND n.inner < 2 {condition}
-            ORDER BY n.inner, n.push LIMIT 1
+            SELECT (n.push << 1) | n.place FROM node AS n
+            WHERE n.node = wanted.node AND n.place < 2 {condition}
+            ORDER BY n.place, n.push LIMIT 1
         ) FROM wanted
     )
-SELECT found.node, bundle.key, bundle.size, found.place & 1, bundle.id,
-"""
-# The push that has it may have been removed, see ``schema.THIRD``.
-_LOCATE = f"""{_WANTED}
+SELECT found.node, bundle.digest, bundle.size, found.place & 1, bundle.id,
     EXISTS (SELECT 1 FROM rest WHERE rest.bundle = bundle.id)
 FROM found
 LEFT JOIN push ON push.id = found.place >> 1
 LEFT JOIN kept ON kept.push = found.place >> 1 AND push.id IS NULL
 CROSS JOIN bundle ON bundle.id = coalesce(push.bundle, kept.bundle)
-"""
-_LOCATE_OLD = f"""{_WANTED} 0
-FROM found
-CROSS JOIN push ON push.id = found.place >> 1
-CROSS JOIN bundle ON bundle.id = push.bundle
 """
 # for bundles that are passed over
 _NOTOF = """
@@ -57,14 +50,6 @@ AND coalesce(
     (SELECT bundle FROM kept WHERE kept.push = n.push)
 ) NOT IN ({ids})
 """
-_NOTOF_OLD = """
-AND (SELECT bundle FROM push WHERE push.id = n.push) NOT IN ({ids})
-"""
-
-# before bookmarks knew who had moved them, and when
-_LISTED_OLD = """name, node, push,
-    coalesce((SELECT p.user FROM push AS p WHERE p.id = bookmark.push), ''),
-    (SELECT p.time FROM push AS p WHERE p.id = bookmark.push)"""
 
 # Each step seeks the next node, whatever number of pushes brought the last.
 _NODES = """
@@ -244,12 +229,8 @@ class FileIndex:
     ) -> list[model.Bookmark]:
         def find(sql: sqlite3.Connection) -> list[model.Bookmark]:
             columns = 'name, node, push, move'
-            if schema.version(sql) < schema.EVENTS:
-                columns = 'name, node, push, NULL'
-            return [
-                model.Bookmark(*row)
-                for row in _bookmarks(sql, columns, pattern, '', limit)
-            ]
+            rows = _bookmarks(sql, columns, pattern, '', limit)
+            return [model.Bookmark(*row) for row in rows]
 
         return self._database.read(find, [])
 
@@ -257,13 +238,9 @@ class FileIndex:
         self, pattern: str = '*', after: str = '', limit: Optional[int] = None
     ) -> list[model.ListedBookmark]:
         def find(sql: sqlite3.Connection) -> list[model.ListedBookmark]:
-            columns = 'name, node, push, user, time'
-            if schema.version(sql) < schema.EVENTS:
-                columns = _LISTED_OLD
-            return [
-                model.ListedBookmark(*row)
-                for row in _bookmarks(sql, columns, pattern, after, limit)
-            ]
+            columns = 'name, node, push, username, time'
+            rows = _bookmarks(sql, columns, pattern, after, limit)
+            return [model.ListedBookmark(*row) for row in rows]
 
         return self._database.read(find, []) if _istext(after) else []
 
@@ -365,16 +342,13 @@ class FileIndex:
 def _locate(
     sql: sqlite3.Connection, nodes: list[bytes], without: list[str]
 ) -> dict[bytes, model.Location]:
-    located, condition = _LOCATE, _NOTOF
-    if schema.version(sql) < schema.RESTS:
-        located, condition = _LOCATE_OLD, _NOTOF_OLD
     ids = bundles.ids(sql, without)
     # numbers of our own: there may be more of them than SQLite takes values
-    condition = condition.format(ids=', '.join(map(str, ids))) if ids else ''
+    condition = _NOTOF.format(ids=', '.join(map(str, ids))) if ids else ''
     rows: list[Any] = []
     for batch in bundles.batches(nodes, bundles.BATCH):
         marks = ', '.join(['(?)'] * len(batch))
-        statement = located.format(marks=marks, condition=condition)
+        statement = _LOCATE.format(marks=marks, condition=condition)
         rows += sql.execute(statement, batch)
     below = bundles.rests(sql, sorted({row[4] for row in rows if row[5]}))
     return {

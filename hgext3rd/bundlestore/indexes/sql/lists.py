@@ -21,7 +21,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
 from ... import model
-from ..sqlite import schema, search
+from ..sqlite import search
 from . import bundles
 
 # How many texts are looked at together: those of a page, as often most of them
@@ -31,7 +31,7 @@ _TEXTS = 50
 _UNLIMITED = -1
 
 # All but the id, which comes first, from where it costs least.
-_COLUMNS = 'push.time, push.user, push.bundle, push.moves'
+_COLUMNS = 'push.time, push.username, push.bundle, push.moves'
 
 Row = tuple[int, float, str, int, int]
 
@@ -71,11 +71,7 @@ def find(sql: sqlite3.Connection, wanted: Filter) -> list[model.Push]:
 def _withwords(sql: sqlite3.Connection, wanted: Filter) -> Iterator[Row]:
     # What is read without a limit ends with the last push that is taken.
     unlimited = wanted._replace(limit=_UNLIMITED)
-    if (
-        wanted.node is not None
-        or schema.version(sql) < schema.TEXTS
-        or not search.usable(sql)
-    ):
+    if wanted.node is not None or not search.usable(sql):
         return _holding(sql, _withoutwords(sql, unlimited), wanted.words)
     if search.isexact(wanted.words):
         return _bywords(sql, wanted)
@@ -129,9 +125,9 @@ def _withoutwords(sql: sqlite3.Connection, wanted: Filter) -> Iterator[Row]:
         source = ' UNION ALL '.join(
             f'SELECT node.push, {_COLUMNS} FROM node'
             ' CROSS JOIN push ON push.id = node.push'
-            f' WHERE node.node = :node AND node.inner = {inner}'
+            f' WHERE node.node = :node AND node.place = {place}'
             f' AND node.push BETWEEN :first AND :last{_conditions(wanted)}'
-            for inner in (0, 1, 2)
+            for place in (0, 1, 2)
         )
     return _ordered(sql, wanted, source)
 
@@ -141,7 +137,7 @@ def _frompush(sql: sqlite3.Connection, wanted: Filter) -> str:
     index = ''
     if wanted.user is not None:
         index = 'push_user'
-    if wanted.timed and schema.version(sql) >= schema.TEXTS:
+    if wanted.timed:
         index = 'push_time' if wanted.user is None else 'push_user_time'
     return (
         f'FROM push {index and f"INDEXED BY {index}"}'
@@ -152,7 +148,7 @@ def _frompush(sql: sqlite3.Connection, wanted: Filter) -> str:
 def _conditions(wanted: Filter) -> str:
     conditions = ''
     if wanted.user is not None:
-        conditions += ' AND push.user = :user'
+        conditions += ' AND push.username = :user'
     if wanted.since is not None:
         conditions += ' AND push.time > :since'
     if wanted.until is not None:
@@ -188,7 +184,7 @@ def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
         id: (key.hex(), size, tuple(bundles.split(nodes)))
         for id, key, size, nodes in bundles.select(
             sql,
-            'SELECT id, key, size, nodes FROM bundle WHERE id IN ({marks})',
+            'SELECT id, digest, size, nodes FROM bundle WHERE id IN ({marks})',
             ids,
         )
     }
@@ -223,7 +219,5 @@ def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
 
 
 def _pinned(sql: sqlite3.Connection, ids: list[int]) -> set[int]:
-    if schema.version(sql) < schema.USAGE:
-        return set()
     statement = 'SELECT push FROM pin WHERE push IN ({marks})'
     return {id for (id,) in bundles.select(sql, statement, ids)}

@@ -21,7 +21,11 @@ _MOST = 50
 #: memory, and each time all changesets are read
 _TOGETHER = 200_000
 
-_KEY = 'substr(lower(hex(key)), 1, 12)'
+_KEY = 'substr(lower(hex(digest)), 1, 12)'
+
+_HOLDERS = """
+SELECT id, bundle FROM push UNION ALL SELECT push, bundle FROM kept ORDER BY 1
+"""
 
 # Each finds what its text is about: an id, or the key of a bundle ({key}).
 _CHECKS = (
@@ -34,7 +38,7 @@ _CHECKS = (
         'bundle {} has no push, and nothing rests on it',
         """SELECT {key} FROM bundle
         WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.bundle = bundle.id)
-        {withoutkept}""",
+        AND NOT EXISTS (SELECT 1 FROM kept WHERE kept.bundle = bundle.id)""",
     ),
     (
         'bundle {} has no heads',
@@ -64,8 +68,6 @@ _CHECKS = (
             (SELECT seq FROM sqlite_sequence WHERE name = 'push'), 0
         )""",
     ),
-)
-_EVENTCHECKS = (
     (
         'a move of bookmarks has the id of push {}',
         'SELECT id FROM event WHERE id IN (SELECT id FROM push)',
@@ -82,8 +84,6 @@ _EVENTCHECKS = (
         """SELECT name FROM bookmark
         WHERE push IS NOT NULL AND move IS NOT NULL""",
     ),
-)
-_RESTCHECKS = (
     (
         'bundle {} rests on one that is not recorded',
         """SELECT {key} FROM rest CROSS JOIN bundle ON bundle.id = bundle
@@ -106,19 +106,17 @@ _RESTCHECKS = (
         'removed push {} has the id of one that is recorded',
         'SELECT push FROM kept WHERE push IN (SELECT id FROM push)',
     ),
-)
-_USAGECHECKS = (
     (
         'push {} is pinned but not recorded',
         'SELECT push FROM pin WHERE push NOT IN (SELECT id FROM push)',
     ),
     (
         "what user '{}' holds is not what the pushes say",
-        f"""SELECT DISTINCT user FROM (
-            SELECT * FROM (SELECT * FROM usage EXCEPT {schema.HELD})
+        f"""SELECT DISTINCT username FROM (
+            SELECT * FROM (SELECT * FROM holder EXCEPT {schema.HELD})
             UNION ALL
-            SELECT * FROM ({schema.HELD} EXCEPT SELECT * FROM usage)
-        ) ORDER BY user""",
+            SELECT * FROM ({schema.HELD} EXCEPT SELECT * FROM holder)
+        ) ORDER BY username""",
     ),
 )
 _SEARCHCHECKS = (
@@ -131,9 +129,6 @@ _SEARCHCHECKS = (
         'SELECT rowid FROM search WHERE rowid NOT IN (SELECT id FROM push)',
     ),
 )
-_WITHOUTKEPT = """AND NOT EXISTS (
-    SELECT 1 FROM kept WHERE kept.bundle = bundle.id
-)"""
 
 
 def find(sql: sqlite3.Connection) -> list[str]:
@@ -167,19 +162,10 @@ def _noting(found: list[str]) -> Iterator[None]:
 
 
 def _checks(sql: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    version = schema.version(sql)
-    checks = [*_CHECKS]
-    if version >= schema.RESTS:
-        checks += _RESTCHECKS
-    if version >= schema.USAGE:
-        checks += _USAGECHECKS
-    if version >= schema.EVENTS:
-        checks += _EVENTCHECKS
-    withoutkept = _WITHOUTKEPT if version >= schema.RESTS else ''
-    for text, statement in checks:
-        yield text, statement.format(key=_KEY, withoutkept=withoutkept)
+    for text, statement in _CHECKS:
+        yield text, statement.format(key=_KEY)
     # the last, as the table may be too damaged to be looked at
-    if version >= schema.TEXTS and search.usable(sql):
+    if search.usable(sql):
         yield from _SEARCHCHECKS
 
 
@@ -188,10 +174,7 @@ def _checks(sql: sqlite3.Connection) -> Iterator[tuple[str, str]]:
 
 def _contents(sql: sqlite3.Connection) -> Iterator[str]:
     """Compare what finds changesets with what the bundles hold."""
-    statement = 'SELECT id, bundle FROM push'
-    if schema.version(sql) >= schema.RESTS:
-        statement += ' UNION ALL SELECT push, bundle FROM kept'
-    holders = bundles.batches(sql.execute(f'{statement} ORDER BY 1'), _TOGETHER)
+    holders = bundles.batches(sql.execute(_HOLDERS), _TOGETHER)
     first = -pushes.LAST
     # once more for what comes after the last
     for batch in itertools.chain(holders, [[]]):
@@ -209,11 +192,11 @@ def _contents(sql: sqlite3.Connection) -> Iterator[str]:
 def _sums(sql: sqlite3.Connection, first: int, last: int) -> dict[int, int]:
     """Return for each push what shows whether two sets of rows differ."""
     found: dict[int, int] = {}
-    for node, inner, push in sql.execute(
-        'SELECT node, inner, push FROM node WHERE push BETWEEN ? AND ?',
+    for node, place, push in sql.execute(
+        'SELECT node, place, push FROM node WHERE push BETWEEN ? AND ?',
         (first, last),
     ):
-        found[push] = found.get(push, 0) + hash((node, inner))
+        found[push] = found.get(push, 0) + hash((node, place))
     return found
 
 

@@ -39,11 +39,11 @@ def record(
     text = push.text
     if known:
         bundles.pushed(sql, bundle)
-        # What an older release recorded is found by its titles.
+        # It keeps what it was recorded with first.
         text = bundles.texts(sql, [bundle.id])[bundle.id]
     usage.pushed(sql, push.user, bundle, not known, quota)
     id = sql.execute(
-        'INSERT INTO push (time, user, bundle, moves) VALUES (?, ?, ?, ?)',
+        'INSERT INTO push (time, username, bundle, moves) VALUES (?, ?, ?, ?)',
         (float(push.time), push.user, bundle.id, len(push.moves)),
     ).lastrowid
     assert id is not None
@@ -167,7 +167,7 @@ def _ispinned(sql: sqlite3.Connection, id: int) -> bool:
 
 def remove(sql: sqlite3.Connection, id: int, evenpinned: bool) -> list[str]:
     row = sql.execute(
-        'SELECT user, bundle FROM push WHERE id = ?', (id,)
+        'SELECT username, bundle FROM push WHERE id = ?', (id,)
     ).fetchone()
     if row is None:
         raise unknown(id)

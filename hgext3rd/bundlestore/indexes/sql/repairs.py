@@ -96,7 +96,7 @@ def _clear(
     users: set[str] = set()
     sql.execute('DELETE FROM event WHERE id = ?', (id,))
     row: Any = sql.execute(
-        'SELECT bundle, user FROM push WHERE id = ?', (id,)
+        'SELECT bundle, username FROM push WHERE id = ?', (id,)
     ).fetchone()
     if row is not None:
         users.add(row[1])
@@ -114,7 +114,9 @@ def _clear(
         sql.execute('DELETE FROM kept WHERE push = ?', (id,))
     # Whatever is there, also what should not be: all rows are looked at.
     sql.execute('DELETE FROM node WHERE push = ?', (id,))
-    key = sql.execute('SELECT key FROM bundle WHERE id = ?', row[:1]).fetchone()
+    key = sql.execute(
+        'SELECT digest FROM bundle WHERE id = ?', row[:1]
+    ).fetchone()
     return key[0].hex() if key else '', users
 
 
@@ -178,7 +180,7 @@ def _replace(
     bases: list[int],
 ) -> tuple[bundles.Found, set[str]]:
     others = sql.execute(
-        'SELECT id, user FROM push WHERE bundle = ?', (known.id,)
+        'SELECT id, username FROM push WHERE bundle = ?', (known.id,)
     ).fetchall()
     for statement in bundles.PARTS:
         sql.execute(statement, (known.id,))

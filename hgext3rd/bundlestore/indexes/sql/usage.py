@@ -11,10 +11,9 @@ import sqlite3
 from typing import Any, Optional
 
 from ... import errors, model
-from ..sqlite import schema
 from . import bundles
 
-_HAS = 'SELECT 1 FROM push WHERE bundle = ? AND user = ? LIMIT 1'
+_HAS = 'SELECT 1 FROM push WHERE bundle = ? AND username = ? LIMIT 1'
 
 
 # -- how it changes
@@ -36,11 +35,12 @@ def pushed(
         if size + more > quota:
             raise errors.QuotaExceeded(user, quota, size, more)
     changed = sql.execute(
-        'UPDATE usage SET pushes = pushes + 1, size = size + ? WHERE user = ?',
+        'UPDATE holder SET pushes = pushes + 1, size = size + ?'
+        ' WHERE username = ?',
         (more, user),
     )
     if not changed.rowcount:
-        sql.execute('INSERT INTO usage VALUES (?, 1, ?)', (user, more))
+        sql.execute('INSERT INTO holder VALUES (?, 1, ?)', (user, more))
 
 
 def unpushed(sql: sqlite3.Connection, user: str, bundle: int) -> None:
@@ -51,32 +51,33 @@ def unpushed(sql: sqlite3.Connection, user: str, bundle: int) -> None:
             'SELECT size FROM bundle WHERE id = ?', (bundle,)
         ).fetchone() or (0,)
     sql.execute(
-        'UPDATE usage SET pushes = pushes - 1, size = size - ? WHERE user = ?',
+        'UPDATE holder SET pushes = pushes - 1, size = size - ?'
+        ' WHERE username = ?',
         (less, user),
     )
-    sql.execute('DELETE FROM usage WHERE user = ? AND pushes < 1', (user,))
+    sql.execute('DELETE FROM holder WHERE username = ? AND pushes < 1', (user,))
 
 
 def recount(sql: sqlite3.Connection, user: str) -> None:
     """Compute what a user holds from the pushes."""
-    sql.execute('DELETE FROM usage WHERE user = ?', (user,))
+    sql.execute('DELETE FROM holder WHERE username = ?', (user,))
     pushes, size = sql.execute(
         """SELECT sum(held.pushes), sum(bundle.size)
         FROM (
             SELECT bundle, count(*) AS pushes FROM push
-            WHERE user = ? GROUP BY bundle
+            WHERE username = ? GROUP BY bundle
         ) AS held
         CROSS JOIN bundle ON bundle.id = held.bundle""",
         (user,),
     ).fetchone()
     if pushes:
-        sql.execute('INSERT INTO usage VALUES (?, ?, ?)', (user, pushes, size))
+        sql.execute('INSERT INTO holder VALUES (?, ?, ?)', (user, pushes, size))
 
 
 def marks(sql: sqlite3.Connection, user: str) -> int:
     """Return how many scratch bookmarks a user has."""
     (found,) = sql.execute(
-        'SELECT count(*) FROM bookmark WHERE user = ?', (user,)
+        'SELECT count(*) FROM bookmark WHERE username = ?', (user,)
     ).fetchone()
     return int(found)
 
@@ -104,14 +105,14 @@ def _has(sql: sqlite3.Connection, user: str, bundle: int) -> bool:
 
 def of(sql: sqlite3.Connection, user: str) -> model.Usage:
     row = sql.execute(
-        f'SELECT pushes, size FROM {_table(sql)} WHERE user = ?', (user,)
+        'SELECT pushes, size FROM holder WHERE username = ?', (user,)
     ).fetchone()
     return model.Usage(user, *(row or (0, 0)))
 
 
 def everybody(sql: sqlite3.Connection) -> list[model.Usage]:
     rows = sql.execute(
-        f'SELECT user, pushes, size FROM {_table(sql)} ORDER BY size DESC, user'
+        'SELECT username, pushes, size FROM holder ORDER BY size DESC, username'
     )
     return [model.Usage(*row) for row in rows]
 
@@ -119,16 +120,12 @@ def everybody(sql: sqlite3.Connection) -> list[model.Usage]:
 def times(
     sql: sqlite3.Connection, user: str, since: float, limit: int
 ) -> list[float]:
-    version = schema.version(sql)
-    index = 'push_user_time' if version >= schema.TEXTS else 'push_user'
-    sources = [f'push INDEXED BY {index}']
-    if version >= schema.EVENTS:
-        sources.append('event INDEXED BY event_user_time')
     found = [
         row[0]
-        for source in sources
+        for table in ('push', 'event')
         for row in sql.execute(
-            f'SELECT time FROM {source} WHERE user = ? AND time > ?'
+            f'SELECT time FROM {table} INDEXED BY {table}_user_time'
+            ' WHERE username = ? AND time > ?'
             ' ORDER BY time LIMIT ?',
             (user, since, limit),
         )
@@ -141,11 +138,9 @@ def statistics(sql: sqlite3.Connection, indexsize: int) -> model.Statistics:
         return sql.execute(statement).fetchone()
 
     (pushes,) = one('SELECT count(*) FROM push')
-    (users,) = one(f'SELECT count(*) FROM {_table(sql)}')
+    (users,) = one('SELECT count(*) FROM holder')
     (bookmarks,) = one('SELECT count(*) FROM bookmark')
-    pinned = 0
-    if schema.version(sql) >= schema.USAGE:
-        (pinned,) = one('SELECT count(*) FROM pin')
+    (pinned,) = one('SELECT count(*) FROM pin')
     # The length of a blob is known without reading it.
     count, size, nodes = one(
         'SELECT count(*), coalesce(sum(size), 0),'
@@ -166,9 +161,3 @@ def statistics(sql: sqlite3.Connection, indexsize: int) -> model.Statistics:
         newest,
         indexsize,
     )
-
-
-def _table(sql: sqlite3.Connection) -> str:
-    if schema.version(sql) >= schema.USAGE:
-        return 'usage'
-    return f'({schema.HELD})'

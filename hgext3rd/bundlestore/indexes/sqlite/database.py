@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional, TypeVar
 
 from ... import errors, fileops, localfiles
-from . import migrate, schema
+from . import schema, search
 from .connections import TIMEOUT, Connections
 
 #: how often and after what pause, in seconds, to try what another process
@@ -60,8 +60,6 @@ class Database:
             if not self._writable():
                 return self._readprotected(query, absent)
             with self._connections.lease() as connection:
-                if 0 < schema.version(connection) < schema.VERSION:
-                    self._tryupgrade(connection)
                 return self._query(connection, query, absent)
 
     def write(
@@ -189,22 +187,8 @@ class Database:
             # Another process may have been quicker.
             version = self._version(connection)
         if not version:
-            migrate.create(connection)
-        elif version < schema.VERSION:
-            migrate.upgrade(connection)
-
-    def _tryupgrade(self, connection: sqlite3.Connection) -> None:
-        """Bring old tables up to date, unless something is in the way.
-
-        The caller wants to read, which it can do without.
-        """
-        # Who holds the lock may be upgrading a large index just now.
-        connection.execute('PRAGMA busy_timeout = 0')
-        with contextlib.suppress(sqlite3.OperationalError):
-            self._begin(connection)
-            commit(connection)
-        rollback(connection)
-        self._connections.wait(connection)
+            schema.create(connection)
+            search.create(connection)
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the tables, 0 if there are none yet; raises
