@@ -1058,7 +1058,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     rows = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table'"
     )
-    tables = {name for (name,) in rows} - {'sqlite_sequence', 'setting'}
+    tables = {name for (name,) in rows} - {'sqlite_sequence'}
     # FTS5 has some for itself
     tables -= {'search', 'search_data', 'search_idx', 'search_config'}
     assert tables == {

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import random
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +17,13 @@ from harness.rights import publicfolder
 from harness.servers import Transport
 from harness.store import folder as folderof
 from hgext3rd.bundlestore import backends, errors, model
-from hgext3rd.bundlestore.indexes.sqlite import (
-    schema,
-    search,
-)
+from hgext3rd.bundlestore.indexes.sqlite import search
 from hgext3rd.bundlestore.testing import processes
 from hgext3rd.bundlestore.testing.index import ids, keyof, newpush, nodeof
-from hgext3rd.bundlestore.testing.index.lists import ListTests
 from hgext3rd.bundlestore.testing.index.randomuse import (
-    RandomTests,
     randomfilters,
     randompush,
 )
-from hgext3rd.bundlestore.testing.index.records import RecordTests
 from hgext3rd.bundlestore.testing.reference import ReferenceIndex
 
 pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
@@ -65,11 +59,6 @@ def look(place: model.Place, statement: str) -> list[Any]:
         return connection.execute(statement).fetchall()
     finally:
         connection.close()
-
-
-def engine(place: model.Place) -> str:
-    ((found,),) = look(place, "SELECT value FROM setting WHERE name = 'search'")
-    return str(found)
 
 
 def checkdatabase(place: model.Place) -> None:
@@ -155,34 +144,7 @@ def test_descriptions_are_found(
     index.close()
 
 
-# -- with FTS5 and without
-
-
-class TestWithoutFTS5(RecordTests, ListTests, RandomTests):
-    """Searches go from push to push, with the same result."""
-
-    @pytest.fixture(autouse=True)
-    def _without(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        absent = schema.WORDS.replace('fts5', 'fts5_is_absent')
-        monkeypatch.setattr(schema, 'WORDS', absent)
-
-    @pytest.fixture
-    def place(self, folder: Path) -> model.Place:
-        return model.Place(os.fsencode(folder / 'of' / 'repository'))
-
-    def makeindex(self, place: model.Place) -> Any:
-        return backends.openindex('file', place)
-
-    def test_it_is_noted(self, place: model.Place, index: Any) -> None:
-        index.record(newpush('one'))
-        assert engine(place) == 'none'
-        assert (
-            look(
-                place,
-                "SELECT name FROM sqlite_master WHERE name LIKE 'search%'",
-            )
-            == []
-        )
+# -- the search
 
 
 def rename(place: model.Place, old: str, new: str) -> None:
@@ -200,39 +162,23 @@ def rename(place: model.Place, old: str, new: str) -> None:
     connection.close()
 
 
-def test_index_with_fts5_is_read_without(
-    place: model.Place, index: Any
-) -> None:
-    recorded = [index.record(newpush(n)) for n in range(3)]
+def test_without_fts5(place: model.Place, index: Any) -> None:
+    """Who has none is told so, and can use what does not need it."""
+    recorded = index.record(newpush('one'))
     rename(place, 'fts5', 'absent')
-    assert index.pushes(text='title') == recorded
-    assert index.pushes(text='TITL 1', user='alice') == recorded[1:2]
+    assert index.pushes(user='alice') == [recorded]
+    calls: list[Callable[[], object]] = [
+        lambda: index.pushes(text='title'),
+        lambda: index.record(newpush('two')),
+        lambda: index.remove(1),
+    ]
+    for call in calls:
+        with pytest.raises(errors.BackendUnavailable, match='needs an SQLite with'):
+            call()
     rename(place, 'absent', 'fts5')
-    assert index.pushes(text='title') == recorded
-    assert engine(place) == 'fts5'
+    assert index.pushes(text='title') == [recorded]
+    assert index.lastid() == 1
     checkdatabase(place)
-
-
-@pytest.mark.parametrize('removing', [False, True])
-def test_index_with_fts5_is_written_without(
-    place: model.Place, index: Any, removing: bool
-) -> None:
-    """Who has FTS5 does not use it any more then, as it lacks something."""
-    recorded = [index.record(newpush(n)) for n in range(3)]
-    rename(place, 'fts5', 'absent')
-    if removing:
-        index.remove(2)
-        del recorded[1]
-    else:
-        recorded.append(index.record(newpush(3)))
-    assert index.pushes(text='title') == recorded
-    rename(place, 'absent', 'fts5')
-    assert engine(place) == 'none'
-    assert index.pushes(text='title') == recorded
-    recorded.append(index.record(newpush(4)))
-    index.remove(recorded.pop(0).id)
-    assert index.pushes(text='title') == recorded
-    assert look(place, 'PRAGMA integrity_check') == [('ok',)]
 
 
 def test_search_agrees_with_the_pushes(place: model.Place, index: Any) -> None:

@@ -9,8 +9,6 @@ combination of these:
   one, and with words all that it finds is sorted (see ``_narrowed``);
 * a changeset, where it depends on how many pushes hold it, whatever else is
   asked for.
-
-Without FTS5 words are looked for from push to push.
 """
 
 from __future__ import annotations
@@ -71,7 +69,7 @@ def find(sql: sqlite3.Connection, wanted: Filter) -> list[model.Push]:
 def _withwords(sql: sqlite3.Connection, wanted: Filter) -> Iterator[Row]:
     # What is read without a limit ends with the last push that is taken.
     unlimited = wanted._replace(limit=_UNLIMITED)
-    if wanted.node is not None or not search.usable(sql):
+    if wanted.node is not None:
         return _holding(sql, _withoutwords(sql, unlimited), wanted.words)
     if search.isexact(wanted.words):
         return _bywords(sql, wanted)

@@ -11,7 +11,7 @@ import itertools
 import sqlite3
 from collections.abc import Iterator
 
-from ..sqlite import schema, search
+from ..sqlite import schema
 from ..sqlite.database import isdamage
 from . import bundles, pushes
 
@@ -165,8 +165,7 @@ def _checks(sql: sqlite3.Connection) -> Iterator[tuple[str, str]]:
     for text, statement in _CHECKS:
         yield text, statement.format(key=_KEY)
     # the last, as the table may be too damaged to be looked at
-    if search.usable(sql):
-        yield from _SEARCHCHECKS
+    yield from _SEARCHCHECKS
 
 
 # -- changesets

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional, TypeVar
 
 from ... import errors, fileops, localfiles
-from . import schema, search
+from . import schema
 from .connections import TIMEOUT, Connections
 
 #: how often and after what pause, in seconds, to try what another process
@@ -188,7 +188,6 @@ class Database:
             version = self._version(connection)
         if not version:
             schema.create(connection)
-            search.create(connection)
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the tables, 0 if there are none yet; raises
@@ -321,6 +320,12 @@ class Database:
             return errors.DamagedIndex(
                 f'bundle index is damaged: {self._name}',
                 "run 'hg admin::bundlestore-verify --repair' on the server",
+            )
+        if 'no such module' in text:
+            return errors.BackendUnavailable(
+                'bundle index needs an SQLite with FTS5, which this Python'
+                ' does not have',
+                'use a Python with another SQLite',
             )
         if 'is full' in text or self._isfull():
             return localfiles.noroom(

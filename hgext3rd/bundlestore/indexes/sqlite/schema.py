@@ -140,28 +140,23 @@ _BOOKMARKS = (
     'CREATE INDEX bookmark_user ON bookmark (username)',
 )
 
-_OTHERS = (
-    """CREATE TABLE setting (
-        name TEXT NOT NULL PRIMARY KEY,
-        value TEXT NOT NULL
-    ) WITHOUT ROWID""",
-    f'PRAGMA application_id = {APPLICATION_ID}',
-    f'PRAGMA user_version = {VERSION}',
-)
-
-STATEMENTS = (*_BUNDLES, *_PUSHES, *_USERS, *_BOOKMARKS, *_OTHERS)
-
-#: What finds texts, where SQLite can make it. ``words`` is what ``search.py``
-#: makes of a text: this has the same words with every release of SQLite, so
-#: the tokenizer only splits them. The table keeps them, as they must be known
-#: again when a push is removed, maybe by a Python whose Unicode is another.
-WORDS = f"""CREATE VIRTUAL TABLE search USING fts5 (
+# What finds texts. ``words`` is what ``search.py``
+# makes of a text: this has the same words with every release of SQLite, so
+# the tokenizer only splits them. The table keeps them, as they must be known
+# again when a push is removed, maybe by a Python whose Unicode is another.
+_WORDS = f"""CREATE VIRTUAL TABLE search USING fts5 (
     words,
     detail = none,
     columnsize = 0,
     prefix = '{' '.join(map(str, range(1, LONGEST_WORD)))}',
     tokenize = "ascii tokenchars '='"
 )"""
+
+STATEMENTS = (
+    *(*_BUNDLES, *_PUSHES, *_USERS, *_BOOKMARKS, _WORDS),
+    f'PRAGMA application_id = {APPLICATION_ID}',
+    f'PRAGMA user_version = {VERSION}',
+)
 
 
 def create(sql: sqlite3.Connection) -> None:

@@ -3,8 +3,7 @@
 A word is a run of letters and digits. Case, accents and other marks do not
 count, nor does the form of a letter (full width, ligature).
 
-The work is SQLite's FTS5. An SQLite without it can use the same file: what it
-cannot find that way is looked for from push to push, with the same result.
+The work is SQLite's FTS5, which every Python that we know of has.
 """
 
 from __future__ import annotations
@@ -22,9 +21,6 @@ from . import schema
 _MOST_WORDS = 20
 
 _WORD = re.compile(r'[^\W_]+')
-_SETTING = 'search'
-_FTS5 = 'fts5'
-_NONE = 'none'
 
 
 # -- words
@@ -68,35 +64,18 @@ def holds(text: str, words: Iterable[str]) -> bool:
 # -- the table
 
 
-def create(sql: sqlite3.Connection) -> None:
-    """Make the table that finds texts, if this SQLite can, and note it."""
-    engine = _FTS5
-    try:
-        sql.execute(schema.WORDS)
-    except sqlite3.OperationalError as exc:
-        if not _lacksmodule(exc):
-            raise
-        engine = _NONE
-    sql.execute('INSERT INTO setting VALUES (?, ?)', (_SETTING, engine))
-
-
-def usable(sql: sqlite3.Connection) -> bool:
-    """Whether the table finds all texts, and this SQLite can use it."""
-    return _maintained(sql) and _accessible(sql)
-
-
 def add(sql: sqlite3.Connection, id: int, user: str, text: str) -> None:
-    if _changeable(sql):
-        words = sorted({w[: schema.LONGEST_WORD] for w in plain(text).split()})
-        sql.execute(
-            'INSERT INTO search (rowid, words) VALUES (?, ?)',
-            (id, ' '.join([_userword(user), *words])),
-        )
+    words = sorted(
+        {word[: schema.LONGEST_WORD] for word in plain(text).split()}
+    )
+    sql.execute(
+        'INSERT INTO search (rowid, words) VALUES (?, ?)',
+        (id, ' '.join([_userword(user), *words])),
+    )
 
 
 def remove(sql: sqlite3.Connection, id: int) -> None:
-    if _changeable(sql):
-        sql.execute('DELETE FROM search WHERE rowid = ?', (id,))
+    sql.execute('DELETE FROM search WHERE rowid = ?', (id,))
 
 
 def query(words: list[str], user: Optional[str]) -> str:
@@ -128,37 +107,3 @@ def _userword(user: str) -> str:
     the pushes of the user nor those with the words are few.
     """
     return f'={zlib.crc32(user.encode("utf-8")):08x}'
-
-
-def _changeable(sql: sqlite3.Connection) -> bool:
-    """Whether there is a table to change. One that cannot be changed will
-    not be used any more: better slow than wrong."""
-    if not _maintained(sql):
-        return False
-    if _accessible(sql):
-        return True
-    sql.execute(
-        'UPDATE setting SET value = ? WHERE name = ?', (_NONE, _SETTING)
-    )
-    return False
-
-
-def _maintained(sql: sqlite3.Connection) -> bool:
-    row = sql.execute(
-        'SELECT value FROM setting WHERE name = ?', (_SETTING,)
-    ).fetchone()
-    return row == (_FTS5,)
-
-
-def _accessible(sql: sqlite3.Connection) -> bool:
-    try:
-        sql.execute('SELECT 1 FROM search WHERE rowid = 0')
-    except sqlite3.OperationalError as exc:
-        if not _lacksmodule(exc):
-            raise
-        return False
-    return True
-
-
-def _lacksmodule(exc: sqlite3.OperationalError) -> bool:
-    return 'no such module' in str(exc)
