@@ -173,7 +173,9 @@ def test_without_fts5(place: model.Place, index: Any) -> None:
         lambda: index.remove(1),
     ]
     for call in calls:
-        with pytest.raises(errors.BackendUnavailable, match='needs an SQLite with'):
+        with pytest.raises(
+            errors.BackendUnavailable, match='needs an SQLite with'
+        ):
             call()
     rename(place, 'absent', 'fts5')
     assert index.pushes(text='title') == [recorded]
