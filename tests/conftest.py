@@ -11,7 +11,7 @@ import hypothesis
 import pytest
 
 import environments
-from harness import browser as browsermod, history, matrix, servers
+from harness import browser as browsermod, history, matrix, nightly, servers
 from harness.hg import Hg, Repo
 from harness.inspector import Inspector
 from harness.spent import Spent
@@ -42,7 +42,10 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         )
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(
+    config: pytest.Config, items: list[pytest.Item]
+) -> None:
+    nightly.choose(config, items)
     # it keeps the whole machine busy, and others must not fail of that
     items.sort(key=lambda item: item.path.name == 'test_load.py')
 

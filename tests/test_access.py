@@ -208,7 +208,7 @@ def test_bookmarks_of_others(
     assert where(transport, base) == ahead
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a WSGI server of its own')
 @pytest.mark.parametrize('storeconfig', [{'bookmark-owner': 'yes'}])
 @pytest.mark.parametrize('webconfig', [{'allow-push': 'alice, bob'}])
 @pytest.mark.parametrize('transport_name', ['wsgi'])
@@ -326,7 +326,7 @@ def closed(
     return below, above
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a WSGI server of its own')
 @pytest.mark.parametrize('transport_name', ['wsgi'])
 def test_what_became_secret(
     transport: WsgiTransport,
@@ -386,7 +386,7 @@ def test_what_became_secret(
         assert SECRETS.encode() not in response.body, page
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a WSGI server of its own')
 @pytest.mark.parametrize('transport_name', ['wsgi'])
 def test_who_may_not_read(
     transport: Transport, base: Repo, client: Repo, hashes: History

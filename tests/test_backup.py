@@ -139,7 +139,7 @@ def _plain(push: model.Push) -> model.Push:
     return push._replace(rests=tuple(sorted(push.rests)), below=())
 
 
-@pytest.mark.slow
+@pytest.mark.slow('several clients push for a while')
 @pytest.mark.parametrize('collect', [False, True], ids=['pushes', 'and gc'])
 @pytest.mark.parametrize('way', ['bundles', 'index first'])
 def test_copy_while_clients_push(

@@ -95,7 +95,7 @@ def test_truncated_at_every_boundary(refused: Refused, good: bytes) -> None:
     refused([good[:n] for n in where if n >= 4])
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a dozen pushes')
 def test_truncated_anywhere(refused: Refused, good: bytes) -> None:
     numbers = random.Random(1)
     cuts = [numbers.randrange(4, len(good)) for _ in range(12)]
@@ -138,7 +138,7 @@ def test_flipped_bits(
     assert len(bundles(base)) == 1
 
 
-@pytest.mark.slow
+@pytest.mark.slow('dozens of pushes')
 def test_flipped_bits_of_changesets(refused: Refused, good: bytes) -> None:
     """Found without ``verify = full``, too."""
     start = good.index(b'first')

@@ -14,7 +14,7 @@ from harness.hg import Repo
 from harness.history import History
 from harness.servers import WsgiTransport
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow('starts a browser')
 
 
 @servers.overweb('wsgi')

@@ -111,10 +111,10 @@ def check_index(base: Repo) -> None:
 @pytest.mark.parametrize(
     ('client_is_chg', 'server_is'),
     [
-        pytest.param(False, 'chg', marks=pytest.mark.slow),
-        pytest.param(True, 'hg', marks=pytest.mark.slow),
+        pytest.param(False, 'chg', marks=matrix.ANOTHER),
+        pytest.param(True, 'hg', marks=matrix.ANOTHER),
         (True, 'chg'),
-        pytest.param(True, 'forced', marks=pytest.mark.slow),
+        pytest.param(True, 'forced', marks=matrix.ANOTHER),
     ],
 )
 def test_push_and_pull(

@@ -26,7 +26,9 @@ from harness.store import bundles, folder, leftovers
 from harness.upload import Upload
 from harness.web import get
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(
+    'crowds of connections to servers that load all at once'
+)
 
 #: servers of pushes over ssh at once: each is a process of 40 MB, so more are
 #: for a machine that has room for them

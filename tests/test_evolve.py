@@ -38,7 +38,10 @@ def evolves(*repos: Repo) -> None:
 @pytest.mark.parametrize('where', ['server', 'client', 'both'])
 @pytest.mark.parametrize(
     'transport_name',
-    ['ssh', *(pytest.param(t, marks=pytest.mark.slow) for t in OTHERS)],
+    [
+        'ssh',
+        *(pytest.param(t, marks=matrix.ANOTHER) for t in OTHERS),
+    ],
 )
 def test_push_amend_and_pull_again(
     transport: Transport,

@@ -21,7 +21,7 @@ from harness.servers import HttpTransport, Transport
 from harness.store import bundles, folder, leftovers
 from hgext3rd.bundlestore import backends, model
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow('several clients pull in several ways')
 
 #: over each wire, with several versions
 quick_combinations = pytest.mark.parametrize(

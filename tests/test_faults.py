@@ -18,7 +18,7 @@ from harness import matrix, servers, web
 from harness.hg import Repo
 from harness.store import folder
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow('dozens of servers whose file operations fail')
 
 REPAIR = ('admin::bundlestore-verify', '--repair')
 

@@ -14,7 +14,7 @@ import pytest
 from faults import blindkills, fixtures, losses, realclient, sweep, upkeep
 from faults.site import Site
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow('a server for each file operation')
 
 
 @pytest.fixture(scope='module')

@@ -133,7 +133,7 @@ def thirdparty(tmp_path: Path, transport: Transport) -> None:
     [
         kind
         if kind in ('damaged', 'verify')
-        else pytest.param(kind, marks=pytest.mark.slow)
+        else pytest.param(kind, marks=matrix.ANOTHER)
         for kind in HARMS
     ],
 )

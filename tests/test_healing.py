@@ -53,7 +53,10 @@ def complaint(lost: dict[str, str]) -> str:
 
 @pytest.mark.parametrize(
     'transport_name',
-    ['ssh', *(pytest.param(t, marks=pytest.mark.slow) for t in OTHERS)],
+    [
+        'ssh',
+        *(pytest.param(t, marks=matrix.ANOTHER) for t in OTHERS),
+    ],
 )
 def test_the_base_lacks_what_a_push_rests_on(
     transport: Transport, base: Repo, vanilla: Repo, lost: dict[str, str]
@@ -150,7 +153,11 @@ def spoil(path: Path, how: str) -> None:
 
 @pytest.mark.parametrize('how', ['lost', 'rotten'])
 @pytest.mark.parametrize(
-    'transport_name', ['ssh', pytest.param('http', marks=pytest.mark.slow)]
+    'transport_name',
+    [
+        'ssh',
+        pytest.param('http', marks=matrix.ANOTHER),
+    ],
 )
 def test_other_bytes_of_the_same_changesets_serve(
     transport: Transport,

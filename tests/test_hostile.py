@@ -139,7 +139,7 @@ def zeros(kind: bytes) -> Iterator[bytes]:
         yield (((128 << 10) << 3 | 2).to_bytes(3, 'little') + b'\0') * 2400
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a server for each of many bombs')
 @pytest.mark.parametrize('storeconfig', [{'max-bundle-size': '1 MB'}])
 @matrix.over('ssh')
 def test_compression_bombs(refused: Refused) -> None:
@@ -160,7 +160,7 @@ def huge(size: int) -> Stream:
     return Stream((top,), (forgery.revision(bytes(size), link),))
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a server for each of many bombs')
 @pytest.mark.parametrize(
     'storeconfig', [{'max-bundle-size': '1 MB', 'route': 'all'}]
 )
@@ -291,7 +291,7 @@ STREAMS: dict[str, Sequence[Callable[[], bytes]]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a server for each of many streams')
 @matrix.over('ssh')
 def test_streams(refused: Refused, base: Repo) -> None:
     base.configure('push', {'pushvars.server': 'yes'})
@@ -457,7 +457,7 @@ FULL: dict[str, Sequence[Stream]] = {
 }
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a server for each of many changegroups')
 @pytest.mark.parametrize('storeconfig', [{'verify': 'none'}])
 @matrix.over('ssh')
 def test_changegroups(refused: Refused) -> None:
@@ -467,7 +467,7 @@ def test_changegroups(refused: Refused) -> None:
         assert message in text
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a server for each of many changegroups')
 @pytest.mark.parametrize(
     'storeconfig', [{'verify': 'full', 'max-bundle-size': '1 MB'}]
 )
@@ -521,7 +521,7 @@ def lying(stream: Stream) -> Stream:
     )
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a server for each of many changegroups')
 @pytest.mark.parametrize(
     'storeconfig', [{'verify': mode} for mode in ('none', 'changesets')]
 )
@@ -556,7 +556,7 @@ def test_stored_changesets_are_not_replaced(
     assert other.cat('a', links[0].hex()) == 'a\n'
 
 
-@pytest.mark.slow
+@pytest.mark.slow('many pushes of changesets whose hashes begin alike')
 @matrix.over('ssh')
 def test_prefixes_that_collide(
     transport: Transport, base: Repo, client: Repo, vanilla: Repo
@@ -594,7 +594,7 @@ NAMES = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a push for each of many names')
 @pytest.mark.parametrize(
     'storeconfig', [{'bookmark-pattern': 're:.*', 'list-bookmarks': 'yes'}]
 )
@@ -634,7 +634,7 @@ BAD = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow('every page of text of any bytes')
 @pytest.mark.parametrize('webconfig', [{'allow-archive': 'gz zip bz2'}])
 @servers.overweb('wsgi')
 def test_text_of_any_bytes(
@@ -675,7 +675,7 @@ def test_text_of_any_bytes(
     vanilla.run('log', '-v')
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a WSGI server of its own')
 @pytest.mark.parametrize('webconfig', [{'allow-archive': 'gz zip bz2'}])
 @servers.overweb('wsgi')
 def test_manifests_that_lead_outside(

@@ -295,7 +295,7 @@ def _prepare(filled: Filled) -> None:
     filled.bundle([8])
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a process for each moment')
 def test_gc_that_is_killed_at_any_moment(
     filled: Filled, tmp_path: Path
 ) -> None:
@@ -526,7 +526,7 @@ def test_statistics_by_their_command(server: Repo) -> None:
 # -- while others push and pull
 
 
-@pytest.mark.slow
+@pytest.mark.slow('several clients push and pull for a while')
 @matrix.over('ssh')
 def test_gc_while_clients_push_and_pull(
     transport: Transport, base: Repo, hg: Callable[..., Hg], tmp_path: Path

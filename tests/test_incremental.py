@@ -25,16 +25,16 @@ BOTHENDS = pytest.mark.parametrize(
     [
         pytest.param('ssh', matrix.NEWEST, matrix.NEWEST),
         pytest.param(
-            'ssh', matrix.VERSIONS[0], matrix.NEWEST, marks=pytest.mark.slow
+            'ssh', matrix.VERSIONS[0], matrix.NEWEST, marks=matrix.ANOTHER
         ),
         pytest.param(
-            'ssh', matrix.NEWEST, matrix.VERSIONS[0], marks=pytest.mark.slow
+            'ssh', matrix.NEWEST, matrix.VERSIONS[0], marks=matrix.ANOTHER
         ),
         pytest.param(
-            'http', matrix.NEWEST, matrix.NEWEST, marks=pytest.mark.slow
+            'http', matrix.NEWEST, matrix.NEWEST, marks=matrix.ANOTHER
         ),
         pytest.param(
-            'path', matrix.NEWEST, matrix.NEWEST, marks=pytest.mark.slow
+            'path', matrix.NEWEST, matrix.NEWEST, marks=matrix.ANOTHER
         ),
     ],
 )
@@ -462,7 +462,7 @@ def test_one_request_has_little_read(
     assert 'is in the bundle store already' in push(client)
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a push for each of many changesets')
 @matrix.over('ssh', 'http')
 def test_long_series(
     transport: Transport, base: Repo, client: Repo, index: FileIndex

@@ -72,9 +72,21 @@ class Written:
 @pytest.mark.parametrize(
     ('transport_name', 'client_version'),
     [
-        pytest.param('ssh', matrix.NEWEST, marks=pytest.mark.slow),
-        pytest.param('http', matrix.NEWEST, marks=pytest.mark.slow),
-        pytest.param('wsgi', matrix.VERSIONS[0], marks=pytest.mark.slow),
+        pytest.param(
+            'ssh',
+            matrix.NEWEST,
+            marks=pytest.mark.slow('pushes of many megabytes'),
+        ),
+        pytest.param(
+            'http',
+            matrix.NEWEST,
+            marks=pytest.mark.slow('pushes of many megabytes'),
+        ),
+        pytest.param(
+            'wsgi',
+            matrix.VERSIONS[0],
+            marks=pytest.mark.slow('pushes of many megabytes'),
+        ),
     ],
 )
 def test_large_push_is_not_written(
@@ -201,7 +213,7 @@ def test_quota(
 
 @pytest.mark.parametrize('storeconfig', [{'quota': '200 KB'}])
 @pytest.mark.parametrize('transport_name', ['http'])
-@pytest.mark.slow
+@matrix.ANOTHER
 def test_quota_over_http(
     base: Repo, newpush: Callable[..., Result], tempfolder: Path
 ) -> None:

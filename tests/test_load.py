@@ -12,7 +12,7 @@ from harness import history, servers
 from harness.hg import Repo
 from harness.load import Load
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow('sixteen users at once, for a while')
 
 #: how long it takes; ``make load`` takes an hour
 SECONDS = float(os.environ.get('BUNDLESTORE_LOAD_SECONDS', '300'))

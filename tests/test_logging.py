@@ -238,7 +238,7 @@ def test_pushes_and_pulls(
     assert not list(client.path.glob('.hg/blackbox*'))
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a WSGI server of its own')
 @pytest.mark.parametrize('webconfig', [{'allow-push': 'alice, bob'}])
 @pytest.mark.parametrize('transport_name', ['wsgi'])
 def test_web(

@@ -28,7 +28,7 @@ from harness.upload import SshUpload, Upload
 #: seconds: the least that is above what a busy machine may stand still
 SHORT = {'timeout': '2'}
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow('waits for servers that wait')
 
 everywire = pytest.mark.parametrize('transport_name', ['ssh', 'http', 'wsgi'])
 

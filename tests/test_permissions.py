@@ -470,7 +470,7 @@ def newworld(
     return make
 
 
-@pytest.mark.slow
+@pytest.mark.slow('each way in for each user, each time with a server')
 @servers.overweb('wsgi')
 def test_table_of_http(
     transport: Transport, newworld: Callable[..., World]
@@ -488,7 +488,7 @@ def test_table_of_http(
     table.compare('http')
 
 
-@pytest.mark.slow
+@pytest.mark.slow('each way in for each user, each time with a server')
 @matrix.over('ssh')
 def test_table_of_ssh(
     transport: Transport, newworld: Callable[..., World]
@@ -653,7 +653,7 @@ def attack(world: World, user: str, attacks: dict[str, Attempt]) -> set[str]:
             *(name, version, user),
             marks=[]
             if (name, version, user) == ('wsgi', matrix.NEWEST, 'bob')
-            else [pytest.mark.slow],
+            else [pytest.mark.slow('each way in, with each version')],
         )
         for name, version, user in [
             *itertools.product(
@@ -674,7 +674,7 @@ def test_no_way_into_the_base(
     assert stored == (STORED if user == 'bob' else set())
 
 
-@pytest.mark.slow
+@pytest.mark.slow('each way in, each time with a server')
 @pytest.mark.parametrize('user', ['bob', 'carol'])
 @matrix.over('ssh')
 def test_no_way_into_the_base_over_ssh(
@@ -689,7 +689,7 @@ def test_no_way_into_the_base_over_ssh(
     assert stored == (expected if user == 'bob' else set())
 
 
-@pytest.mark.slow
+@pytest.mark.slow('each way in, each time with a server')
 @servers.overweb('wsgi')
 def test_attacks_are_real(
     transport: WsgiTransport, newworld: Callable[..., World]
@@ -733,7 +733,7 @@ LISTS: list[tuple[dict[str, str], dict[str, str], set[str]]] = [
 ]
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a WSGI server for each kind of list')
 @servers.overweb('wsgi')
 def test_lists(
     transport: WsgiTransport, newworld: Callable[..., World]
@@ -753,7 +753,7 @@ def test_lists(
             assert not any(outcome.changes for outcome in outcomes.values())
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a WSGI server of its own')
 @servers.overweb('wsgi')
 def test_name_of_the_user(
     transport: WsgiTransport, newworld: Callable[..., World]

@@ -454,7 +454,7 @@ def test_pullbundle_server(
     assert vanilla.knows(pushed[2])
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a hundred processes')
 def test_many_operations_leave_the_base_alone(
     transport: Transport,
     base: Repo,

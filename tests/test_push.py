@@ -515,7 +515,7 @@ def test_server_with_the_extension_off(
         ('largefiles', 'largefiles', ['--large']),
     ],
 )
-@pytest.mark.slow
+@pytest.mark.slow('a server with lfs of its own')
 @matrix.over('http')
 def test_blobs_go_to_the_repository(
     transport: Transport,

@@ -226,7 +226,7 @@ def reposetup(ui, repo):
 """
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh')
 def test_what_is_asked(
     transport: servers.Transport,
@@ -281,7 +281,7 @@ def test_too_many_users(tmp_path: Path) -> None:
         users.matching(server, 'USER')
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh')
 def test_many_heads(
     transport: servers.Transport, base: Repo, client: Repo
@@ -318,7 +318,7 @@ def test_many_heads(
     assert 'date:        Wed Nov 15 00:13:22 2023 +0200\n' in result.out
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh', 'http')
 def test_text_that_does_not_fit(
     transport: servers.Transport, base: Repo, client: Repo
@@ -363,7 +363,7 @@ def test_several_pages(
     assert ids(client, '--user', 'bob') == list(range(450, 0, -3))
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a list of many pages')
 @matrix.over('http')
 def test_no_more_pages_than_wanted(
     transport: servers.HttpTransport, base: Repo, client: Repo, many: None
@@ -495,7 +495,7 @@ def test_revisions(
     assert found('999999') == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @pytest.mark.parametrize(
     ('word', 'message'),
     [
@@ -537,7 +537,7 @@ def test_the_first_page_tells_what_a_bookmark_names(
     assert page['next'] == 1
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh')
 def test_bad_options(
     transport: servers.Transport, base: Repo, client: Repo
@@ -578,7 +578,7 @@ def test_sources(
     assert 'default repository not configured!' in result.err
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh')
 def test_the_own_store(
     transport: servers.Transport, base: Repo, client: Repo
@@ -596,7 +596,7 @@ def test_the_own_store(
     assert 'default repository not configured!' in result.err
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh')
 def test_several_urls(
     transport: servers.Transport, base: Repo, client: Repo
@@ -639,7 +639,7 @@ def test_unknown_server(
     assert result.out == ''
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a server of its own')
 @matrix.over('http')
 @pytest.mark.parametrize('item', ['deny_read', 'allow_read'])
 def test_who_may_not_read(
@@ -671,7 +671,7 @@ def get(url: str) -> bytes:
 # -- pager
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh')
 def test_pager(
     transport: servers.Transport, base: Repo, client: Repo, tmp_path: Path
@@ -760,7 +760,7 @@ def test_hostile_arguments(transport: servers.Transport, base: Repo) -> None:
         assert not any('nodes' in push for push in answer['pushes'])
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a list of many pages')
 @matrix.over('ssh')
 def test_pages_are_bounded(
     transport: servers.Transport, base: Repo, many: None
@@ -771,7 +771,7 @@ def test_pages_are_bounded(
     assert [page['next'] for page in pages] == [250, 250, None]
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh')
 def test_server_whose_index_fails(
     transport: servers.Transport, base: Repo, client: Repo
@@ -863,7 +863,7 @@ def test_answers_that_are_no_json(data: bytes) -> None:
         wire.decodepage(data)
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a server for each lie')
 @matrix.over('ssh')
 def test_lying_server(
     transport: servers.Transport, base: Repo, client: Repo
@@ -914,7 +914,7 @@ def reposetup(ui, repo):
 # -- help
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a detail of the list')
 @matrix.over('ssh')
 def test_help(transport: servers.Transport, client: Repo) -> None:
     out = client.run('help', '--verbose').out

@@ -47,7 +47,7 @@ def otherhg(request: pytest.FixtureRequest) -> Hg:
     return hg
 
 
-@pytest.mark.slow
+@pytest.mark.slow('builds environments of other Pythons')
 @pytest.mark.parametrize('otherhg', environments.PYTHONS, indirect=True)
 def test_end_to_end(otherhg: Hg, tmp_path: Path) -> None:
     on = ['extensions.bundlestore=']

@@ -327,7 +327,7 @@ def test_comes_back_as_it_was(scene: Scene, plan: Plan) -> None:
     scene.play(plan)
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a dozen histories, pushed and pulled in every way')
 @matrix.over('path', 'ssh', 'http')
 @given(plan=PLANS)
 @examples(12)

@@ -12,7 +12,7 @@ from harness.hg import Repo
 from harness.soak import soak
 from harness.web import get
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow('thousands of requests')
 
 #: More memory than that at the end than after the warm-up is a leak, in bytes.
 #: An overlay that stays open holds some hundred thousand, while the heap of a

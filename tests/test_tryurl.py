@@ -186,7 +186,7 @@ def test_group_that_cannot_be_given() -> None:
 @pytest.mark.parametrize(
     'server_version',
     [
-        pytest.param(matrix.VERSIONS[0], marks=pytest.mark.slow),
+        pytest.param(matrix.VERSIONS[0], marks=matrix.ANOTHER),
         matrix.NEWEST,
     ],
 )
@@ -252,10 +252,10 @@ def _takeentry(made: Repo) -> None:
         ('ssh', 'on'),
         ('ssh', 'off'),
         ('ssh', 'missing'),
-        pytest.param('http', 'on', marks=pytest.mark.slow),
-        pytest.param('http', 'off', marks=pytest.mark.slow),
-        pytest.param('path', 'on', marks=pytest.mark.slow),
-        pytest.param('path', 'off', marks=pytest.mark.slow),
+        pytest.param('http', 'on', marks=matrix.ANOTHER),
+        pytest.param('http', 'off', marks=matrix.ANOTHER),
+        pytest.param('path', 'on', marks=matrix.ANOTHER),
+        pytest.param('path', 'off', marks=matrix.ANOTHER),
     ],
 )
 def test_hgrc_that_is_not_read(

@@ -268,7 +268,7 @@ def test_pushes_that_cannot_be_brought_back(filled: Filled) -> None:
     assert filled.verify() == []
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a process for each moment')
 def test_repair_that_is_killed_at_any_moment(
     filled: Filled, tmp_path: Path
 ) -> None:

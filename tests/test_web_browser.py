@@ -13,7 +13,7 @@ from harness.hg import Repo
 from harness.history import History
 from harness.servers import WsgiTransport
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow('starts a browser')
 
 STYLES = ('paper', 'gitweb', 'monoblue')
 HOSTILE = '<script>alert(1)</script>"\'><img src=x onerror=alert(2)>'

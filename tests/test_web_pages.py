@@ -57,7 +57,7 @@ ALLSERVERS = pytest.mark.parametrize(
             version,
             marks=[]
             if (name, version) == ('wsgi', matrix.NEWEST)
-            else [pytest.mark.slow],
+            else [matrix.ANOTHER],
         )
         for version in matrix.VERSIONS
         for name in ('http', 'wsgi')

@@ -354,7 +354,7 @@ def test_bounded_answers(transport: servers.WebTransport, base: Repo) -> None:
     assert list(map(int, full)) == list(range(1, 101))
 
 
-@pytest.mark.slow
+@pytest.mark.slow('every page, in every style')
 @servers.overweb('http', 'wsgi')
 def test_every_link(log: Log, client: Repo, base: Repo) -> None:
     """Nothing that the pages link to is broken, in any style."""

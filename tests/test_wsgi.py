@@ -32,7 +32,7 @@ def versions(quick: str) -> pytest.MarkDecorator:
                 *(name, version),
                 marks=[]
                 if (name, version) == (quick, '6.9.5')
-                else [pytest.mark.slow],
+                else [matrix.ANOTHER],
             )
             for name in ('wsgi', 'wsgi-hgweb')
             for version in matrix.VERSIONS
@@ -152,7 +152,7 @@ def test_pages_ask_for_a_login(transport: WsgiTransport, base: Repo) -> None:
     assert web.get(page, bearer).status == 401
 
 
-@pytest.mark.slow
+@pytest.mark.slow('a WSGI server of its own')
 @pytest.mark.parametrize('webconfig', [{'allow-push': 'bob'}])
 @servers.overweb('wsgi')
 def test_upload_after_a_challenge(
@@ -226,7 +226,7 @@ def test_requests_go_to_the_chosen_worker(
         assert pids == {str(worker)}
 
 
-@pytest.mark.slow
+@pytest.mark.slow('many servers, each for its first requests')
 @servers.overweb('wsgi')
 def test_first_requests_at_once(transport: WsgiTransport, base: Repo) -> None:
     """Where the server's configuration turns the extension on, threads do not
@@ -242,7 +242,7 @@ def test_first_requests_at_once(transport: WsgiTransport, base: Repo) -> None:
     assert {answer.status for answer in answers} == {200}
 
 
-@pytest.mark.slow
+@pytest.mark.slow('thousands of requests')
 @servers.overweb('wsgi')
 def test_soak(transport: WsgiTransport, plainbase: Repo) -> None:
     url = transport.url(plainbase)

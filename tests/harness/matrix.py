@@ -20,13 +20,19 @@ NEWEST = VERSIONS[-1]
 TRANSPORTS = ('path', 'ssh', 'http')
 
 
-#: client and server of the quick loop, once over each wire; ``make test`` runs
-#: all combinations
+#: client and server of the quick loop, once over each wire
 QUICKPAIRS = {
     'ssh': {(VERSIONS[0], NEWEST)},
     'http': {(NEWEST, VERSIONS[1])},
     'path': set(),
 }
+
+#: marks what differs from a test of the quick loop by the version, the
+#: transport or another such thing alone
+ANOTHER = pytest.mark.slow('one of a kind is enough for a quick look')
+_AGAIN = pytest.mark.nightly(
+    'each pair, and each version on each wire, is in CI'
+)
 
 
 def combinations() -> Iterator[Any]:
@@ -34,30 +40,37 @@ def combinations() -> Iterator[Any]:
     what differs between versions is in the commands, not in what carries them.
 
     By path there is one process only, so client and server are one version.
+
+    ``make test`` runs each pair once, and so that it comes to each version on
+    each wire; ``make nightly`` runs all.
     """
-    pairs = [('path', version, version) for version in VERSIONS]
-    pairs += itertools.product(['ssh'], VERSIONS, VERSIONS)
-    pairs += [
-        ('http', client, server)
-        for client, server in itertools.product(VERSIONS, VERSIONS)
-        if NEWEST in (client, server)
-    ]
-    for transport, client, server in pairs:
-        quick = (client, server) in QUICKPAIRS[transport]
-        ident = client if transport == 'path' else f'{client}-to-{server}'
-        yield pytest.param(
-            transport,
-            client,
-            server,
-            marks=[] if quick else [pytest.mark.slow],
-            id=f'{transport}-{ident}',
-        )
+    for version in VERSIONS:
+        yield _combination('path', version, version, True)
+    overssh = {(VERSIONS[0], NEWEST), (NEWEST, VERSIONS[-2])}
+    for wire in ('ssh', 'http'):
+        for pair in itertools.product(VERSIONS, VERSIONS):
+            newest = NEWEST in pair
+            if newest or wire == 'ssh':
+                chosen = 'http' if newest and pair not in overssh else 'ssh'
+                once = pair[0] != pair[1] and wire == chosen
+                yield _combination(wire, *pair, once)
+
+
+def _combination(transport: str, client: str, server: str, once: bool) -> Any:
+    """``once``: whether it is among those that ``make test`` runs."""
+    marks = []
+    if (client, server) not in QUICKPAIRS[transport]:
+        marks = [ANOTHER] if once else [ANOTHER, _AGAIN]
+    ident = client if transport == 'path' else f'{client}-to-{server}'
+    return pytest.param(
+        transport, client, server, marks=marks, id=f'{transport}-{ident}'
+    )
 
 
 #: without a decorator a test runs once over each transport, with the newest
 #: version on both sides; in the quick loop over one that has a wire
 TRANSPORTPARAMS = [
-    pytest.param(name, marks=[] if name == 'ssh' else [pytest.mark.slow])
+    pytest.param(name, marks=[] if name == 'ssh' else [ANOTHER])
     for name in TRANSPORTS
 ]
 
@@ -69,18 +82,19 @@ every_combination = pytest.mark.parametrize(
 
 
 def _withnewest() -> Iterator[Any]:
-    for param in combinations():
-        transport, client, server = param.values
-        ends = {VERSIONS[0], NEWEST}
-        if NEWEST not in (client, server):
-            continue
-        if transport == 'http' and not {client, server} <= ends:
-            continue
-        yield param
+    oldest = VERSIONS[0]
+    yield _combination('path', NEWEST, NEWEST, True)
+    for pair in itertools.product(VERSIONS, VERSIONS):
+        if NEWEST in pair:
+            once = pair[0] != pair[1] and pair != (NEWEST, oldest)
+            yield _combination('ssh', *pair, once)
+    for pair in ((oldest, NEWEST), (NEWEST, oldest), (NEWEST, NEWEST)):
+        yield _combination('http', *pair, pair == (NEWEST, oldest))
 
 
 #: Decorates a test that is to run with every version on either side, the
-#: newest on the other. What both sides have to agree on is tested in every
+#: newest on the other, once each, in ``make nightly`` over ssh and some over
+#: http. What both sides have to agree on is tested in every
 #: combination by pushes and pulls; this is for the rest.
 every_version = pytest.mark.parametrize(
     ('transport_name', 'client_version', 'server_version'),
@@ -97,5 +111,5 @@ def over(*names: str) -> pytest.MarkDecorator:
 def each_version(name: str) -> pytest.MarkDecorator:
     """Decorate a test that is to run with each version, given to it as
     ``name``, in the quick loop with the newest only."""
-    older = (pytest.param(v, marks=pytest.mark.slow) for v in VERSIONS[:-1])
+    older = (pytest.param(v, marks=ANOTHER) for v in VERSIONS[:-1])
     return pytest.mark.parametrize(name, [*older, NEWEST])

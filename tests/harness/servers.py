@@ -27,7 +27,7 @@ from typing import ClassVar
 
 import pytest
 
-from . import cost
+from . import cost, matrix
 from .hg import CONFIG, PATIENCE, Hg, Repo
 
 #: not resolved by anything: the stand-in for ssh drops it
@@ -453,5 +453,8 @@ def overweb(*names: str) -> pytest.MarkDecorator:
         return pytest.mark.parametrize('transport_name', names)
     return pytest.mark.parametrize(
         'transport_name',
-        [pytest.param('http', marks=pytest.mark.slow), 'wsgi'],
+        [
+            pytest.param('http', marks=matrix.ANOTHER),
+            'wsgi',
+        ],
     )

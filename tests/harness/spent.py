@@ -2,6 +2,7 @@
 
 A plugin for pytest. Each report of a phase carries what the phase took, in this
 process and in all that is below it; the last lines of the summary add it up.
+``--durations`` tells how many tests they name, instead of ten.
 Nothing fails by it: seconds depend on the machine.
 """
 
@@ -13,11 +14,11 @@ from typing import Any
 import pytest
 
 from . import cost
+from .nightly import MARKS
 
 #: seconds of processor time above which a test is marked, and says why
 DEAR = 5.0
 #: the marks that do
-MARKS = ('slow', 'nightly')
 SHOWN = 10
 
 
@@ -81,7 +82,10 @@ class Spent:
 
     def _lines(self, total: float) -> Iterator[str]:
         dearest = sorted(self._tests.items(), key=lambda item: -item[1])
-        yield from _table(dearest[:SHOWN])
+        # what is asked for of the times on a clock, of which 0 are all
+        shown = self._config.getoption('durations', None)
+        shown = SHOWN if shown is None else shown or None
+        yield from _table(dearest[:shown])
         faults = [
             (name, seconds)
             for name, seconds in dearest
