@@ -45,8 +45,7 @@ def installed() -> Iterator[Path]:
         yield folder / 'installed'
 
 
-# four seconds: it is the whole suite, with another start of pytest
-@pytest.mark.slow
+@pytest.mark.slow('the whole conformance suite, with another start of pytest')
 def test_store_is_certified(installed: Path) -> None:
     with publicfolder() as folder:
         shutil.copy(EXAMPLE / 'test_bundlestore_sqlite.py', folder)
