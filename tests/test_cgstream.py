@@ -49,7 +49,7 @@ from hgext3rd.bundlestore.cgstream import (
     Visitor,
 )
 from hgext3rd.bundlestore.errors import BundleStoreError
-from hgext3rd.bundlestore.verify import Refused
+from hgext3rd.bundlestore.push.check import Refused
 
 # transcode
 

@@ -16,8 +16,9 @@ from harness.history import History
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import bundles, folder, leftovers, tryurl
-from hgext3rd.bundlestore import known, names
+from hgext3rd.bundlestore import names
 from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
+from hgext3rd.bundlestore.push import known
 
 #: the first and the last of what is supported, at either end
 BOTHENDS = pytest.mark.parametrize(

@@ -29,7 +29,7 @@ from hgext3rd.bundlestore.cgstream import (
 )
 from hgext3rd.bundlestore.errors import BundleStoreError
 from hgext3rd.bundlestore.model import TEXT_LENGTH
-from hgext3rd.bundlestore.verify import ChangesetChecker, Refused
+from hgext3rd.bundlestore.push.check import ChangesetChecker, Refused
 
 # the checks of changesets
 

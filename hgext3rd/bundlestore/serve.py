@@ -21,7 +21,6 @@ from . import (
     access,
     bookmarks,
     fastpath,
-    foundation,
     log,
     lookup,
     model,
@@ -30,6 +29,7 @@ from . import (
     sound,
 )
 from .names import TRYURL
+from .push.below import Foundation
 from .server import hasnode, servedview
 
 # by name, so that this module at least is loaded before there are threads
@@ -271,9 +271,9 @@ def _checkandmove(repo, server, key, old, new) -> bool:
         # the client was not told whether there is one
         actual = server.need(lambda index: index.bookmark(name))
         move = move._replace(old=actual)
-        below = foundation.Foundation(repo, server)
+        below = Foundation(repo, server)
         bookmarks.checkmoves(repo, [move], below.parents)
-    room('moves.pushkey')(repo, server, move)
+    room('push.moves.pushkey')(repo, server, move)
     return True
 
 

@@ -133,7 +133,7 @@ class Server:
         #: need not be pushed (see ``known.py``)
         self.allowance: Any = None
         #: lifts the limit on the time that a client may take to push (see
-        #: ``patience.py``)
+        #: ``push/pace.py``)
         self.lifttimeout: Callable[[], None] = nothing
         #: whether the client may push to the store but not to the base (see
         #: ``web/permissions.py``)

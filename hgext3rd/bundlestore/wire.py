@@ -38,14 +38,8 @@ from mercurial import (
 )
 from mercurial.i18n import _
 
-from . import (
-    compat,
-    known as knownmod,
-    model,
-    names,
-    pushlist,
-    server as servermod,
-)
+from . import compat, model, names, pushlist, server as servermod
+from .push import known as knownmod
 from .start import wraps
 
 _T = TypeVar('_T')

@@ -18,17 +18,14 @@ from harness.changegroups import Reader, Stream, mercurials, sayable
 from hgext3rd.bundlestore import (
     bundlefile,
     cgstream,
-    foundation,
-    incoming,
-    limits,
     model,
     overlay,
     pushstream,
-    route,
     stored,
-    verify,
     wire,
 )
+from hgext3rd.bundlestore.push import check, limits, parts, route
+from hgext3rd.bundlestore.push.below import Foundation
 from hgext3rd.bundlestore.testing.reference import ReferenceIndex
 
 from . import pages
@@ -66,10 +63,10 @@ def push(data: bytes) -> None:
 def _received(cg: Any, hashes: bool) -> Optional[bytes]:
     """Return the bundle to store, None if there is none."""
     made = world()
-    below = foundation.Foundation(made.base, made.server)
-    checker = verify.ChangesetChecker(below, 50, _LIMIT, hashes)
+    below = Foundation(made.base, made.server)
+    checker = check.ChangesetChecker(below, 50, _LIMIT, hashes)
     limit = limits.Limits(made.server, 'alice')
-    coming = incoming.Incoming(made.base, made.server, cg, checker, limit)
+    coming = parts.Incoming(made.base, made.server, cg, checker, limit)
     try:
         result = b''.join(coming.chunks())
         assert len(result) <= _LIMIT
@@ -186,8 +183,8 @@ def changegroup(data: bytes) -> None:
     source = _VERSIONS[(flags & 3) % 3]
     target = b'03' if flags & 4 else b'02'
     read = Reader(data[1:], (1, 3, 7, 1000) if flags & 8 else (2**31,))
-    below = foundation.Foundation(made.base, made.server)
-    checker: Any = verify.ChangesetChecker(below, 50, _LIMIT, not flags & 64)
+    below = Foundation(made.base, made.server)
+    checker: Any = check.ChangesetChecker(below, 50, _LIMIT, not flags & 64)
     visitor = cgstream.Visitor() if flags & 128 else checker
     try:
         result = b''.join(cgstream.transcode(read, source, target, visitor))

@@ -22,7 +22,8 @@ from mercurial import (
     ui as uimod,
 )
 
-from hgext3rd.bundlestore import bundlefile, compat, model, verify
+from hgext3rd.bundlestore import bundlefile, compat, model
+from hgext3rd.bundlestore.push import check
 
 NULL = b'\0' * 20
 
@@ -312,4 +313,4 @@ def isrefusal(exc: BaseException) -> bool:
     )
 
 
-TITLE = verify.TITLE_LENGTH
+TITLE = check.TITLE_LENGTH

@@ -18,7 +18,8 @@ from typing import NamedTuple, Optional
 from mercurial import discovery, setdiscovery
 from mercurial.i18n import _
 
-from .. import known, names, server as servermod
+from .. import names, server as servermod
+from ..push import known
 
 _Ask = Callable[[known.Query], known.Answer]
 

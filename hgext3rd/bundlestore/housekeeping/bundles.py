@@ -9,7 +9,8 @@ from typing import Any, Optional
 from mercurial.i18n import _
 from mercurial.node import short
 
-from .. import bundlefile, cgstream, errors, fullcheck, model
+from .. import bundlefile, cgstream, errors, model
+from ..push import fullcheck
 from ..server import tolocal
 from . import content, repair, walk
 from .findings import MOST, Finding, Wish

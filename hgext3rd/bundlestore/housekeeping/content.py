@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .. import bundlefile, cgstream, errors, verify
+from .. import bundlefile, cgstream, errors
+from ..push import check
 
 
 class Content(NamedTuple):
@@ -49,5 +50,5 @@ def read(ui, store: Any, key: str) -> Content:
         size,
         tuple(graph),
         frozenset(graph.keys() - parents),
-        frozenset(parents - graph.keys() - {verify.NULLID}),
+        frozenset(parents - graph.keys() - {check.NULLID}),
     )

@@ -75,7 +75,7 @@ REPOSITORY = {
     'exchange._pullbundle2extraprepare': 'client.fromstore.prepare',
     'utils.urlutil.get_push_paths': 'client.push.getpushpaths',
     'scmutil.revrange': 'client.pull.revrange',
-    'exchange.unbundle': 'receive.unbundle',
+    'exchange.unbundle': 'push.receive.unbundle',
 }
 
 STORE = {
@@ -101,7 +101,7 @@ ASKING = {
 #: commands of the wire protocol that are wrapped, from ``STORE`` on
 WIRE = {
     b'heads': 'handshake.heads',
-    b'unbundle': 'patience.unbundle',
+    b'unbundle': 'push.pace.unbundle',
 }
 
 #: commands of the wire protocol that other extensions bring, where they are

@@ -31,29 +31,31 @@ from mercurial import (
 )
 from mercurial.i18n import _
 
-from . import (
+from .. import (
     access,
     bookmarks,
     bundlefile,
     errors,
-    foundation,
-    fullcheck,
-    hooks,
-    incoming,
-    known,
-    limits,
     log,
     model,
-    moves,
     pushstream,
+    server as servermod,
+)
+from ..housekeeping import records
+from ..server import aborting
+from ..start.wraps import inplaceof
+from . import (
+    below,
+    check,
+    fullcheck,
+    hooks,
+    known,
+    limits,
+    moves,
+    parts,
     reply,
     route,
-    server as servermod,
-    verify,
 )
-from .housekeeping import records
-from .server import aborting
-from .start.wraps import inplaceof
 
 #: bytes of a message that can be sent to a client
 _LONGEST = 255
@@ -181,15 +183,15 @@ class Receiver:
         self.requested = decision.requested
         self.user = access.username(url)
         self.link = reply.linker(repo.ui, server.settings.changeseturl)
-        self._foundation = foundation.Foundation(repo, server)
-        self.checker = verify.ChangesetChecker(
+        self._foundation = below.Foundation(repo, server)
+        self.checker = check.ChangesetChecker(
             self._foundation,
             server.settings.maxchangesets,
             server.settings.maxbundlesize,
             hashes=server.settings.verify != 'none',
         )
         self.limits = limits.Limits(server, self.user, server.announced)
-        self.incoming = incoming.Incoming(
+        self.incoming = parts.Incoming(
             repo, server, decision.cg, self.checker, self.limits
         )
         #: what the reply says: the recorded push (None if only bookmarks
@@ -337,11 +339,11 @@ class Receiver:
             size=bundle.size,
             nodes=bundle.nodes,
             heads=tuple(
-                model.Head(node, verify.title(text))
+                model.Head(node, check.title(text))
                 for node, text in zip(bundle.heads, texts)
             ),
             moves=tuple(self._moves()),
-            text=verify.searchtext(texts),
+            text=check.searchtext(texts),
             rests=bundle.rests,
             below=self._below(
                 bundle.rests, self._foundation.graph(key).values()

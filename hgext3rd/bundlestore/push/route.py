@@ -34,9 +34,9 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
-from . import access, bundlefile
-from .names import PARAMETER
-from .server import fromutf8
+from .. import access, bundlefile
+from ..names import PARAMETER
+from ..server import fromutf8
 
 #: ``--pushvars`` variable
 PUSHVAR = b'BUNDLESTORE'

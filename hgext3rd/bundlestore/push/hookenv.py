@@ -21,7 +21,7 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil
 
 #: Bytes of a variable with a list. There are two of them, and the pushvars
-#: (see ``incoming.py``): with these, the server's own environment has room
+#: (see ``push/parts.py``): with these, the server's own environment has room
 #: within the least that there is.
 MAX_LIST = 32 * 1024
 

@@ -14,17 +14,10 @@ from collections.abc import Mapping, Sequence
 from mercurial import error
 from mercurial.i18n import _
 
-from . import (
-    access,
-    bookmarks,
-    errors,
-    hooks,
-    limits,
-    log,
-    model,
-)
-from .housekeeping import marks, records
-from .server import aborting
+from .. import access, bookmarks, errors, log, model
+from ..housekeeping import marks, records
+from ..server import aborting
+from . import hooks, limits
 
 
 def checkindex(server) -> None:

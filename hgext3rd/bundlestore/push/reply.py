@@ -8,8 +8,8 @@ from mercurial import bundle2, formatter
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
-from .names import STORED
-from .server import tolocal
+from ..names import STORED
+from ..server import tolocal
 
 #: heads and bookmarks that are listed before the rest is only counted
 MAX_HEADS = 10

@@ -14,8 +14,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Optional
 
-from . import config, errors, model, verify
-from .words import counted
+from .. import config, errors, model
+from ..words import counted
+from . import check
 
 #: What comes with a push and is not stored, in bytes: capabilities, bookmarks,
 #: variables. And changegroup 03 takes two bytes more for each delta, of which
@@ -90,14 +91,14 @@ class Limits:
         if len(made) < rate.pushes:
             return
         left = made[0] + rate.seconds - now if made else rate.seconds
-        raise verify.Refused(
+        raise check.Refused(
             f'push exceeds the limit of {counted(rate.pushes, "push")} in '
             f'{timeleft(rate.seconds)} '
             f'({_called(self._user)} made {len(made)})',
             f'try again in {timeleft(left)}',
         )
 
-    def toolarge(self, size: int) -> verify.Refused:
+    def toolarge(self, size: int) -> check.Refused:
         """Return what refuses a push of which so many bytes came."""
         return _toolarge(self._maxsize, f'got {config.formatsize(size)} so far')
 
@@ -115,7 +116,7 @@ class Limits:
                 )
             yield chunk
 
-    def exceeded(self, exc: errors.QuotaExceeded) -> verify.Refused:
+    def exceeded(self, exc: errors.QuotaExceeded) -> check.Refused:
         """Return what to raise when ``index.record`` finds the quota
         exceeded."""
         if exc.bookmarks is None:
@@ -129,7 +130,7 @@ class Limits:
             f'{exc.size // model.MARK_SIZE} more',
         )
 
-    def _overquota(self, held: int, present: Optional[str]) -> verify.Refused:
+    def _overquota(self, held: int, present: Optional[str]) -> check.Refused:
         verb = 'has' if self._user else 'have'
         figures = f'{_called(self._user)} {verb} {config.formatsize(held)}'
         if present is not None:
@@ -142,7 +143,7 @@ class Limits:
                 f"'hg pushes -u {self._user[:_LONGEST]}' lists "
                 "your pushes, 'hg pushes --remove PUSH' removes one"
             )
-        return verify.Refused(
+        return check.Refused(
             f'push exceeds the quota of {config.formatsize(self.quota or 0)} '
             f'({figures})',
             hint,
@@ -153,8 +154,8 @@ def _announced(size: int) -> str:
     return f'{config.formatsize(size)} announced'
 
 
-def _toolarge(limit: int, present: str) -> verify.Refused:
-    return verify.Refused(
+def _toolarge(limit: int, present: str) -> check.Refused:
+    return check.Refused(
         f'push exceeds the limit of {config.formatsize(limit)} ({present})',
         'push fewer changesets, or ask for a higher '
         'bundlestore.max-bundle-size',

@@ -12,8 +12,9 @@ from typing import Optional
 
 from mercurial import error
 
-from . import bundlefile, cgstream, errors, known, model, sound, verify
-from .server import hasnode, servedview
+from .. import bundlefile, cgstream, errors, model, sound
+from ..server import hasnode, servedview
+from . import check, known
 
 
 class Foundation:
@@ -87,7 +88,7 @@ class Foundation:
         """Whether all that the bundles rest on is among them or in the
         base."""
         graphs = [self.graph(key) for key in keys]
-        held = {verify.NULLID}.union(*graphs)
+        held = {check.NULLID}.union(*graphs)
         return all(
             parent in held or hasnode(self._repo, parent)
             for graph in graphs
@@ -180,7 +181,7 @@ class _StoredChangesets:
         self._key = key
         self._basetext = basetext
         self.parents: dict[bytes, tuple[bytes, bytes]] = {}
-        self._texts = verify.Texts(0)
+        self._texts = check.Texts(0)
         try:
             with bundlefile.opened(server.store, key) as stream:
                 read, version = bundlefile.readchangegroup(ui, stream)
@@ -197,12 +198,12 @@ class _StoredChangesets:
     def _add(self, entry: cgstream.Entry, delta: bytes) -> None:
         if entry.base in self._texts:
             basetext = self._texts.get(entry.base)
-        elif entry.base == verify.NULLID:
+        elif entry.base == check.NULLID:
             basetext = b''
         else:
             basetext = self._basetext(entry.base)
-        text = verify.rebuilt(entry, basetext, delta)
-        if not verify.istrue(entry, text):
+        text = check.rebuilt(entry, basetext, delta)
+        if not check.istrue(entry, text):
             raise self._corrupt()
         self._texts.add(entry.node, text)
         self.parents[entry.node] = (entry.p1, entry.p2)

@@ -20,14 +20,8 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
-from . import (
-    bundlefile,
-    cgstream,
-    model,
-    names,
-    reply,
-    route,
-)
+from .. import bundlefile, cgstream, model, names
+from . import reply, route
 
 #: heads of a push that a client may name
 _MAX_HEADS = 10000

@@ -37,9 +37,9 @@ from typing import Callable
 from mercurial import error, util
 from mercurial.i18n import _
 
-from . import compat, log, server as servermod
-from .start.wraps import inplaceof
-from .words import counted
+from .. import compat, log, server as servermod
+from ..start.wraps import inplaceof
+from ..words import counted
 
 #: What must arrive within the timeout, in bytes: one block of those that
 #: Mercurial's own clients write over ssh, so that whatever they do send is

@@ -21,8 +21,9 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import stringutil
 
-from . import hookenv, model, overlay, sound
-from .server import aborting, tolocal
+from .. import model, overlay, sound
+from ..server import aborting, tolocal
+from . import hookenv
 
 
 def prehook(receiver, push, file: AbstractContextManager[bytes]) -> None:

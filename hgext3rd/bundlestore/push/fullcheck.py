@@ -22,9 +22,10 @@ from typing import Any, Callable, Optional
 from mercurial import error, mdiff
 from mercurial.node import short
 
-from . import bundlefile, cgstream, config, overlay, verify
-from .cgstream import MalformedChangegroup
-from .server import of
+from .. import bundlefile, cgstream, config, overlay
+from ..cgstream import MalformedChangegroup
+from ..server import of
+from .check import NULLID, Refused, Texts, checkfilename, istrue
 
 #: Deltas may unfold to far more than was sent: a text of a megabyte and a
 #: thousand deltas of a few bytes are a gigabyte to be hashed. A push may
@@ -51,7 +52,7 @@ def check(
                 _checkbundle(view, path, limit)
                 for node in nodes:
                     _checkchangeset(view, node)
-        except (MalformedChangegroup, verify.Refused):
+        except (MalformedChangegroup, Refused):
             raise
         except Exception as exc:
             # Nonsense in a delta surfaces as LookupError, RevlogError,
@@ -101,7 +102,7 @@ class _Revisions:
         self._unfolded = 0
         self._texts: OrderedDict[bytes, bytes] = OrderedDict()
         self._kept = 0
-        self._changesets = verify.Texts(0)
+        self._changesets = Texts(0)
         self._summary = functools.lru_cache(maxsize=16)(self._summarized)
 
     def close(self) -> None:
@@ -169,7 +170,7 @@ class _Revisions:
         base = self._base(storage, entry.base)
         self._count(mdiff.patchedsize(len(base), delta))
         text = bytes(mdiff.patches(base, [delta]))
-        if not verify.istrue(entry, text):
+        if not istrue(entry, text):
             raise MalformedChangegroup(
                 f'revision {entry.node.hex()[:12]} does not match its hash'
             )
@@ -177,7 +178,7 @@ class _Revisions:
         return text
 
     def _base(self, storage: Any, node: bytes) -> bytes:
-        if node == verify.NULLID:
+        if node == NULLID:
             return b''
         if node in self._texts:
             self._texts.move_to_end(node)
@@ -201,7 +202,7 @@ class _Revisions:
     def _count(self, size: int) -> None:
         self._unfolded += size
         if self._limit and self._unfolded > self._limit:
-            raise verify.Refused(
+            raise Refused(
                 'push unfolds to more than the bundle store checks '
                 f'({config.formatsize(self._limit)})',
                 'push fewer changesets, or ask for a higher '
@@ -217,7 +218,7 @@ def _checkchangeset(view, node: bytes) -> None:
         filenode = new[0]
         if filenode is None:
             continue
-        verify.checkfilename(path)
+        checkfilename(path)
         for at in range(len(path)):
             if path[at : at + 1] == b'/' and path[:at] in manifest:
                 raise MalformedChangegroup(
