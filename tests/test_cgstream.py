@@ -41,8 +41,8 @@ from harness.changegroups import (
     streams,
     transcoded,
 )
-from hgext3rd.bundlestore import cgstream
-from hgext3rd.bundlestore.cgstream import (
+from hgext3rd.bundlestore.bundle import changegroup as cgstream
+from hgext3rd.bundlestore.bundle.changegroup import (
     Entry,
     MalformedChangegroup,
     UnsupportedFlags,

@@ -48,7 +48,7 @@ LOOKS = {
     [
         *sorted(PACKAGE.glob('stores/*.py')),
         *sorted(PACKAGE.glob('indexes/*/*.py')),
-        *(PACKAGE / 'localfiles.py', PACKAGE / 'bundlefile.py'),
+        *(PACKAGE / 'localfiles.py', PACKAGE / 'bundle' / 'container.py'),
     ],
     ids=lambda path: path.name,
 )

@@ -321,7 +321,8 @@ from mercurial import extensions, ui as uimod
 ui = uimod.ui.load()
 extensions.loadall(ui)
 extensions.populateui(ui)
-from hgext3rd.bundlestore import compat, overlay, server
+from hgext3rd.bundlestore import compat, server
+from hgext3rd.bundlestore.bundle import overlay
 repo = compat.repository(ui, sys.argv[1].encode())
 push = server.of(repo).index.push(1)
 view = overlay.openbundles(repo, server.of(repo), [push.key])

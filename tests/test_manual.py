@@ -138,7 +138,7 @@ def test_server_never_imports_the_client() -> None:
         'backends',
         'stores.file',
         'indexes.sqlite.file',
-        'cgstream',
+        'bundle.changegroup',
     ],
 )
 def test_rooms_without_mercurial(room: str, hg: Callable[..., Hg]) -> None:

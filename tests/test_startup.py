@@ -302,7 +302,15 @@ def test_mercurial_that_lacks_what_is_wrapped(
 
 
 @pytest.mark.parametrize(
-    'room', ['receive', 'route', 'cgstream', 'serve', 'server', 'wire']
+    'room',
+    [
+        'push/receive',
+        'push/route',
+        'bundle/changegroup',
+        'serve',
+        'server',
+        'wire',
+    ],
 )
 @matrix.over('ssh')
 def test_room_that_cannot_be_loaded(
@@ -326,6 +334,6 @@ def test_room_that_cannot_be_loaded(
         pushers = pushers[:1]
     for said in refuse(transport, base, pushers):
         assert 'abort: ' in said
-        if room in ('receive', 'serve', 'wire'):
+        if room in ('push/receive', 'serve', 'wire'):
             assert 'cannot load the bundlestore extension: ' in said
             assert 'that_is_not_there' in said

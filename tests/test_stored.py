@@ -22,8 +22,8 @@ from harness.changegroups import (
     mercurials,
     node,
 )
-from hgext3rd.bundlestore import bundlefile, stored
-from hgext3rd.bundlestore.cgstream import Entry, MalformedChangegroup
+from hgext3rd.bundlestore.bundle import container, reading
+from hgext3rd.bundlestore.bundle.changegroup import Entry, MalformedChangegroup
 from hgext3rd.bundlestore.errors import CorruptBundle
 from hgext3rd.bundlestore.stores.file import FileStore
 
@@ -65,10 +65,10 @@ def store(tmp_path: Path) -> FileStore:
 def put(store: FileStore, streams: Iterable[Stream]) -> list[str]:
     return [
         store.put(
-            bundlefile.container(
+            container.container(
                 UI,
                 [
-                    bundlefile.changegrouppart(
+                    container.changegrouppart(
                         iter([encode(stream, b'02')]), b'02', False
                     )
                 ],
@@ -83,7 +83,7 @@ def test_whole(store: FileStore, remote: bool) -> None:
     """A bundle as it is, or in the newer version."""
     for key, stream in zip(put(store, STREAMS), STREAMS):
         for version in (b'02', b'03'):
-            source = stored.Whole(
+            source = reading.Whole(
                 UI, RemoteStore(store) if remote else store, key
             )
             expected = [revision.entry for revision in stream.changesets]
@@ -98,7 +98,7 @@ def test_whole(store: FileStore, remote: bool) -> None:
 @pytest.mark.parametrize('remote', [False, True])
 def test_joint(store: FileStore, remote: bool) -> None:
     keys = put(store, STREAMS)
-    source = stored.Joint(UI, RemoteStore(store) if remote else store, keys)
+    source = reading.Joint(UI, RemoteStore(store) if remote else store, keys)
     data = b''.join(source.chunks(b'02'))
     source.close()
     first, second = STREAMS
@@ -114,7 +114,7 @@ def test_joint(store: FileStore, remote: bool) -> None:
 def test_joint_that_is_written_to(store: FileStore) -> None:
     """It was hashed before; the end does not come then."""
     keys = put(store, STREAMS)
-    source = stored.Joint(UI, store, keys)
+    source = reading.Joint(UI, store, keys)
     path = store.localpath(keys[1])
     os.chmod(path, 0o644)
     os.utime(path, (1, 1))
@@ -132,8 +132,8 @@ def test_damaged_elsewhere(store: FileStore) -> None:
     os.chmod(path, 0o644)
     Path(os.fsdecode(path)).write_bytes(data)
     with pytest.raises(CorruptBundle):
-        stored.Whole(UI, store, key)
-    source = stored.Whole(UI, RemoteStore(store), key)
+        reading.Whole(UI, store, key)
+    source = reading.Whole(UI, RemoteStore(store), key)
     sent = io.BytesIO()
     with pytest.raises(CorruptBundle):
         sent.writelines(source.chunks(b'02'))
@@ -165,7 +165,7 @@ def test_payload(
             fh.write(struct.pack('>i', len(frame)) + frame)
         fh.write(bytes(4) + b'behind')
         fh.seek(6)
-        payload = stored.Payload(fh)
+        payload = reading.Payload(fh)
         assert fh.read() == b'behind'
         assert payload.read(10**6) == expected.read()
         for offset, size in moves:
@@ -184,7 +184,7 @@ def test_payload(
         (b'', MalformedChangegroup),
         (struct.pack('>i', 5) + b'12345', MalformedChangegroup),
         # something put in between, as bundle2 has it
-        (struct.pack('>i', -1), stored.Unusual),
+        (struct.pack('>i', -1), reading.Unusual),
     ],
 )
 def test_payload_that_is_damaged(data: bytes, error: type[Exception]) -> None:
@@ -192,4 +192,4 @@ def test_payload_that_is_damaged(data: bytes, error: type[Exception]) -> None:
         fh.write(data)
         fh.seek(0)
         with pytest.raises(error):
-            stored.Payload(fh)
+            reading.Payload(fh)

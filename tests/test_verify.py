@@ -22,11 +22,8 @@ from harness.changegroups import (
     node,
     transcoded,
 )
-from hgext3rd.bundlestore import cgstream
-from hgext3rd.bundlestore.cgstream import (
-    Entry,
-    MalformedChangegroup,
-)
+from hgext3rd.bundlestore.bundle import changegroup
+from hgext3rd.bundlestore.bundle.changegroup import Entry, MalformedChangegroup
 from hgext3rd.bundlestore.errors import BundleStoreError
 from hgext3rd.bundlestore.model import TEXT_LENGTH
 from hgext3rd.bundlestore.push.check import ChangesetChecker, Refused
@@ -304,7 +301,7 @@ def test_broken_delta(delta: bytes) -> None:
 
 def test_delta_that_unfolds_to_too_much() -> None:
     start = text()
-    most = start + b'd' * (cgstream.MAX_CHANGESET - len(start))
+    most = start + b'd' * (changegroup.MAX_CHANGESET - len(start))
     base = Base(most)
     more = struct.pack('>lll', len(most), len(most), 1) + b'!'
     for hashes in (True, False):

@@ -32,7 +32,8 @@ from mercurial import (
 )
 from mercurial.interfaces import repository
 
-from . import bundlefile, compat, errors, model, names, origin, stored
+from . import compat, errors, model, names, origin
+from .bundle import container, reading
 from .server import hasnode, servedview, tolocal
 
 #: the steps of Mercurial that make the parts of an answer
@@ -130,7 +131,7 @@ def prepare(
     )
     try:
         return _prepare(request, keys)
-    except (stored.Unusual, errors.BundleStoreError, *_DAMAGE):
+    except (reading.Unusual, errors.BundleStoreError, *_DAMAGE):
         # the overlay knows how to say what is wrong
         return None
 
@@ -176,9 +177,9 @@ def _prepare(request: _Request, keys: list[str]) -> Optional[Answer]:
     with contextlib.ExitStack() as stack:
         source: Any
         if len(keys) == 1:
-            source = stored.Whole(ui, store, keys[0])
+            source = reading.Whole(ui, store, keys[0])
         else:
-            source = stored.Joint(ui, store, keys)
+            source = reading.Joint(ui, store, keys)
         stack.callback(source.close)
         content = _content(request, source.parents)
         if content is None:
@@ -190,7 +191,7 @@ def _prepare(request: _Request, keys: list[str]) -> Optional[Answer]:
         if front and len(keys) == 1:
             # joined with something, it is read at random places
             source.close()
-            source = stored.Joint(ui, store, keys)
+            source = reading.Joint(ui, store, keys)
             stack.callback(source.close)
         version = _version(request, source, front)
         if version is None:
@@ -200,7 +201,7 @@ def _prepare(request: _Request, keys: list[str]) -> Optional[Answer]:
         return answer
 
 
-def _content(request: _Request, parents: stored.Parents) -> Optional[_Content]:
+def _content(request: _Request, parents: reading.Parents) -> Optional[_Content]:
     """Return what there is to send, or None if not all of it was asked for,
     or something that it rests on is not shown."""
     repo = request.repo
@@ -323,7 +324,7 @@ class Answer:
             yield from phasepart
 
         try:
-            yield from _gathered(bundlefile.container(ui, parts()))
+            yield from _gathered(container.container(ui, parts()))
         except error.Abort as exc:
             if request.source != b'serve':
                 raise
@@ -338,7 +339,7 @@ class Answer:
     # -- parts
 
     def _changegrouppart(self):
-        part = bundlefile.changegrouppart(
+        part = container.changegrouppart(
             self._changegroup(), self._version, self._source.trees
         )
         part.addparam(b'nbchanges', b'%d' % self._count, mandatory=False)
@@ -410,7 +411,7 @@ class Answer:
             return set()
         obsstore = obsolete.obsstore(repo, repo.svfs, readonly=True)
         for data in self._source.markers:
-            new = set(bundlefile.decodemarkers(data)).difference(obsstore)
+            new = set(container.decodemarkers(data)).difference(obsstore)
             obsstore._addmarkers(new, data)
         changelog = repo.changelog
         content = self._content

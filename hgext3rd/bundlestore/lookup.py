@@ -17,7 +17,7 @@ from mercurial import error
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 
-from . import overlay
+from .bundle import overlay
 from .names import MIN_PREFIX
 from .server import hasnode, totext
 

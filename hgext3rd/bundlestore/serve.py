@@ -24,10 +24,9 @@ from . import (
     log,
     lookup,
     model,
-    overlay,
     server as servermod,
-    sound,
 )
+from .bundle import overlay, sound
 from .names import TRYURL
 from .push.below import Foundation
 from .server import hasnode, servedview

@@ -15,14 +15,13 @@ from typing import Any, Optional
 from mercurial import error, exchange, wireprototypes
 
 from harness.changegroups import Reader, Stream, mercurials, sayable
-from hgext3rd.bundlestore import (
-    bundlefile,
-    cgstream,
-    model,
+from hgext3rd.bundlestore import model, wire
+from hgext3rd.bundlestore.bundle import (
+    changegroup as cgstream,
+    container,
     overlay,
-    pushstream,
-    stored,
-    wire,
+    reading,
+    unbundle,
 )
 from hgext3rd.bundlestore.push import check, limits, parts, route
 from hgext3rd.bundlestore.push.below import Foundation
@@ -48,7 +47,7 @@ def push(data: bytes) -> None:
     client; 2, that nothing is hashed; 4, that the result is opened."""
     made = world()
     flags, stream = data[:1] or b'\0', io.BytesIO(data[1:])
-    cg = pushstream.tame(exchange.readbundle(made.ui, stream, None))
+    cg = unbundle.tame(exchange.readbundle(made.ui, stream, None))
     with route.decide(
         made.base, made.server, cg, bool(flags[0] & 1)
     ) as decision:
@@ -89,7 +88,7 @@ def _received(cg: Any, hashes: bool) -> Optional[bytes]:
     finally:
         below.close()
         checker.close()
-    read, version = bundlefile.readchangegroup(made.ui, io.BytesIO(result))
+    read, version = container.readchangegroup(made.ui, io.BytesIO(result))
     entries = cgstream.changesets(read, version)
     assert tuple(entry.node for entry, _delta in entries) == nodes
     return result
@@ -99,7 +98,7 @@ def _readback(result: bytes, deep: bool) -> None:
     """Read a stored bundle in all ways that there are."""
     made = world()
     path = _file(result)
-    file = bundlefile.BundleFile(made.ui, path)
+    file = container.BundleFile(made.ui, path)
     try:
         layout = file.layout()
         file.changegroup.seek(0)
@@ -115,7 +114,7 @@ def _readback(result: bytes, deep: bool) -> None:
     assert sorted(n for n, g in joined.files) == sorted(
         {n for n, g in whole.files}
     )
-    sent = stored.Whole(made.ui, _Memory(result), _key(result))
+    sent = reading.Whole(made.ui, _Memory(result), _key(result))
     try:
         assert b''.join(sent.chunks(layout.version)) == plain
     finally:
@@ -299,7 +298,7 @@ _COMMANDS: dict[bytes, Callable[[dict[bytes, bytes]], None]] = {
 def storedbundle(data: bytes) -> None:
     """What is read of a bundle before all of it was hashed."""
     made = world()
-    read, version = bundlefile.readchangegroup(made.ui, io.BytesIO(data))
+    read, version = container.readchangegroup(made.ui, io.BytesIO(data))
     for _entry, _delta in cgstream.changesets(read, version):
         pass
 

@@ -22,7 +22,8 @@ from mercurial import (
     ui as uimod,
 )
 
-from hgext3rd.bundlestore import bundlefile, compat, model
+from hgext3rd.bundlestore import compat, model
+from hgext3rd.bundlestore.bundle import container
 from hgext3rd.bundlestore.push import check
 
 NULL = b'\0' * 20
@@ -104,8 +105,8 @@ class World:
 
     def _store(self, node: bytes) -> str:
         data = self.changegroup([node], [self.first], b'02')
-        part = bundlefile.changegrouppart(iter([data]), b'02', False)
-        chunks = list(bundlefile.container(self.ui, [part]))
+        part = container.changegrouppart(iter([data]), b'02', False)
+        chunks = list(container.container(self.ui, [part]))
         key: str = self.server.store.put(chunks)
         self.server.index.record(
             model.NewPush(
@@ -244,13 +245,13 @@ def _arguments() -> Iterator[bytes]:
 def _stored(groups: dict[bytes, bytes], upper: bytes) -> Iterator[bytes]:
     made = world()
     for version in (b'02', b'03'):
-        part = bundlefile.changegrouppart(
+        part = container.changegrouppart(
             iter([groups[version]]), version, False
         )
-        markers = bundlefile.markerspart(made.markers())
-        yield b''.join(bundlefile.container(made.ui, [part, markers]))
-    part = bundlefile.changegrouppart(iter([upper]), b'02', False)
-    yield b''.join(bundlefile.container(made.ui, [part]))
+        markers = container.markerspart(made.markers())
+        yield b''.join(container.container(made.ui, [part, markers]))
+    part = container.changegrouppart(iter([upper]), b'02', False)
+    yield b''.join(container.container(made.ui, [part]))
 
 
 def _searches() -> Iterator[bytes]:

@@ -12,8 +12,8 @@ from hypothesis import HealthCheck, settings, strategies as st
 from mercurial import changegroup
 from mercurial.interfaces import repository
 
-from hgext3rd.bundlestore import cgstream
-from hgext3rd.bundlestore.cgstream import Entry, Visitor
+from hgext3rd.bundlestore.bundle import changegroup as cgstream
+from hgext3rd.bundlestore.bundle.changegroup import Entry, Visitor
 
 NULL = b'\0' * 20
 CENSORED: int = repository.REVISION_FLAG_CENSORED

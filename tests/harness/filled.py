@@ -12,8 +12,9 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from mercurial import ui as uimod
 
-from hgext3rd.bundlestore import bundlefile, model
-from hgext3rd.bundlestore.cgstream import Entry
+from hgext3rd.bundlestore import model
+from hgext3rd.bundlestore.bundle import container
+from hgext3rd.bundlestore.bundle.changegroup import Entry
 from hgext3rd.bundlestore.declaring import Interfaces
 from hgext3rd.bundlestore.housekeeping import (
     audit,
@@ -73,8 +74,8 @@ class Filled:
             for n, p in zip(numbers, parents)
         )
         data = iter([encode(Stream(group), b'02')])
-        part = bundlefile.changegrouppart(data, b'02', False)
-        return self.store.put(bundlefile.container(UI, [part]))
+        part = container.changegrouppart(data, b'02', False)
+        return self.store.put(container.container(UI, [part]))
 
     def push(
         self,

@@ -8,7 +8,7 @@ import struct
 from collections.abc import Iterable, Sequence
 from typing import Optional
 
-from hgext3rd.bundlestore.cgstream import Entry
+from hgext3rd.bundlestore.bundle.changegroup import Entry
 
 from .changegroups import NULL, Revision, Stream, encode
 from .wire import Part, bundle2, replycaps

@@ -9,7 +9,8 @@ from typing import Any, Optional
 from mercurial.i18n import _
 from mercurial.node import short
 
-from .. import bundlefile, cgstream, errors, model
+from .. import errors, model
+from ..bundle import changegroup, container
 from ..push import fullcheck
 from ..server import tolocal
 from . import content, repair, walk
@@ -124,15 +125,15 @@ class BundleAudit:
             yield from self._checkfull(bundle)
 
     def _checkfull(self, bundle: model.Bundle) -> Iterator[Finding]:
-        file = bundlefile.completefile(
+        file = container.completefile(
             self._repo.ui,
             self._store,
             bundle.rests,
-            bundlefile.checkedfile(self._store, bundle.key),
+            container.checkedfile(self._store, bundle.key),
         )
         try:
             fullcheck.check(self._repo, file, bundle.nodes)
-        except (cgstream.MalformedChangegroup, errors.CorruptBundle) as exc:
+        except (changegroup.MalformedChangegroup, errors.CorruptBundle) as exc:
             if self._bundle(bundle.key) is not None:
                 message = b'%s: ' + tolocal(exc.message).replace(b'%', b'%%')
                 yield self._ofbundle('corrupt', bundle, message)

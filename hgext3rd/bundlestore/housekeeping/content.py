@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Any, NamedTuple
 
-from .. import bundlefile, cgstream, errors
+from .. import errors
+from ..bundle import changegroup, container
 from ..push import check
 
 
@@ -33,17 +34,17 @@ def read(ui, store: Any, key: str) -> Content:
     graph: dict[bytes, tuple[bytes, bytes]] = {}
     with store.open(key) as stream:
         try:
-            readpart, version = bundlefile.readchangegroup(ui, stream)
-            for entry, _delta in cgstream.changesets(readpart, version):
+            readpart, version = container.readchangegroup(ui, stream)
+            for entry, _delta in changegroup.changesets(readpart, version):
                 graph[entry.node] = (entry.p1, entry.p2)
         except errors.BackendUnavailable:
             raise
         except Exception as exc:
             # Nonsense ends in one of many exceptions, and if the bytes are
             # not those of the key, that is what is wrong.
-            bundlefile.drain(stream)
+            container.drain(stream)
             raise Unreadable(f'bundle {key} cannot be read') from exc
-        bundlefile.drain(stream)
+        container.drain(stream)
         size = stream.size
     parents = {parent for pair in graph.values() for parent in pair}
     return Content(

@@ -12,7 +12,8 @@ from typing import Optional
 
 from mercurial import error
 
-from .. import bundlefile, cgstream, errors, model, sound
+from .. import errors, model
+from ..bundle import changegroup, container, sound
 from ..server import hasnode, servedview
 from . import check, known
 
@@ -183,19 +184,19 @@ class _StoredChangesets:
         self.parents: dict[bytes, tuple[bytes, bytes]] = {}
         self._texts = check.Texts(0)
         try:
-            with bundlefile.opened(server.store, key) as stream:
-                read, version = bundlefile.readchangegroup(ui, stream)
-                for entry, delta in cgstream.changesets(read, version):
+            with container.opened(server.store, key) as stream:
+                read, version = container.readchangegroup(ui, stream)
+                for entry, delta in changegroup.changesets(read, version):
                     self._add(entry, delta)
         except (
-            cgstream.MalformedChangegroup,
+            changegroup.MalformedChangegroup,
             errors.CorruptBundle,
             error.Abort,
             error.BundleValueError,
         ) as exc:
             raise self._corrupt() from exc
 
-    def _add(self, entry: cgstream.Entry, delta: bytes) -> None:
+    def _add(self, entry: changegroup.Entry, delta: bytes) -> None:
         if entry.base in self._texts:
             basetext = self._texts.get(entry.base)
         elif entry.base == check.NULLID:

@@ -16,7 +16,12 @@ from typing import Protocol
 from mercurial import changelog, error, mdiff, pathutil, scmutil
 from mercurial.utils import storageutil
 
-from ..cgstream import MAX_CHANGESET, Entry, MalformedChangegroup, Visitor
+from ..bundle.changegroup import (
+    MAX_CHANGESET,
+    Entry,
+    MalformedChangegroup,
+    Visitor,
+)
 from ..errors import BundleStoreError
 from ..model import TEXT_LENGTH, Head
 from ..words import counted

@@ -22,8 +22,9 @@ from typing import Any, Callable, Optional
 from mercurial import error, mdiff
 from mercurial.node import short
 
-from .. import bundlefile, cgstream, config, overlay
-from ..cgstream import MalformedChangegroup
+from .. import config
+from ..bundle import changegroup, container, overlay
+from ..bundle.changegroup import MalformedChangegroup
 from ..server import of
 from .check import NULLID, Refused, Texts, checkfilename, istrue
 
@@ -70,7 +71,7 @@ def _reason(exc: Exception) -> str:
 def _checkbundle(view, path: bytes, limit: int) -> None:
     """Rebuild and hash every revision in the bundle at ``path``."""
     with contextlib.ExitStack() as stack:
-        bundle = bundlefile.BundleFile(view.ui, path)
+        bundle = container.BundleFile(view.ui, path)
         stack.callback(bundle.close)
         checker = _Revisions(view, bundle, limit)
         stack.callback(checker.close)
@@ -95,7 +96,7 @@ class _Revisions:
     """Rebuilds and hashes the revisions of a bundle as its bytes have them,
     to no more than ``limit`` bytes of text in all (0: any)."""
 
-    def __init__(self, view, bundle: bundlefile.BundleFile, limit: int) -> None:
+    def __init__(self, view, bundle: container.BundleFile, limit: int) -> None:
         self._changelog = view.changelog
         self._bundle = bundle
         self._limit = limit
@@ -112,7 +113,7 @@ class _Revisions:
         self,
         offset: int,
         storage: Any,
-        visit: Optional[Callable[[cgstream.Entry, bytes], bool]],
+        visit: Optional[Callable[[changegroup.Entry, bytes], bool]],
     ) -> None:
         """Check the group at ``offset``. ``storage`` is where the overlay has
         its revisions. ``visit`` gets each with its text, and tells whether the
@@ -121,7 +122,7 @@ class _Revisions:
         self._kept = 0
         payload = self._bundle.changegroup
         payload.seek(offset)
-        for entry, delta in cgstream.revisions(
+        for entry, delta in changegroup.revisions(
             payload.read, self._bundle.version
         ):
             if entry.flags:
@@ -138,15 +139,17 @@ class _Revisions:
 
     # -- what a revision belongs to
 
-    def keepchangeset(self, entry: cgstream.Entry, text: bytes) -> bool:
+    def keepchangeset(self, entry: changegroup.Entry, text: bytes) -> bool:
         self._changesets.add(entry.node, text)
         return entry.link == entry.node
 
-    def ismanifest(self, entry: cgstream.Entry, text: bytes) -> bool:
+    def ismanifest(self, entry: changegroup.Entry, text: bytes) -> bool:
         manifest, _files = self._summary(entry.link)
         return manifest == entry.node
 
-    def isfile(self, name: bytes, entry: cgstream.Entry, text: bytes) -> bool:
+    def isfile(
+        self, name: bytes, entry: changegroup.Entry, text: bytes
+    ) -> bool:
         _manifest, files = self._summary(entry.link)
         return name in files
 
@@ -163,7 +166,7 @@ class _Revisions:
     # -- texts
 
     def _rebuilt(
-        self, storage: Any, entry: cgstream.Entry, delta: bytes
+        self, storage: Any, entry: changegroup.Entry, delta: bytes
     ) -> bytes:
         for parent in (entry.p1, entry.p2):
             storage.rev(parent)  # raises LookupError

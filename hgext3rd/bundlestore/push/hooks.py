@@ -21,7 +21,8 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import stringutil
 
-from .. import model, overlay, sound
+from .. import model
+from ..bundle import overlay, sound
 from ..server import aborting, tolocal
 from . import hookenv
 

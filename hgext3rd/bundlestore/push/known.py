@@ -14,7 +14,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple, Optional
 
-from .. import model, names, sound
+from .. import model, names
+from ..bundle import sound
 
 #: the wire command, and the capability of who has it
 COMMAND = names.KNOWN

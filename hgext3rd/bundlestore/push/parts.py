@@ -20,7 +20,8 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
-from .. import bundlefile, cgstream, model, names
+from .. import model, names
+from ..bundle import changegroup, container
 from . import reply, route
 
 #: heads of a push that a client may name
@@ -98,7 +99,7 @@ class Incoming:
         ``error.Abort`` and ``BundleStoreError``.
         """
         return self._limits.stream(
-            bundlefile.container(self._repo.ui, self._parts)
+            container.container(self._repo.ui, self._parts)
         )
 
     def _bundle1(self):
@@ -133,14 +134,14 @@ class Incoming:
         return stored
 
     def _changegroup(self, read, version: bytes, trees: bool):
-        if version not in cgstream.VERSIONS:
+        if version not in changegroup.VERSIONS:
             raise error.Abort(
                 _(b'changegroup version %s cannot be stored') % version,
                 hint=_(b'versions 01, 02 and 03 can'),
             )
         target = b'03' if trees or _needs03(self._repo) else b'02'
-        chunks = cgstream.transcode(read, version, target, self._checker)
-        return bundlefile.changegrouppart(chunks, target, trees)
+        chunks = changegroup.transcode(read, version, target, self._checker)
+        return container.changegrouppart(chunks, target, trees)
 
     def _samepart(self, part) -> None:
         """What would be pushed is stored already, as one bundle."""
@@ -155,11 +156,11 @@ class Incoming:
         self.replycaps = bundle2.decodecaps(route.readsmall(part, _MAX_CAPS))
 
     def _obsmarkerspart(self, part):
-        data = part.read(bundlefile.MAX_MARKERS + 1)
-        if len(data) > bundlefile.MAX_MARKERS:
+        data = part.read(container.MAX_MARKERS + 1)
+        if len(data) > container.MAX_MARKERS:
             raise error.Abort(_(b'push has too many obsolescence markers'))
         try:
-            count = len(bundlefile.decodemarkers(data))
+            count = len(container.decodemarkers(data))
         except error.Abort:
             raise
         except Exception as exc:  # struct.error and whatever else
@@ -167,7 +168,7 @@ class Incoming:
                 _(b'obsolescence markers cannot be read')
             ) from exc
         self.answers.append(reply.Answer(b'obsmarkers', part.id, count))
-        return bundlefile.markerspart(data)
+        return container.markerspart(data)
 
     def _bookmarkspart(self, part) -> None:
         self.bookmarks += route.decodebookmarks(self._repo, part)
@@ -242,7 +243,7 @@ def _nothingmore(chunks, part):
     """Pass ``chunks`` on and check that they were all that the part had."""
     yield from chunks
     if part.read(1):
-        raise cgstream.MalformedChangegroup('data after its end')
+        raise changegroup.MalformedChangegroup('data after its end')
 
 
 def _unhex(value: bytes) -> bytes | None:

@@ -31,16 +31,9 @@ from mercurial import (
 )
 from mercurial.i18n import _
 
-from .. import (
-    access,
-    bookmarks,
-    bundlefile,
-    errors,
-    log,
-    model,
-    pushstream,
-    server as servermod,
-)
+from .. import access, bookmarks, errors, log, model, server as servermod
+from ..bundle import container
+from ..bundle.unbundle import tame
 from ..housekeeping import records
 from ..server import aborting
 from ..start.wraps import inplaceof
@@ -85,7 +78,7 @@ def unbundle(orig, repo, cg, heads, source, url):
             )
             with _hinting():
                 decision = stack.enter_context(
-                    route.decide(repo, server, pushstream.tame(cg), remote)
+                    route.decide(repo, server, tame(cg), remote)
                 )
             if not decision.scratch:
                 _checkbaseallowed(repo.ui, server)
@@ -351,18 +344,18 @@ class Receiver:
         )
 
     def _stagedfile(self, staged, push: model.NewPush):
-        plain = bundlefile.plainfile(staged, staged.key, staged.open)
+        plain = container.plainfile(staged, staged.key, staged.open)
         return self._completefile(plain, push)
 
     def _storedfile(self, push: model.NewPush | model.Push):
         store = self.server.store
-        plain = bundlefile.plainfile(
-            store, push.key, lambda: bundlefile.opened(store, push.key)
+        plain = container.plainfile(
+            store, push.key, lambda: container.opened(store, push.key)
         )
         return self._completefile(plain, push)
 
     def _completefile(self, plain, push: model.NewPush | model.Push):
-        return bundlefile.completefile(
+        return container.completefile(
             self.ui, self.server.store, push.rests, plain
         )
 

@@ -34,7 +34,8 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
-from .. import access, bundlefile
+from .. import access
+from ..bundle import container
 from ..names import PARAMETER
 from ..server import fromutf8
 
@@ -107,7 +108,7 @@ def requested(cg) -> bool:
 
 @contextlib.contextmanager
 def decide(repo, server, cg, remote: bool) -> Iterator[Decision]:
-    """Decide about the push ``cg`` (as ``pushstream.tame`` gives it).
+    """Decide about the push ``cg`` (as ``unbundle.tame`` gives it).
 
     ``remote`` tells that it comes over a wire, at a client's pace.
     """
@@ -149,7 +150,7 @@ def _untamed(cg):
 def _spooled(cg, fh):
     """Copy all of the push into ``fh`` and return an unbundler of that."""
     if isinstance(cg, bundle2.unbundle20):
-        shutil.copyfileobj(cg._fp, fh, bundlefile.BLOCK)
+        shutil.copyfileobj(cg._fp, fh, container.BLOCK)
         fh.seek(0)
         return cg.over(fh)
     for chunk in cg.getchunks():

@@ -81,7 +81,7 @@ REPOSITORY = {
 STORE = {
     'exchange.getbundlechunks': 'serve.getbundlechunks',
     'exchange.check_heads': 'handshake.checkheads',
-    'repoview.pinnedrevs': 'overlay.pinnedrevs',
+    'repoview.pinnedrevs': 'bundle.overlay.pinnedrevs',
     'wireprotov1server._capabilities': 'handshake.capabilities',
     'wireprotov1server.getdispatchrepo': 'handshake.getdispatchrepo',
     'wireprotov1server.find_pullbundle': 'serve.findpullbundle',

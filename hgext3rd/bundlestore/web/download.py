@@ -15,7 +15,6 @@ from mercurial.hgweb import common
 from mercurial.i18n import _
 
 from .. import (
-    bundlefile,
     compat,
     errors,
     interfaces,
@@ -23,8 +22,8 @@ from .. import (
     lookup,
     model,
     server as servermod,
-    sound,
 )
+from ..bundle import container, sound
 from ..server import aborting
 from . import queries, refusals, scratch
 
@@ -239,7 +238,7 @@ def _open(web, store: Any, bundle: model.Location) -> Any:
     Up to some size it was read once, before the answer begins: who asks for
     one that is damaged, or rests on what the base lacks, is told so.
     """
-    reader = bundlefile.opencomplete(web.repo.ui, store, bundle)
+    reader = container.opencomplete(web.repo.ui, store, bundle)
     if bundle.rests:
         # made of bundles that were read
         _check(web, reader)
@@ -254,10 +253,10 @@ def _open(web, store: Any, bundle: model.Location) -> Any:
     # elsewhere than in a local file, to read twice may mean to wait twice
     if reader.size <= _ADVANCE and interfaces.ILocalPath.providedBy(store):
         with reader:
-            bundlefile.drain(reader)
-        with bundlefile.opened(store, bundle.key) as again:
+            container.drain(reader)
+        with container.opened(store, bundle.key) as again:
             sound.checkcomplete(web.repo.ui, web.repo, again)
-        reader = bundlefile.opened(store, bundle.key)
+        reader = container.opened(store, bundle.key)
     return reader
 
 

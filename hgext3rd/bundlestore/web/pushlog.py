@@ -17,7 +17,8 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import dateutil
 
-from .. import compat, model, overlay, server as servermod
+from .. import compat, model, server as servermod
+from ..bundle import overlay
 from ..server import aborting, tolocal
 from . import refusals, scratch, selection, styles
 

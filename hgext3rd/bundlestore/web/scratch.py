@@ -17,14 +17,8 @@ from mercurial.hgweb import common, webutil
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 
-from .. import (
-    compat,
-    errors,
-    log as eventlog,
-    lookup,
-    overlay,
-    server as servermod,
-)
+from .. import compat, errors, log as eventlog, lookup, server as servermod
+from ..bundle import overlay
 from ..server import totext
 from . import hardening, queries, refusals, styles
 

@@ -27,8 +27,8 @@ import struct
 from collections.abc import Iterator
 from typing import BinaryIO, Callable, NamedTuple
 
-from . import names
-from .errors import BundleStoreError
+from .. import names
+from ..errors import BundleStoreError
 
 #: versions this module reads; it writes 02 and 03
 VERSIONS = names.CHANGEGROUPS

@@ -20,8 +20,10 @@ from mercurial import error
 from mercurial.i18n import _
 from mercurial.node import short
 
-from . import bundlefile, cgstream, errors, log, model, stored
-from .server import hasnode, tolocal
+from .. import errors, log, model
+from ..server import hasnode, tolocal
+from . import changegroup, container
+from .reading import ADVANCE
 
 _T = TypeVar('_T')
 
@@ -111,7 +113,7 @@ def checklarge(
     large = {
         where.key
         for where in located.values()
-        if where.size > stored.ADVANCE and where.key in keys
+        if where.size > ADVANCE and where.key in keys
     }
     if large and server.locate(repo, located, large):
         with reading():
@@ -246,17 +248,17 @@ class _Search:
 def read(ui, store: Any, key: str) -> Parents:
     """Return the parents of all changesets in a stored bundle, which is read
     to the end and found true."""
-    with bundlefile.opened(store, key) as stream:
+    with container.opened(store, key) as stream:
         parents = _parents(ui, stream)
-        bundlefile.drain(stream)
+        container.drain(stream)
     return parents
 
 
 def _parents(ui, stream: Any) -> Parents:
-    cgread, version = bundlefile.readchangegroup(ui, stream)
+    cgread, version = container.readchangegroup(ui, stream)
     return {
         entry.node: (entry.p1, entry.p2)
-        for entry, _delta in cgstream.changesets(cgread, version)
+        for entry, _delta in changegroup.changesets(cgread, version)
     }
 
 
@@ -361,7 +363,7 @@ class Choice:
             metered = _Metered(reader, self._allowance)
             parents = _parents(self._repo.ui, metered)
             if bundle.size <= MAX_HASHED:
-                bundlefile.drain(metered)
+                container.drain(metered)
         return parents
 
     def _iscomplete(self, graphs: list[Optional[Parents]]) -> bool:

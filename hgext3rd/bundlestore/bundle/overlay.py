@@ -25,9 +25,10 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.node import short
 
-from . import bundlefile, compat, sound
-from .server import of, servedview
-from .start.wraps import inplaceof
+from .. import compat
+from ..server import of, servedview
+from ..start.wraps import inplaceof
+from . import container, sound
 
 
 class _ReadonlyVfs(vfsmod.readonlyvfs):
@@ -160,7 +161,7 @@ def _loglike(ui, baseui) -> None:
 
 def _addmarkers(overlay, path: bytes) -> None:
     """Give the overlay the obsolescence markers that the bundle holds."""
-    bundle = bundlefile.BundleFile(overlay.ui, path)
+    bundle = container.BundleFile(overlay.ui, path)
     try:
         payloads = bundle.markers
     finally:
@@ -168,7 +169,7 @@ def _addmarkers(overlay, path: bytes) -> None:
     if payloads:
         obsstore = overlay.obsstore
         for data in payloads:
-            new = set(bundlefile.decodemarkers(data)).difference(obsstore)
+            new = set(container.decodemarkers(data)).difference(obsstore)
             obsstore._addmarkers(new, data)
         overlay.invalidatevolatilesets()
 
@@ -253,11 +254,11 @@ def openbundles(repo, server, keys: Iterable[str]):
     them checked against their keys; the caller closes it."""
     with sound.reading(), contextlib.ExitStack() as stack:
         paths = [
-            stack.enter_context(bundlefile.checkedfile(server.store, key))
+            stack.enter_context(container.checkedfile(server.store, key))
             for key in keys
         ]
         if len(paths) > 1:
-            paths = [bundlefile.join(repo.ui, paths)]
+            paths = [container.join(repo.ui, paths)]
             stack.callback(compat.tryunlink, paths[0])
         return openfile(repo, paths[0])
 

@@ -28,8 +28,9 @@ from typing import Any, BinaryIO, Optional, cast
 
 from mercurial import bundle2, exchange
 
-from . import bundlefile, cgstream, errors, interfaces
-from .stores.reader import VerifyingReader
+from .. import errors, interfaces
+from ..stores.reader import VerifyingReader
+from . import changegroup, container
 
 _FRAME = struct.Struct('>i')
 #: the most of a frame that is in memory
@@ -84,8 +85,11 @@ class Whole:
         """
         chunks = self._stream()
         if target != self.version:
-            chunks = cgstream.transcode(
-                _Reading(chunks).read, self.version, target, cgstream.Visitor()
+            chunks = changegroup.transcode(
+                _Reading(chunks).read,
+                self.version,
+                target,
+                changegroup.Visitor(),
             )
         held = b''
         for chunk in chunks:
@@ -98,13 +102,13 @@ class Whole:
 
     def _stream(self) -> Iterator[bytes]:
         self._kept.seek(0)
-        yield from iter(lambda: self._kept.read(bundlefile.BLOCK), b'')
-        yield from iter(lambda: self._part.read(bundlefile.BLOCK), b'')
+        yield from iter(lambda: self._kept.read(container.BLOCK), b'')
+        yield from iter(lambda: self._part.read(container.BLOCK), b'')
 
     def check(self) -> None:
         """Read to the very end; raises ``CorruptBundle`` if the bundle is not
         what it was."""
-        bundlefile.drain(self._reader)
+        container.drain(self._reader)
 
     def close(self) -> None:
         self._kept.close()
@@ -128,13 +132,13 @@ class Joint:
             self.close()
             raise
         layouts = [file.layout for file in self._files]
-        self.version = cgstream.jointversion(layouts)
+        self.version = changegroup.jointversion(layouts)
         self.trees = any(file.trees for file in self._files)
 
     def _add(self, ui, store, key: str) -> None:
         path = self._stack.enter_context(
-            bundlefile.plainfile(
-                store, key, lambda: bundlefile.opened(store, key)
+            container.plainfile(
+                store, key, lambda: container.opened(store, key)
             )
         )
         file = self._stack.enter_context(_File(ui, path, key))
@@ -144,13 +148,13 @@ class Joint:
         self.size += file.size
 
     def chunks(
-        self, target: bytes, front: Optional[cgstream.Read] = None
+        self, target: bytes, front: Optional[changegroup.Read] = None
     ) -> Iterator[bytes]:
         """Yield the joint changegroup in version ``target``; ``front`` is as
-        in ``cgstream.concatenate``."""
+        in ``changegroup.concatenate``."""
         sources = [(f.payload, f.layout) for f in self._files]
         held = b''
-        for chunk in cgstream.concatenate(sources, target, front):
+        for chunk in changegroup.concatenate(sources, target, front):
             if held:
                 yield held
             held = chunk
@@ -178,7 +182,7 @@ class _File:
         try:
             self._before = os.fstat(self._fh.fileno())
             self.size = self._before.st_size
-            bundlefile.drain(VerifyingReader(self._fh, key, self.size))
+            container.drain(VerifyingReader(self._fh, key, self.size))
             self._readparts(ui)
         except BaseException:
             self._fh.close()
@@ -207,7 +211,7 @@ class _File:
         self.markers += _markers(parts)
         self.parents = _parents(self.payload.read, self.version)
         self.payload.seek(0)
-        self.layout = cgstream.layout(self.payload, self.version)
+        self.layout = changegroup.layout(self.payload, self.version)
 
     def check(self) -> None:
         now, before = os.fstat(self._fh.fileno()), self._before
@@ -257,7 +261,7 @@ class Payload:
     def _at(self, offset: int, size: int) -> bytes:
         data = os.pread(self._fh.fileno(), size, offset)
         if len(data) < size:
-            raise cgstream.MalformedChangegroup('it ends too early')
+            raise changegroup.MalformedChangegroup('it ends too early')
         return data
 
     def tell(self) -> int:
@@ -318,7 +322,7 @@ class _Reading:
 def _checked(store: Any, key: str) -> tuple[Any, int]:
     """Return a reader of a stored bundle, and its size; raises
     ``BundleStoreError``."""
-    reader = bundlefile.opened(store, key)
+    reader = container.opened(store, key)
     size: int = reader.size
     if size <= _KEEP:
         with reader:
@@ -326,15 +330,15 @@ def _checked(store: Any, key: str) -> tuple[Any, int]:
     # elsewhere than in a local file, to read twice may mean to wait twice
     if size <= ADVANCE and interfaces.ILocalPath.providedBy(store):
         with reader:
-            bundlefile.drain(reader)
-        reader = bundlefile.opened(store, key)
+            container.drain(reader)
+        reader = container.opened(store, key)
     return reader, size
 
 
-def _parents(read: cgstream.Read, version: bytes) -> Parents:
+def _parents(read: changegroup.Read, version: bytes) -> Parents:
     return {
         entry.node: (entry.p1, entry.p2)
-        for entry, _delta in cgstream.changesets(read, version)
+        for entry, _delta in changegroup.changesets(read, version)
     }
 
 

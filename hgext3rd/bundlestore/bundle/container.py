@@ -17,16 +17,8 @@ from typing import Any, Callable, Union
 
 from mercurial import bundle2, exchange, obsolete
 
-from . import (
-    cgstream,
-    compat,
-    errors,
-    fileops,
-    interfaces,
-    localfiles,
-    model,
-    pushstream,
-)
+from .. import compat, errors, fileops, interfaces, localfiles, model
+from . import changegroup, unbundle
 
 _EMPTY = struct.pack('>i', 0)
 
@@ -98,10 +90,10 @@ class BundleFile:
             elif part.type == b'obsmarkers':
                 self.markers.append(part.read())
 
-    def layout(self) -> cgstream.Layout:
-        """Scan the changegroup, see :func:`cgstream.layout`."""
+    def layout(self) -> changegroup.Layout:
+        """Scan the changegroup, see :func:`changegroup.layout`."""
         self.changegroup.seek(0)
-        return cgstream.layout(self.changegroup, self.version)
+        return changegroup.layout(self.changegroup, self.version)
 
     def close(self) -> None:
         self._fh.close()
@@ -118,8 +110,8 @@ def join(ui, paths: list[bytes], directory: bytes | None = None) -> bytes:
         layouts = [layout for _cg, layout in sources]
         parts = [
             changegrouppart(
-                cgstream.concatenate(sources),
-                cgstream.jointversion(layouts),
+                changegroup.concatenate(sources),
+                changegroup.jointversion(layouts),
                 any(f.trees for f in files),
             )
         ]
@@ -153,22 +145,22 @@ def drain(reader: Any) -> None:
         pass
 
 
-def readchangegroup(ui, stream) -> tuple[cgstream.Read, bytes]:
+def readchangegroup(ui, stream) -> tuple[changegroup.Read, bytes]:
     """Return what reads the changegroup of a bundle (``stream`` has ``read``)
     and its version.
 
     Whatever the bytes are, this and what it returns raise nothing but
     ``BundleStoreError``, ``error.Abort`` and ``error.BundleValueError``.
     """
-    bundle = pushstream.tame(exchange.readbundle(ui, stream, b''))
+    bundle = unbundle.tame(exchange.readbundle(ui, stream, b''))
     if isinstance(bundle, bundle2.unbundle20):
         for part in bundle.iterparts():
             if part.type == b'changegroup':
                 version = part.params.get(b'version', b'01')
-                if version in cgstream.VERSIONS:
+                if version in changegroup.VERSIONS:
                     return part.read, version
                 break
-    raise cgstream.MalformedChangegroup('there is none')
+    raise changegroup.MalformedChangegroup('there is none')
 
 
 @contextlib.contextmanager

@@ -1,0 +1,1 @@
+"""What a stored bundle is, and how one is read."""
