@@ -81,7 +81,7 @@ REPOSITORY = {
 #: that this has a bundle store
 STORE = {
     'hgext3rd.bundlestore.start.loading',
-    'hgext3rd.bundlestore.serve',
+    'hgext3rd.bundlestore.fetch.serve',
     'hgext3rd.bundlestore.server',
     'hgext3rd.bundlestore.unfit',
     'mercurial.wireprotov1server',
@@ -94,7 +94,7 @@ SERVE = {
 }
 #: that a client says hello to it
 HELLO = {
-    'hgext3rd.bundlestore.handshake',
+    'hgext3rd.bundlestore.fetch.handshake',
 }
 
 HELLO_REQUEST = 'hello\nbetween\npairs 81\n' + '0' * 40 + '-' + '0' * 40
@@ -307,7 +307,7 @@ def test_mercurial_that_lacks_what_is_wrapped(
         'push/receive',
         'push/route',
         'bundle/changegroup',
-        'serve',
+        'fetch/serve',
         'server',
         'wire',
     ],
@@ -334,6 +334,6 @@ def test_room_that_cannot_be_loaded(
         pushers = pushers[:1]
     for said in refuse(transport, base, pushers):
         assert 'abort: ' in said
-        if room in ('push/receive', 'serve', 'wire'):
+        if room in ('push/receive', 'fetch/serve', 'wire'):
             assert 'cannot load the bundlestore extension: ' in said
             assert 'that_is_not_there' in said

@@ -27,7 +27,8 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.node import hex
 
-from .. import compat, names, origin
+from .. import compat, names
+from ..fetch import origin
 from ..start.wraps import inplaceof
 from . import storeless
 

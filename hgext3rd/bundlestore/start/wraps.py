@@ -79,18 +79,18 @@ REPOSITORY = {
 }
 
 STORE = {
-    'exchange.getbundlechunks': 'serve.getbundlechunks',
-    'exchange.check_heads': 'handshake.checkheads',
+    'exchange.getbundlechunks': 'fetch.serve.getbundlechunks',
+    'exchange.check_heads': 'fetch.handshake.checkheads',
     'repoview.pinnedrevs': 'bundle.overlay.pinnedrevs',
-    'wireprotov1server._capabilities': 'handshake.capabilities',
-    'wireprotov1server.getdispatchrepo': 'handshake.getdispatchrepo',
-    'wireprotov1server.find_pullbundle': 'serve.findpullbundle',
-    compat.REPOCAPS: 'handshake.getrepocaps',
+    'wireprotov1server._capabilities': 'fetch.handshake.capabilities',
+    'wireprotov1server.getdispatchrepo': 'fetch.handshake.getdispatchrepo',
+    'wireprotov1server.find_pullbundle': 'fetch.serve.findpullbundle',
+    compat.REPOCAPS: 'fetch.handshake.getrepocaps',
 }
 
 PEER = {
-    'scmutil.revsingle': 'serve.revsingle',
-    'bundlerepo.getremotechanges': 'serve.getremotechanges',
+    'scmutil.revsingle': 'fetch.serve.revsingle',
+    'bundlerepo.getremotechanges': 'fetch.serve.getremotechanges',
 }
 
 ASKING = {
@@ -100,16 +100,16 @@ ASKING = {
 
 #: commands of the wire protocol that are wrapped, from ``STORE`` on
 WIRE = {
-    b'heads': 'handshake.heads',
+    b'heads': 'fetch.handshake.heads',
     b'unbundle': 'push.pace.unbundle',
 }
 
 #: commands of the wire protocol that other extensions bring, where they are
 #: there; asked for each repository, as not all may have those extensions
 OTHERS = {
-    b'evoext_obshashrange_v1': 'neighbours.obshashrange',
-    b'_exttopics_heads': 'handshake.heads',
-    b'tns_heads': 'handshake.heads',
+    b'evoext_obshashrange_v1': 'fetch.neighbours.obshashrange',
+    b'_exttopics_heads': 'fetch.handshake.heads',
+    b'tns_heads': 'fetch.handshake.heads',
 }
 
 #: commands of the wire protocol that are ours, from ``STORE`` on and when a
@@ -292,7 +292,7 @@ def reposetup(ui, repo) -> None:
         if compat.isweb():
             apply('web')
         _wrapothers()
-        room('serve.setup')(repo)
+        room('fetch.serve.setup')(repo)
 
 
 _failures: list[Exception] = []
@@ -360,7 +360,7 @@ def _applystore() -> None:
     _wrap(STORE)
     if names.FROMSTORE not in exchange.getbundle2partsmapping:
         declare = exchange.getbundle2partsgenerator(names.FROMSTORE, idx=0)
-        declare(late('origin.step'))
+        declare(late('fetch.origin.step'))
     for command, target in WIRE.items():
         _wrapattribute(wireprotov1server.commands[command], 'func', target)
     apply('ask')

@@ -17,23 +17,16 @@ from mercurial import error, exchange, localrepo
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 
-from . import (
-    access,
-    bookmarks,
-    fastpath,
-    log,
-    lookup,
-    model,
-    server as servermod,
-)
-from .bundle import overlay, sound
-from .names import TRYURL
-from .push.below import Foundation
-from .server import hasnode, servedview
+from .. import access, bookmarks, log, lookup, model, server as servermod
+from ..bundle import overlay, sound
+from ..names import TRYURL
+from ..push.below import Foundation
+from ..server import hasnode, servedview
 
 # by name, so that this module at least is loaded before there are threads
-from .start.loading import prepare as prepareloading
-from .start.wraps import apply as applywraps, inplaceof, room
+from ..start.loading import prepare as prepareloading
+from ..start.wraps import apply as applywraps, inplaceof, room
+from . import verbatim
 
 
 def setup(repo) -> None:
@@ -148,7 +141,7 @@ class _Serving(_Repository):
         if self.bundlestore.settings.openheads:
             peer.heads = lambda: [self.nullid]
         if hasattr(peer, 'evoext_obshashrange_v1'):
-            room('neighbours.askpeer')(self, peer)
+            room('fetch.neighbours.askpeer')(self, peer)
         return peer
 
 
@@ -359,7 +352,7 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
 
     def prepared(keys: list[str]):
         sound.checklarge(repo, server, located, keys)
-        answer = fastpath.prepare(
+        answer = verbatim.prepare(
             repo, server, located, keys, source, heads, *args, **kwargs
         )
         if answer is not None:
@@ -371,11 +364,11 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
         if not access.ishttp(server.client):
             server.scratchroots.update(answer.roots)
 
-        def verbatim(size: int, trouble: bytes | None) -> None:
+        def sent(size: int, trouble: bytes | None) -> None:
             done(size, trouble or answer.trouble, **answer.description)
 
         try:
-            return answer.info, _Chunks(answer.chunks(), answer, verbatim)
+            return answer.info, _Chunks(answer.chunks(), answer, sent)
         except BaseException:
             answer.close()
             raise

@@ -13,7 +13,7 @@ from typing import Any
 
 from mercurial import bundle2, util
 
-from . import names
+from .. import names
 
 
 def announce(bundlecaps: Iterable[bytes]) -> set[bytes]:

@@ -32,9 +32,10 @@ from mercurial import (
 )
 from mercurial.interfaces import repository
 
-from . import compat, errors, model, names, origin
-from .bundle import container, reading
-from .server import hasnode, servedview, tolocal
+from .. import compat, errors, model, names
+from ..bundle import container, reading
+from ..server import hasnode, servedview, tolocal
+from . import origin
 
 #: the steps of Mercurial that make the parts of an answer
 _STEPS = frozenset(

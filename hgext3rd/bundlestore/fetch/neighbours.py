@@ -10,8 +10,8 @@ from __future__ import annotations
 
 from mercurial import wireprototypes
 
-from . import server as servermod
-from .start.wraps import inplaceof
+from .. import server as servermod
+from ..start.wraps import inplaceof
 
 #: the number behind the hash of the head of a range, in bytes
 _INDEX = 4

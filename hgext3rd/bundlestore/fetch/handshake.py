@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from mercurial import wireprototypes
 
-from . import compat, server as servermod
-from .names import CAPABILITY
-from .start.wraps import inplaceof
+from .. import compat, server as servermod
+from ..names import CAPABILITY
+from ..start.wraps import inplaceof
 
 # -- capabilities
 

@@ -1,0 +1,1 @@
+"""A fetch goes out: what a server says of scratch changesets, and sends."""
