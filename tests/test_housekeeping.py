@@ -25,7 +25,8 @@ from harness.smalldisk import fill, mounted
 from harness.snapshot import untouched
 from harness.store import folder, tryurl
 from hgext3rd.bundlestore import errors, model
-from hgext3rd.bundlestore.housekeeping import records, walk
+from hgext3rd.bundlestore.keep import walk
+from hgext3rd.bundlestore.stores import notes
 
 
 @pytest.fixture
@@ -139,7 +140,7 @@ def test_bundle_stays_while_others_rest_on_it(filled: Filled) -> None:
     assert gone.count(('bundle', 'removed')) == 3
     assert filled.state().stored == ()
     # nor is there a note left
-    assert not list(records.pushes(filled.store))
+    assert not list(notes.pushes(filled.store))
     assert filled.gc() == []
 
 
@@ -171,7 +172,7 @@ def test_pin_at_the_last_moment(filled: Filled) -> None:
 
     assert filled.gc(Pinning, before=1) == []
     assert filled.ids() == [1]
-    assert records.read(filled.store, filled.index.push(1).key, 1) == (
+    assert notes.read(filled.store, filled.index.push(1).key, 1) == (
         filled.index.push(1)._replace(nodes=()),
         False,
     )
@@ -188,7 +189,7 @@ def test_very_first_push_is_no_lost_index(filled: Filled) -> None:
                 filled.push([1])
             return last
 
-    assert not records.isindexlost(filled.store, Late())
+    assert not notes.isindexlost(filled.store, Late())
     assert filled.ids() == [1]
 
 
@@ -342,8 +343,8 @@ def _checkrebuilt(filled: Filled, where: Path) -> None:
     being removed."""
     removed = [
         name.id
-        for name in records.pushes(filled.store)
-        if records.read(filled.store, *name).removed
+        for name in notes.pushes(filled.store)
+        if notes.read(filled.store, *name).removed
     ]
     state = filled.state()
     other = filled.copy(where)
@@ -483,7 +484,7 @@ def test_pins_by_their_command(server: Repo) -> None:
         }
         for id, user in ((1, 'alice'), (3, 'bob'))
     ]
-    note = records.read(filled.store, one.key, 1)
+    note = notes.read(filled.store, one.key, 1)
     assert note.push.pinned
     said = server.run(PIN, node(1).hex(), ok=[255]).err
     assert f"abort: '{node(1).hex()}' is no head of a push" in said

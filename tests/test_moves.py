@@ -21,7 +21,8 @@ from harness.snapshot import untouched
 from harness.store import bundles, folder
 from harness.wire import Wire
 from hgext3rd.bundlestore import model
-from hgext3rd.bundlestore.housekeeping import marks, records
+from hgext3rd.bundlestore.keep import marks
+from hgext3rd.bundlestore.stores import notes
 
 NAME = 'scratch/x'
 
@@ -61,7 +62,7 @@ def move(
 
 
 def marknotes(filled: Filled) -> list[str]:
-    return [n for n in filled.store.notes() if records.parsebookmarkname(n)]
+    return [n for n in filled.store.notes() if notes.parsebookmarkname(n)]
 
 
 def anew(filled: Filled) -> list[model.Bookmark]:
@@ -126,7 +127,7 @@ def test_notes_that_a_push_made_needless_go(filled: Filled) -> None:
     assert anew(filled) == []
     for push in filled.index.pushes()[2:]:
         filled.index.remove(push.id)
-        records.delete(filled.store, push.key, push.id)
+        notes.delete(filled.store, push.key, push.id)
     filled.gc()
     assert marknotes(filled) == []
 
@@ -171,16 +172,16 @@ def test_notes_of_older_states(filled: Filled) -> None:
 def test_index_that_held_nothing_but_moves(tmp_path: Path) -> None:
     made = Filled(tmp_path / 'bundlestore')
     made.movebookmark(NAME, None)
-    assert not records.anyids(made.store)
+    assert not notes.anyids(made.store)
     made.movebookmark(NAME, None)
     wanted = model.BookmarkMove(NAME, node(1))
     moved = made.index.movebookmarks([wanted], BEGIN, 'alice')
     marks.write(made.store, made.index, moved, BEGIN, 'alice')
     made.loseindex()
-    assert records.isindexlost(made.store, made.index)
+    assert notes.isindexlost(made.store, made.index)
     assert ('index', False) in made.verify()
     made.verify(repair=True)
-    assert not records.isindexlost(made.store, made.index)
+    assert not notes.isindexlost(made.store, made.index)
     assert made.index.lastid() == moved.id
 
 

@@ -20,7 +20,7 @@ from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import bundles, folder
 from hgext3rd.bundlestore import errors
-from hgext3rd.bundlestore.housekeeping import records
+from hgext3rd.bundlestore.stores import notes
 
 NAME = 'scratch/x'
 #: what a command may end with that aborts
@@ -85,7 +85,7 @@ def test_bundles_of_lost_pushes_stay(filled: Filled, thorough: bool) -> None:
     filled.remove(2, 3)
     lost = filled.index.push(4)
     filled.index.remove(4)
-    assert records.pushname(lost.key, 4) in filled.store.notes()
+    assert notes.pushname(lost.key, 4) in filled.store.notes()
     filled.remove(1, thorough=thorough)
     assert list(filled.store.keys()) == [lost.key]
     filled.verify(repair=True)

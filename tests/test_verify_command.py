@@ -21,7 +21,7 @@ from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import folder
 from hgext3rd.bundlestore import errors, model
-from hgext3rd.bundlestore.housekeeping import records
+from hgext3rd.bundlestore.stores import notes
 
 VERIFY = 'admin::bundlestore-verify'
 
@@ -144,7 +144,7 @@ def _plain(pushes: Any) -> list[model.Push]:
 
 
 def test_notes_that_are_wrong(filled: Filled) -> None:
-    name = records.pushname(filled.index.push(4).key, 4)
+    name = notes.pushname(filled.index.push(4).key, 4)
     good = filled.store.note(name)
     spoils: list[Callable[[], None]] = [
         lambda: filled.store.deletenote(name),
@@ -160,8 +160,8 @@ def test_notes_that_are_wrong(filled: Filled) -> None:
     (mark,) = [
         name
         for name in filled.store.notes()
-        if records.parsebookmarkname(name)
-        and records.readbookmark(filled.store, name).name == 'scratch/d'
+        if notes.parsebookmarkname(name)
+        and notes.readbookmark(filled.store, name).name == 'scratch/d'
     ]
     filled.store.deletenote(mark)
     assert filled.verify() == [('note', False)]

@@ -135,7 +135,7 @@ def gc(ui, repo, **opts):
 
     Returns 0 on success, 1 if there are lost pushes.
     """
-    return wraps.room('housekeeping.commands.gc')(ui, repo, opts)
+    return wraps.room('keep.commands.gc')(ui, repo, opts)
 
 
 @eh.command(
@@ -178,7 +178,7 @@ def remove(ui, repo, *names, **opts):
 
     Returns 0 on success.
     """
-    return wraps.room('housekeeping.commands.remove')(ui, repo, names, opts)
+    return wraps.room('keep.commands.remove')(ui, repo, names, opts)
 
 
 @eh.command(
@@ -240,7 +240,7 @@ def verify(ui, repo, **opts):
 
     Returns 0 if there is no problem, or none is left, 1 otherwise.
     """
-    return wraps.room('housekeeping.commands.verify')(ui, repo, opts)
+    return wraps.room('keep.commands.verify')(ui, repo, opts)
 
 
 @eh.command(
@@ -290,7 +290,7 @@ def stats(ui, repo, **opts):
 
     Returns 0; with --check 1 if anything is wrong.
     """
-    return wraps.room('housekeeping.commands.stats')(ui, repo, opts)
+    return wraps.room('keep.commands.stats')(ui, repo, opts)
 
 
 @eh.command(
@@ -327,4 +327,4 @@ def pin(ui, repo, *names, **opts):
 
     Returns 0 on success.
     """
-    return wraps.room('housekeeping.commands.pin')(ui, repo, names, opts)
+    return wraps.room('keep.commands.pin')(ui, repo, names, opts)

@@ -134,7 +134,7 @@ class IBundleStore(Interface):
         goes on fails then, with ``BackendUnavailable``."""
 
     # Notes are what is kept beside the bundles for when the index is lost, see
-    # ``housekeeping/records.py``. A name is as ``model.checknotename`` has it,
+    # ``stores/notes.py``. A name is as ``model.checknotename`` has it,
     # else ``InvalidKey`` is raised.
 
     def putnote(name: str, data: bytes) -> None:

@@ -180,7 +180,9 @@ def remove(repo, proto, args):
         id = _numberof(args, b'push')
         if id is None:
             raise error.InputError(_(b'no push was named'))
-        found: dict[str, Any] = wraps.room('removal.remove')(repo, server, id)
+        found: dict[str, Any] = wraps.room('keep.removal.remove')(
+            repo, server, id
+        )
         return found
 
     return _answer(repo, ask)

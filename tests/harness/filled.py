@@ -16,15 +16,9 @@ from hgext3rd.bundlestore import model
 from hgext3rd.bundlestore.bundle import container
 from hgext3rd.bundlestore.bundle.changegroup import Entry
 from hgext3rd.bundlestore.declaring import Interfaces
-from hgext3rd.bundlestore.housekeeping import (
-    audit,
-    collect,
-    findings,
-    marks,
-    records,
-    run,
-)
 from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
+from hgext3rd.bundlestore.keep import audit, collect, findings, marks, run
+from hgext3rd.bundlestore.stores import notes
 from hgext3rd.bundlestore.stores.file import FileStore
 
 from .changegroups import NULL, Revision, Stream, encode, node
@@ -110,12 +104,12 @@ class Filled:
             )
         )
         if note:
-            records.write(self.store, pushed)
+            notes.write(self.store, pushed)
         return pushed
 
     def pin(self, id: int) -> None:
         self.index.pin(id)
-        records.keep(self.store, self.index, self.index.push(id))
+        notes.keep(self.store, self.index, self.index.push(id))
 
     def movebookmark(self, name: str, number: Optional[int]) -> None:
         new = None if number is None else node(number)

@@ -170,7 +170,9 @@ def _remove(ui, repo, source, opts) -> int:
     id = int(opts['remove'])
     with listing.holding(ui, repo, source, opts) as (local, peer):
         if local is not None:
-            found = wraps.room('removal.remove')(local, servermod.of(local), id)
+            found = wraps.room('keep.removal.remove')(
+                local, servermod.of(local), id
+            )
         elif not peer.capable(names.REMOVE):
             raise error.Abort(
                 _(b'the server cannot remove pushes'),

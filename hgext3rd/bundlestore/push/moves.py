@@ -15,8 +15,9 @@ from mercurial import error
 from mercurial.i18n import _
 
 from .. import access, bookmarks, errors, log, model
-from ..housekeeping import marks, records
+from ..keep import marks
 from ..server import aborting
+from ..stores import notes
 from . import hooks, limits
 
 
@@ -24,7 +25,7 @@ def checkindex(server) -> None:
     """Abort if the index cannot be used, or is lost: ids would be given again
     that are in links and scripts."""
     store = server.store
-    if server.need(lambda index: records.isindexlost(store, index), retry=True):
+    if server.need(lambda index: notes.isindexlost(store, index), retry=True):
         raise error.Abort(
             _(b'bundle index is empty, but the store holds pushes'),
             hint=_(

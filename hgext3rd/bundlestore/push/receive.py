@@ -34,9 +34,9 @@ from mercurial.i18n import _
 from .. import access, bookmarks, errors, log, model, server as servermod
 from ..bundle import container
 from ..bundle.unbundle import tame
-from ..housekeeping import records
 from ..server import aborting
 from ..start.wraps import inplaceof
+from ..stores import notes
 from . import (
     below,
     check,
@@ -228,7 +228,7 @@ class Receiver:
 
     def _recorded(self, push: model.Push) -> None:
         with bookmarks.noting(self.ui):
-            records.keep(self.server.store, self.server.index, push)
+            notes.keep(self.server.store, self.server.index, push)
         # To ask for the interface costs as much as the push did so far.
         keepreserve = getattr(self.server.store, 'keepreserve', None)
         if keepreserve is not None:

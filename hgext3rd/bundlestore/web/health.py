@@ -5,7 +5,7 @@ from __future__ import annotations
 from mercurial.hgweb import common
 
 from .. import server as servermod
-from ..housekeeping import health as healthmod
+from ..keep import health as healthmod
 from . import refusals, scratch
 
 

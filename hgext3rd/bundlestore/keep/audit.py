@@ -16,8 +16,9 @@ from mercurial.i18n import _
 
 from .. import errors, model
 from ..server import tolocal
+from ..stores import notes
 from ..words import counted
-from . import bundles, marks, records, repair, walk
+from . import bundles, marks, repair, walk
 from .findings import MOST, Finding, Wish
 
 #: a push that is younger may still get its note, in seconds
@@ -41,7 +42,7 @@ class Audit:
             repo.ui, self._store, self._index, self.inbase
         )
         # pushes whose removal was begun
-        self._marked: list[records.PushName] = []
+        self._marked: list[notes.PushName] = []
         # bundles that are not recorded, but of which there are notes
         self._noted: set[str] = set()
         # the pushes that are in the index
@@ -169,7 +170,7 @@ class Audit:
                 else:
                     known.add(key)
         try:
-            note = records.read(self._store, push.key, push.id)
+            note = notes.read(self._store, push.key, push.id)
         except errors.UnknownNote:
             # whoever pushes now writes it in a moment
             if push.time < self._now - _YOUNG or self._wish.repair:
@@ -182,7 +183,7 @@ class Audit:
             return
         if note.removed:
             # others that are to be restored may rest on it
-            self._marked.append(records.PushName(push.key, push.id))
+            self._marked.append(notes.PushName(push.key, push.id))
         elif _essence(note.push) != _essence(push):
             yield self._mend(
                 Finding(
@@ -210,7 +211,7 @@ class Audit:
             return
         current = walk.push(self._index, push.id)
         if current is not None:
-            records.keep(self._store, self._index, current)
+            notes.keep(self._store, self._index, current)
 
     def _checkunfinished(self) -> Iterator[Finding]:
         """Look at the pushes whose notes are marked as removed."""
@@ -231,8 +232,8 @@ class Audit:
 
     def _checknotes(self) -> Iterator[Finding]:
         """Look for pushes that only have a note."""
-        lost: list[records.PushName] = []
-        removed: list[records.PushName] = []
+        lost: list[notes.PushName] = []
+        removed: list[notes.PushName] = []
         for batch in walk.batches(self._pushnotes()):
             recorded = self._index.bundles({name.key for name in batch})
             for name in batch:
@@ -268,26 +269,26 @@ class Audit:
                 if not self._index.bundles([name.key]):
                     yield self._leftover(name)
 
-    def _pushnotes(self) -> Iterator[records.PushName]:
+    def _pushnotes(self) -> Iterator[notes.PushName]:
         """Yield whose notes there are, and see what the last move of a
         bookmark without a push is that has one."""
         for name in self._store.notes():
-            push = records.parsename(name)
-            mark = records.parsebookmarkname(name)
+            push = notes.parsename(name)
+            mark = notes.parsebookmarkname(name)
             if push is not None:
                 yield push
             elif mark is not None:
                 self._lastmove = max(self._lastmove, mark.id or 0)
 
     def _checknote(
-        self, name: records.PushName, isrecorded: bool
+        self, name: notes.PushName, isrecorded: bool
     ) -> Optional[Finding]:
         """Look at a note whose push is not in the index, as it seems."""
         push = walk.push(self._index, name.id)
         if push is not None and push.key == name.key:
             return None
         try:
-            record = records.read(self._store, *name)
+            record = notes.read(self._store, *name)
         except errors.UnknownNote:
             return None
         except errors.CorruptNote:
@@ -303,20 +304,20 @@ class Audit:
             'lost', message % name.id, pushes=(name.id,), key=name.key
         )
 
-    def _leftover(self, name: records.PushName) -> Finding:
+    def _leftover(self, name: notes.PushName) -> Finding:
         return Finding(
             'leftover',
             _(b'push %d was removed, but not its note') % name.id,
             False,
             pushes=(name.id,),
             key=name.key,
-            name=records.pushname(*name),
+            name=notes.pushname(*name),
         )
 
     def _restore(
         self,
-        lost: list[records.PushName],
-        removed: list[records.PushName],
+        lost: list[notes.PushName],
+        removed: list[notes.PushName],
     ) -> Iterator[Finding]:
         with self._makeprogress(
             _(b'restoring'), unit=_(b'pushes'), total=len(lost)
@@ -343,7 +344,7 @@ class Audit:
     def _checkids(self) -> Iterator[Finding]:
         last = self._index.lastid()
         try:
-            noted = records.readlastid(self._store)
+            noted = notes.readlastid(self._store)
         except errors.CorruptNote:
             noted = last
         if last < noted:
@@ -357,9 +358,9 @@ class Audit:
             )
 
     def _checkbookmarks(self) -> Iterator[Finding]:
-        notes = records.bookmarks(
+        noted = notes.bookmarks(
             self._store,
-            filter(records.parsebookmarkname, self._store.notes()),
+            filter(notes.parsebookmarkname, self._store.notes()),
         )
         for batch in walk.batches(self._index.bookmarks()):
             located = self._index.locate({mark.node for mark in batch})
@@ -374,7 +375,7 @@ class Audit:
                             name=mark.name,
                         )
                 elif mark.push is None and (
-                    mark.name not in notes or notes[mark.name].node != mark.node
+                    mark.name not in noted or noted[mark.name].node != mark.node
                 ):
                     if self._wish.repair:
                         marks.note(self._store, self._index, mark.name)

@@ -11,7 +11,8 @@ from collections.abc import Iterable, Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
 from .. import errors, interfaces, model
-from . import content, records, walk
+from ..stores import notes
+from . import content, walk
 
 #: a note that is there while repairs are under way
 _MARK = 'state/repair.json'
@@ -86,20 +87,20 @@ class Repairer:
     def _salvage(self) -> None:
         """Write the notes that are missing of what can still be read."""
         noted = walk.Seen()
-        for name in records.pushes(self._store):
+        for name in notes.pushes(self._store):
             noted.add(name.id, name.key)
         for page in walk.pushes(self._index):
             for push in page:
                 if not noted.hasid(push.id):
-                    records.write(self._store, push)
+                    notes.write(self._store, push)
 
     def reserve(self) -> None:
         """See to it that no id is given again, and that all that was restored
         is durable."""
         last = self._index.lastid()
         with contextlib.suppress(errors.CorruptNote):
-            last = max(last, records.readlastid(self._store))
-        last = max(last, *records.ids(self._store), 0)
+            last = max(last, notes.readlastid(self._store))
+        last = max(last, *notes.ids(self._store), 0)
         if last:
             self._index.reserve(last)
 
@@ -107,9 +108,9 @@ class Repairer:
 
     def restore(
         self,
-        lost: Iterable[records.PushName],
-        removed: Iterable[records.PushName],
-    ) -> Iterator[tuple[records.PushName, Optional[Irreparable]]]:
+        lost: Iterable[notes.PushName],
+        removed: Iterable[notes.PushName],
+    ) -> Iterator[tuple[notes.PushName, Optional[Irreparable]]]:
         """Bring back the pushes whose notes are ``lost``; yield each, with
         what keeps it from coming back, if anything.
 
@@ -130,7 +131,7 @@ class Repairer:
             else:
                 yield name, None
 
-    def _restore(self, name: records.PushName, bookmarks: bool) -> int:
+    def _restore(self, name: notes.PushName, bookmarks: bool) -> int:
         """Return the id that the push has now."""
         record = self._read(name)
         there = walk.push(self._index, name.id)
@@ -170,7 +171,7 @@ class Repairer:
 
     def _correct(self, push: model.Push) -> None:
         try:
-            note = self._read(records.PushName(push.key, push.id)).push
+            note = self._read(notes.PushName(push.key, push.id)).push
         except Irreparable:
             # its bundle tells the rest
             note = push
@@ -185,16 +186,16 @@ class Repairer:
         removed later on, as it is none, if any."""
         if self._index.bundles([key]):
             return []
-        names = [records.PushName(key, id) for id in self._ids.get(key, ())]
+        names = [notes.PushName(key, id) for id in self._ids.get(key, ())]
         if not names:
             return []
         removed, name = min((self._read(name).removed, name) for name in names)
         id = self._restore(name, False)
         return [id] if removed else []
 
-    def _read(self, name: records.PushName) -> records.Record:
+    def _read(self, name: notes.PushName) -> notes.Record:
         try:
-            return records.read(self._store, *name)
+            return notes.read(self._store, *name)
         except (errors.UnknownNote, errors.CorruptNote) as exc:
             raise Irreparable('its note cannot be understood') from exc
 
@@ -238,8 +239,8 @@ class Repairer:
             )
         if push.pinned:
             self._index.pin(found.id)
-        records.write(self._store, found._replace(pinned=push.pinned))
-        records.delete(self._store, push.key, push.id)
+        notes.write(self._store, found._replace(pinned=push.pinned))
+        notes.delete(self._store, push.key, push.id)
         id: int = found.id
         return id
 
@@ -291,16 +292,16 @@ class Repairer:
     def _moves(self, note: str) -> Iterator[tuple[str, _Winner]]:
         """Yield what a note that is not one of a push tells of bookmarks."""
         with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
-            if records.parsebookmarkname(note) is not None:
-                mark = records.readbookmark(self._store, note)
+            if notes.parsebookmarkname(note) is not None:
+                mark = notes.readbookmark(self._store, note)
                 yield (
                     mark.name,
                     _Winner(mark.after, mark.node, False, mark.time, mark.user),
                 )
-            name = records.parsename(note)
+            name = notes.parsename(note)
             if name is None or walk.push(self._index, name.id) is not None:
                 return
-            record = records.read(self._store, *name)
+            record = notes.read(self._store, *name)
             if record.removed:
                 for moved, node in record.push.bookmarks:
                     if node is not None:

@@ -1,6 +1,6 @@
 """A push is removed by who made it.
 
-Who runs the store has a command for any push, see ``housekeeping``.
+Who runs the store has a command for any push, see ``commands.py``.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from typing import Any
 from mercurial import error
 from mercurial.i18n import _
 
-from . import access, errors, log
-from .housekeeping import collect, run, walk
-from .server import aborting, tolocal
+from .. import access, errors, log
+from ..server import aborting, tolocal
+from . import collect, run, walk
 
 
 def remove(repo, server, id: int) -> dict[str, Any]:

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from .. import errors, model
-from . import marks, records, walk
+from ..stores import notes
+from . import marks, walk
 from .run import Gone, Run, Wish
 
 #: the notes with the lists of what is about to go begin so
@@ -51,12 +52,12 @@ class Remover:
         if current.pinned and reason == ASKED and not evenpinned:
             raise errors.PinnedPush(f'push {push.id} is pinned')
         if not current.pinned or evenpinned:
-            records.write(self._store, current, removed=True)
+            notes.write(self._store, current, removed=True)
         try:
             needless = self._index.remove(push.id, evenpinned)
         except errors.PinnedPush:
             # the note says something else
-            records.write(self._store, current._replace(pinned=True))
+            notes.write(self._store, current._replace(pinned=True))
             if reason == ASKED:
                 raise
             return
@@ -65,7 +66,7 @@ class Remover:
             # was written again here, and may have been interrupted.
             self._dropmarksof(current)
             if not self._index.bundles([push.key]):
-                self.deletenote(records.PushName(push.key, push.id))
+                self.deletenote(notes.PushName(push.key, push.id))
             return
         self._run.leftovers = True
         yield Gone('push', reason, current, push.key, push.size)
@@ -73,7 +74,7 @@ class Remover:
         self._run.gone.update(needless)
         for key in needless:
             if key == push.key:
-                name = records.PushName(key, push.id)
+                name = notes.PushName(key, push.id)
                 yield from self.dropbundle(key, 'removed', name)
             else:
                 yield from self.dropbundle(key, 'removed')
@@ -84,7 +85,7 @@ class Remover:
         if self._wish.dry:
             yield
             return
-        records.keeplastid(self._store, self._index)
+        notes.keeplastid(self._store, self._index)
         self._number += 1
         name = f'{LISTS}{self._name}.{self._number}.json'
         listed = [[push.id, push.key] for push in pushes]
@@ -102,14 +103,14 @@ class Remover:
         """End what a run began, that was interrupted or is at work."""
         try:
             listed = json.loads(self._store.note(listname))['pushes']
-            names = [records.PushName(str(k), int(id)) for id, k in listed]
+            names = [notes.PushName(str(k), int(id)) for id, k in listed]
         except errors.UnknownNote:
             return
         except (KeyError, TypeError, ValueError):
             names = []
         for name in names:
             try:
-                record = records.read(self._store, name.key, name.id)
+                record = notes.read(self._store, name.key, name.id)
             except (errors.UnknownNote, errors.CorruptNote, errors.InvalidKey):
                 continue
             if not record.removed:
@@ -124,12 +125,12 @@ class Remover:
     def _dropmarksof(self, push: model.Push) -> None:
         for name, node in push.bookmarks:
             if node is not None:
-                digest = records.bookmarkdigest(name)
+                digest = notes.bookmarkdigest(name)
                 noted = bool(self._run.lost) or digest in self._run.marknotes
                 marks.notegone(self._store, self._index, name, noted)
 
     def dropbundle(
-        self, key: str, reason: str, note: Optional[records.PushName] = None
+        self, key: str, reason: str, note: Optional[notes.PushName] = None
     ) -> Iterator[Gone]:
         """Delete a bundle, and then the note, unless it is recorded."""
         if key in self._run.protected:
@@ -151,13 +152,13 @@ class Remover:
                 self.deletenote(note)
             if size is None and key not in self._run.gone:
                 # left behind by an earlier run
-                name = records.pushname(*note)
+                name = notes.pushname(*note)
                 yield Gone('note', 'leftover', key=key, name=name)
 
-    def deletenote(self, name: records.PushName) -> None:
+    def deletenote(self, name: notes.PushName) -> None:
         """Delete the note of a push, if it is there."""
         with contextlib.suppress(errors.UnknownNote):
-            records.delete(self._store, *name)
+            notes.delete(self._store, *name)
 
     def foresee(self) -> Iterator[Gone]:
         """Tell of the bundles that would go with the pushes that were told of,

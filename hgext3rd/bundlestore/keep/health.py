@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, Optional
 
 from .. import errors, interfaces
 from ..server import tolocal
-from . import records
+from ..stores import notes
 
 
 class Trouble(NamedTuple):
@@ -46,7 +46,7 @@ def check(server) -> Iterator[Trouble]:
         for exc in _lookintostore(store):
             yield _trouble('store', exc.message, exc.hint)
         if not lastid and server.ask(
-            lambda index: records.isindexlost(store, index), False
+            lambda index: notes.isindexlost(store, index), False
         ):
             yield _trouble(
                 'lost',

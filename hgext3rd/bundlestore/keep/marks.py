@@ -14,7 +14,8 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from .. import model
-from . import records, walk
+from ..stores import notes
+from . import walk
 
 
 def write(
@@ -22,14 +23,14 @@ def write(
 ) -> None:
     """Note a move without a push; raises ``BackendUnavailable``."""
     for name, node in moved.changed:
-        records.writebookmark(
-            store, records.BookmarkRecord(name, node, moved.id, time, user)
+        notes.writebookmark(
+            store, notes.BookmarkRecord(name, node, moved.id, time, user)
         )
     replaced = dict(moved.replaced)
     for name, node in moved.changed:
         # the older ones, first that of an older state of this software
         for id in (None, replaced.get(name)):
-            records.deletebookmark(store, name, id)
+            notes.deletebookmark(store, name, id)
         _dropneedless(store, index, name, node, moved.id)
 
 
@@ -45,8 +46,8 @@ def _dropneedless(
         if node is None:
             return
         note(store, index, name)
-    records.keeplastid(store, index)
-    records.deletebookmark(store, name, id)
+    notes.keeplastid(store, index)
+    notes.deletebookmark(store, name, id)
 
 
 def note(store: Any, index: Any, name: str) -> None:
@@ -57,7 +58,7 @@ def note(store: Any, index: Any, name: str) -> None:
     if mark is not None and mark.move is not None:
         after = mark.move
     node = None if mark is None else mark.node
-    records.writebookmark(store, records.BookmarkRecord(name, node, after))
+    notes.writebookmark(store, notes.BookmarkRecord(name, node, after))
 
 
 def notegone(store: Any, index: Any, name: str, noted: bool) -> None:

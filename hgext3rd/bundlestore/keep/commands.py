@@ -13,7 +13,8 @@ from mercurial.i18n import _
 
 from .. import config, log, lookup, model, server as servermod
 from ..server import aborting, totext
-from . import audit, collect, findings, health, records, run, walk
+from ..stores import notes
+from . import audit, collect, findings, health, run, walk
 from .showing import (
     Sums,
     showfinding,
@@ -298,7 +299,7 @@ def pin(ui, repo, names, opts) -> int:
 def _pin(server, id: int, pinned: bool) -> model.Push:
     server.index.pin(id, pinned)
     push: model.Push = server.index.push(id)
-    records.keep(server.store, server.index, push)
+    notes.keep(server.store, server.index, push)
     return push
 
 

@@ -7,7 +7,8 @@ from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from .. import errors, model
-from . import marks, records, walk
+from ..stores import notes
+from . import marks, walk
 from .removing import LISTS, Remover
 from .run import Gone, Run, Wish
 
@@ -43,7 +44,7 @@ class Leftovers:
             for name in self._notesof(key):
                 if walk.push(self._index, name.id) is None:
                     with contextlib.suppress(errors.UnknownNote):
-                        if not records.read(self._store, *name).removed:
+                        if not notes.read(self._store, *name).removed:
                             self._run.lost += 1
                             self._run.protected.add(key)
 
@@ -60,13 +61,13 @@ class Leftovers:
 
     def _unrecorded(
         self, surveying: bool = False
-    ) -> Iterator[tuple[records.PushName, Optional[records.Record]]]:
+    ) -> Iterator[tuple[notes.PushName, Optional[notes.Record]]]:
         """Yield the notes of bundles that are not recorded, None for one that
         cannot be understood. See what else there is when ``surveying``."""
 
-        def pushnotes() -> Iterator[records.PushName]:
+        def pushnotes() -> Iterator[notes.PushName]:
             for name in self._store.notes():
-                found = records.parsename(name)
+                found = notes.parsename(name)
                 if found is not None:
                     yield found
                 elif surveying and name.startswith(LISTS):
@@ -84,13 +85,13 @@ class Leftovers:
                 record = None
                 with contextlib.suppress(errors.CorruptNote):
                     try:
-                        record = records.read(self._store, *name)
+                        record = notes.read(self._store, *name)
                     except errors.UnknownNote:
                         continue
                 yield name, record
 
     def _addmarknote(self, name: str) -> None:
-        found = records.parsebookmarkname(name)
+        found = notes.parsebookmarkname(name)
         if found is not None:
             id = -1 if found.id is None else found.id
             self._run.marknotes.setdefault(found.digest, []).append((id, name))
@@ -100,9 +101,9 @@ class Leftovers:
         for note in self._store.notes('bookmarks/'):
             self._addmarknote(note)
 
-    def _notesof(self, key: str) -> Iterator[records.PushName]:
+    def _notesof(self, key: str) -> Iterator[notes.PushName]:
         for note in self._store.notes(f'{key[:2]}/{key}.'):
-            name = records.parsename(note)
+            name = notes.parsename(note)
             if name is not None:
                 yield name
 
@@ -110,7 +111,7 @@ class Leftovers:
         """Delete what notes are left of a bundle that is gone."""
         for name in self._notesof(key):
             with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
-                if records.read(self._store, *name).removed:
+                if notes.read(self._store, *name).removed:
                     for _gone in self._remover.dropbundle(key, 'removed', name):
                         pass
 
@@ -137,17 +138,17 @@ class Leftovers:
     def dropmarknotes(self) -> Iterator[Gone]:
         """Delete the notes of bookmarks whose place another note has taken, or
         that keep nothing from coming back."""
-        for notes in self._run.marknotes.values():
-            notes.sort()
-            last = notes[-1][1]
+        for found in self._run.marknotes.values():
+            found.sort()
+            last = found[-1][1]
             with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
-                mark = records.readbookmark(self._store, last)
-                for _id, name in notes[:-1]:
+                mark = notes.readbookmark(self._store, last)
+                for _id, name in found[:-1]:
                     yield self._dropmarknote(name)
                 if not self._isneeded(mark):
                     yield self._dropmarknote(last)
 
-    def _isneeded(self, mark: records.BookmarkRecord) -> bool:
+    def _isneeded(self, mark: notes.BookmarkRecord) -> bool:
         """Whether an index made anew would be wrong without this note, the last
         one of a bookmark that is no push's."""
         here = walk.bookmark(self._index, mark.name)
@@ -165,14 +166,14 @@ class Leftovers:
         push = walk.push(self._index, here.push)
         try:
             return push is None or (
-                records.read(self._store, push.key, push.id).removed
+                notes.read(self._store, push.key, push.id).removed
             )
         except (errors.UnknownNote, errors.CorruptNote):
             return True
 
     def _dropmarknote(self, name: str) -> Gone:
         if not self._wish.dry:
-            records.keeplastid(self._store, self._index)
+            notes.keeplastid(self._store, self._index)
             with contextlib.suppress(errors.UnknownNote):
                 self._store.deletenote(name)
         return Gone('note', 'superseded', name=name)

@@ -32,7 +32,7 @@ from collections.abc import Iterator
 from typing import Any, Callable
 
 from .. import errors, interfaces, model
-from . import records
+from ..stores import notes
 from .leftovers import Leftovers
 from .removing import ASKED, Remover
 from .retention import Retention
@@ -141,7 +141,7 @@ class Collector:
                 self._leftovers.dropnotesof(key)
 
     def _checkindex(self) -> None:
-        if records.isindexlost(self._store, self._index):
+        if notes.isindexlost(self._store, self._index):
             raise errors.BackendUnavailable(
                 'bundle index is empty, but the store holds pushes',
                 "run 'hg admin::bundlestore-verify --repair'",
