@@ -86,7 +86,7 @@ def test_client_without_posix(
     pushed = author.run('push', '--bundle-store', '-r', '.')
     assert 'stored 1 changeset as push 1' in pushed.out
     if not lazy:
-        assert 'LESS hgext3rd.bundlestore.fileops\n' in pushed.err
+        assert 'LESS hgext3rd.bundlestore.stores.fileops\n' in pushed.err
     second = author.commit({'a': 'b\n'}, 'second')
     author.run('push', '-r', '.', '-B', 'scratch/alice/x')
     assert reader.run('pushes', '-T', '{push} ').out == '2 1 '

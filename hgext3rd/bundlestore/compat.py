@@ -14,8 +14,6 @@ import types
 from mercurial import extensions
 from mercurial.utils import urlutil
 
-from . import fileops
-
 try:
     from mercurial import bundle2_part_handlers as parthandlers
     from mercurial.exchanges import bundle_caps  # noqa: F401  is it there?
@@ -77,12 +75,6 @@ def seekablepart(part):
     if hasattr(part, 'as_seekable'):
         return part.as_seekable()
     return part  # hg <= 7.1
-
-
-def tryunlink(path) -> None:
-    """Remove a file that may not be there."""
-    with contextlib.suppress(FileNotFoundError):
-        fileops.unlink(path)
 
 
 def boolpathoption(option: bytes, attr: str):

@@ -17,7 +17,8 @@ from typing import Any, Callable, Union
 
 from mercurial import bundle2, exchange, obsolete
 
-from .. import compat, errors, fileops, interfaces, localfiles, model
+from .. import compat, errors, interfaces, model
+from ..stores import fileops, localfiles
 from . import changegroup, unbundle
 
 _EMPTY = struct.pack('>i', 0)
@@ -186,7 +187,7 @@ def completefile(
         paths.append(stack.enter_context(file))
         if len(paths) > 1:
             paths = [join(ui, paths)]
-            stack.callback(compat.tryunlink, paths[0])
+            stack.callback(localfiles.tryunlink, paths[0])
         yield paths[0]
 
 
@@ -239,7 +240,7 @@ def plainfile(
     try:
         yield path
     finally:
-        compat.tryunlink(path)
+        localfiles.tryunlink(path)
 
 
 def writetemp(chunks: Iterable[bytes], directory: bytes | None = None) -> bytes:
@@ -252,7 +253,7 @@ def writetemp(chunks: Iterable[bytes], directory: bytes | None = None) -> bytes:
         finally:
             fileops.close(fd)
     except BaseException:
-        compat.tryunlink(path)
+        localfiles.tryunlink(path)
         raise
     return path
 

@@ -25,9 +25,9 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.node import short
 
-from .. import compat
 from ..server import of, servedview
 from ..start.wraps import inplaceof
+from ..stores import localfiles
 from . import container, sound
 
 
@@ -259,7 +259,7 @@ def openbundles(repo, server, keys: Iterable[str]):
         ]
         if len(paths) > 1:
             paths = [container.join(repo.ui, paths)]
-            stack.callback(compat.tryunlink, paths[0])
+            stack.callback(localfiles.tryunlink, paths[0])
         return openfile(repo, paths[0])
 
 

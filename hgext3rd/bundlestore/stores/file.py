@@ -17,8 +17,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Optional, Union
 
-from .. import errors, fileops, localfiles, model
+from .. import errors, model
 from ..declaring import Interfaces
+from . import fileops, localfiles
 from .reader import VerifyingReader
 
 _TEMPORARY = b'tmp'

@@ -8,7 +8,7 @@ from typing import BinaryIO, Union
 
 from .. import errors
 from ..declaring import Interfaces
-from ..localfiles import reason
+from .localfiles import reason
 
 #: how much is read at a time; at least as much is held back at the end
 BLOCK = 1 << 16

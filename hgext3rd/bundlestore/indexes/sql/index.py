@@ -12,8 +12,9 @@ import sqlite3
 from collections.abc import Collection, Iterable, Iterator
 from typing import Any, Callable, Optional, Union
 
-from ... import errors, localfiles, model
+from ... import errors, model
 from ...declaring import Interfaces
+from ...stores import localfiles
 from ..sqlite import search
 from ..sqlite.connections import TIMEOUT
 from ..sqlite.database import Database

@@ -19,7 +19,8 @@ import weakref
 from collections.abc import Iterator
 from typing import Optional
 
-from ... import errors, fileops, localfiles
+from ... import errors
+from ...stores import fileops, localfiles
 
 #: how long to wait for other writers, in seconds
 TIMEOUT = 30.0

@@ -9,7 +9,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple, Optional, TypeVar
 
-from ... import errors, fileops, localfiles
+from ... import errors
+from ...stores import fileops, localfiles
 from . import schema
 from .connections import TIMEOUT, Connections
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from ... import localfiles, model
+from ... import model
+from ...stores import localfiles
 from ..sql.index import FileIndex
 
 __all__ = ['FileIndex', 'open_index']

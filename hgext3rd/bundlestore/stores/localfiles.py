@@ -13,7 +13,8 @@ import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Optional, Union
 
-from . import errors, fileops, model
+from .. import errors, model
+from . import fileops
 
 _FULL = (errno.ENOSPC, errno.EDQUOT)
 _FORBIDDEN = (errno.EACCES, errno.EPERM, errno.EROFS)
@@ -213,3 +214,9 @@ def gathered(chunks: Iterable[bytes]) -> Iterator[Union[bytes, bytearray]]:
             yield chunk
     if buffer:
         yield buffer
+
+
+def tryunlink(path: bytes) -> None:
+    """Remove a file that may not be there."""
+    with contextlib.suppress(FileNotFoundError):
+        fileops.unlink(path)
