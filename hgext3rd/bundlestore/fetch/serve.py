@@ -20,7 +20,7 @@ from mercurial.node import bin, hex
 from .. import access, bookmarks, log, lookup, model, server as servermod
 from ..bundle import overlay, sound
 from ..names import TRYURL
-from ..push.below import Foundation
+from ..push import below
 from ..server import hasnode, servedview
 
 # by name, so that this module at least is loaded before there are threads
@@ -263,8 +263,8 @@ def _checkandmove(repo, server, key, old, new) -> bool:
         # the client was not told whether there is one
         actual = server.need(lambda index: index.bookmark(name))
         move = move._replace(old=actual)
-        below = Foundation(repo, server)
-        bookmarks.checkmoves(repo, [move], below.parents)
+        rests = below.Foundation(repo, server)
+        bookmarks.checkmoves(repo, [move], rests.parents)
     room('push.moves.pushkey')(repo, server, move)
     return True
 
