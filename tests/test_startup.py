@@ -81,6 +81,10 @@ REPOSITORY = {
 #: that this has a bundle store
 STORE = {
     'hgext3rd.bundlestore.start.loading',
+    # these have nothing in them but their rooms
+    'hgext3rd.bundlestore.bundle',
+    'hgext3rd.bundlestore.fetch',
+    'hgext3rd.bundlestore.push',
     'hgext3rd.bundlestore.fetch.serve',
     'hgext3rd.bundlestore.server',
     'hgext3rd.bundlestore.unfit',

@@ -18,8 +18,9 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
-from hgext3rd.bundlestore import errors, localfiles, model
+from hgext3rd.bundlestore import errors, model
 from hgext3rd.bundlestore.declaring import Interfaces
+from hgext3rd.bundlestore.stores import localfiles
 from hgext3rd.bundlestore.stores.reader import VerifyingReader
 
 FORMAT = 1
