@@ -111,16 +111,6 @@ def test_commands_have_help(hg: Callable[..., Hg]) -> None:
     assert '--bundle-store' in out
 
 
-def test_branches_for_old_releases_are_dated_and_in_one_place() -> None:
-    """``compat.py``, each with the last release that needs it."""
-    for path in SOURCES:
-        dates = re.findall(r'# hg [<>]=? *([\d.]+)', path.read_text())
-        if path.name == 'compat.py':
-            assert dates
-        else:
-            assert not dates, path
-
-
 def test_server_never_imports_the_client() -> None:
     for path in SOURCES:
         if path.parent.name != 'client' and path.name != '__init__.py':

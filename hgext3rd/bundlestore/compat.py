@@ -1,7 +1,8 @@
 """All that differs between the supported releases of Mercurial.
 
 Each branch names the last release that needs it, so that it can go when that
-release does: ``# hg <= X.Y``.
+release does, and the changeset or the module of Mercurial that made it
+necessary: ``# hg <= X.Y (CHANGESET: what)`` or ``# hg <= X.Y (MODULE: what)``.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import importlib
 import sys
 import types
 
-from mercurial import extensions
+from mercurial import extensions, requirements
 from mercurial.utils import urlutil
 
 try:
@@ -20,7 +21,9 @@ try:
 
     #: the function of Mercurial that lists the bundle2 capabilities
     REPOCAPS = 'exchanges.bundle_caps.get_repo_caps'
-except ImportError:  # hg <= 7.1
+except ImportError:
+    # hg <= 7.1 (503d63ff9b1a: handlers of parts have a module of their own)
+    # hg <= 7.1 (4963494bbd3f: getrepocaps of bundle2 is going to go)
     from mercurial import bundle2 as parthandlers
 
     REPOCAPS = 'bundle2.getrepocaps'
@@ -31,8 +34,10 @@ except ImportError:  # hg <= 7.1
 HGWEB = (
     'mercurial.hgweb.hgweb_mod_inner',
     'mercurial.hgweb.hgwebdir_mod_inner',
-    'mercurial.hgweb.hgweb_mod',  # hg <= 7.1
-    'mercurial.hgweb.hgwebdir_mod',  # hg <= 7.1
+    # hg <= 7.1 (hgweb.hgweb_mod_inner: hgweb_mod had all that is in it)
+    'mercurial.hgweb.hgweb_mod',
+    # hg <= 7.1 (hgweb.hgwebdir_mod_inner: so had hgwebdir_mod)
+    'mercurial.hgweb.hgwebdir_mod',
 )
 
 
@@ -45,7 +50,8 @@ def isweb() -> bool:
 
 #: Templates of hgweb's styles that put the name of a file between the quotes
 #: of an attribute as it is: what is wrong there, and what is right.
-UNESCAPED = {  # hg <= 7.2
+UNESCAPED = {
+    # hg <= 7.2 (templates: filelog.tmpl of paper and of spartan)
     b'filelog': (b':{file}"', b':{file|escape}"'),
 }
 
@@ -53,7 +59,8 @@ UNESCAPED = {  # hg <= 7.2
 #: the names of the step of a pull that sends the files of a repository
 STREAMSTEPS = (
     b'stream',
-    b'stream2',  # hg <= 6.3
+    # hg <= 6.4 (exchange: the step had the name of the part)
+    b'stream2',
 )
 
 
@@ -74,13 +81,15 @@ def seekablepart(part):
     """Return a part of ``iterparts(seekable=True)`` as a seekable file."""
     if hasattr(part, 'as_seekable'):
         return part.as_seekable()
-    return part  # hg <= 7.1
+    # hg <= 7.1 (bundle2: parts had no as_seekable)
+    return part
 
 
 def boolpathoption(option: bytes, attr: str):
     """Declare a yes/no option of ``[paths]``."""
     display = getattr(urlutil, 'display_bool', None)
-    if display is None:  # hg <= 6.3
+    if display is None:
+        # hg <= 6.4 (utils.urlutil: display_bool came with 6.4.5)
         return urlutil.pathsuboption(option, attr)
     return urlutil.pathsuboption(option, attr, display=display)
 
@@ -91,7 +100,8 @@ def keywords() -> dict:
         from mercurial import tables
 
         table: dict = tables.template_keyword_table
-    except (ImportError, AttributeError):  # hg <= 7.1
+    except (ImportError, AttributeError):
+        # hg <= 7.1 (56da8902ae00: templates take their keywords from tables)
         # it is loaded with a repository
         from mercurial import templatekw
 
@@ -106,7 +116,8 @@ def revsets() -> tuple[dict, set[bytes]] | None:
         from mercurial import tables
 
         return tables.revset_symbol_table, tables.safe_revset_symbols
-    except (ImportError, AttributeError):  # hg <= 7.1
+    except (ImportError, AttributeError):
+        # hg <= 7.1 (tables: predicates were in tables of revset)
         return None
 
 
@@ -124,7 +135,8 @@ def peer(repo, path: bytes):
 def _factory():
     try:
         from mercurial.repo import factory
-    except ImportError:  # hg <= 7.1
+    except ImportError:
+        # hg <= 7.1 (repo.factory: its functions were in hg)
         from mercurial import hg as factory
     return factory
 
@@ -133,14 +145,22 @@ def requirementfuncs() -> set:
     """Return the functions that Mercurial asks which entries in ``requires``
     it knows."""
     try:
-        from mercurial.repo import requirements
-    except ImportError:  # hg <= 7.1
+        from mercurial.repo import requirements as module
+    except ImportError:
+        # hg <= 7.1 (repo.requirements: localrepo had featuresetupfuncs)
         from mercurial import localrepo
 
         found: set = localrepo.featuresetupfuncs
     else:
-        found = requirements.feature_setup_funcs
+        found = module.feature_setup_funcs
     return found
+
+
+def streamignorable() -> set:
+    """Return the entries in ``requires`` that say nothing of what is copied
+    when a repository is cloned file by file."""
+    # hg <= 6.8 (requirements: what says something was listed, not the rest)
+    return getattr(requirements, 'STREAM_IGNORABLE_REQUIREMENTS', set())
 
 
 @contextlib.contextmanager
@@ -151,7 +171,8 @@ def newrequirement(entry: bytes):
         from mercurial.repo import creation as module
 
         name = 'new_repo_requirements'
-    except ImportError:  # hg <= 7.1
+    except ImportError:
+        # hg <= 7.1 (repo.creation: its functions were in localrepo)
         from mercurial import localrepo as module
 
         name = 'newreporequirements'
@@ -168,7 +189,8 @@ def share(ui, source: bytes, dest: bytes) -> None:
     working copy, as ``hg share -U`` does."""
     try:
         from mercurial.cmd_impls import clone as module
-    except ImportError:  # hg <= 7.1
+    except ImportError:
+        # hg <= 7.1 (cmd_impls.clone: its functions were in hg)
         from mercurial import hg as module
     module.share(ui, source, dest=dest, update=False, bookmarks=False)
 
@@ -186,7 +208,7 @@ def logerror(stream, text: str) -> None:
     try:
         stream.write(text)
     except TypeError:
-        # That of ``hg serve`` takes bytes.  # hg <= 7.2
+        # hg <= 7.2 (hgweb.server: that of hg serve takes bytes)
         stream.write(text.encode('utf-8', 'backslashreplace'))
     stream.flush()
 
@@ -194,8 +216,8 @@ def logerror(stream, text: str) -> None:
 def breakoff(stream) -> None:
     """Have the web server that the stream belongs to close the connection
     after the response, which was cut short."""
-    # ``hg serve`` would wait for the next request, and the client for the
-    # rest; other servers see to it themselves.  # hg <= 7.2
+    # hg <= 7.2 (hgweb.server: hg serve would wait for the next request)
+    # The client would wait for the rest. Other servers see to it themselves.
     handler = getattr(stream, 'handler', None)
     if handler is not None:
         handler.close_connection = True

@@ -251,9 +251,7 @@ def _knowtryurls() -> None:
     # that this shares: it must not get into the requirements of the base, nor
     # into those that clones are told of.
     requirements.WORKING_DIR_REQUIREMENTS.add(names.TRYURL)
-    ignorable = 'STREAM_IGNORABLE_REQUIREMENTS'
-    if hasattr(requirements, ignorable):  # else hg <= 6.3
-        getattr(requirements, ignorable).add(names.TRYURL)
+    compat.streamignorable().add(names.TRYURL)
 
 
 def _supporttryurls(ui, supported: set[bytes]) -> None:
