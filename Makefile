@@ -70,7 +70,7 @@ bench-web:
 	@$(PYTHON) tools/environments.py
 	@$(BIN)/python bench/web.py
 
-# as "make test" does for five minutes
+# as "make test" does for a minute
 load: export BUNDLESTORE_LOAD_SECONDS = $(or $(SECONDS),3600)
 load:
 	@$(PYTHON) tools/environments.py

@@ -41,6 +41,7 @@ from harness.changegroups import (
     streams,
     transcoded,
 )
+from harness.nightly import upto
 from hgext3rd.bundlestore.bundle import changegroup as cgstream
 from hgext3rd.bundlestore.bundle.changegroup import (
     Entry,
@@ -180,7 +181,7 @@ def test_trees_that_02_cannot_carry() -> None:
 
 
 @pytest.mark.parametrize('version', VERSIONS)
-@settings(QUICK, max_examples=12)
+@settings(QUICK, max_examples=upto(4, 12))
 @given(stream=SMALL)
 def test_truncated_anywhere(version: bytes, stream: Stream) -> None:
     data = encode(sayable(stream, version), version)
@@ -192,7 +193,7 @@ def test_truncated_anywhere(version: bytes, stream: Stream) -> None:
 
 
 @pytest.mark.parametrize(('source', 'target'), WAYS)
-@settings(QUICK, max_examples=150)
+@settings(QUICK, max_examples=upto(50, 150))
 @given(
     stream=SMALL,
     flips=st.lists(
@@ -418,7 +419,7 @@ def concatenated(parts: list[tuple[bytes, Stream]]) -> tuple[bytes, bytes]:
     return version, b''.join(cgstream.concatenate(sources))
 
 
-@settings(QUICK, max_examples=120)
+@settings(QUICK, max_examples=upto(40, 120))
 @given(parts=sources())
 def test_concatenate(parts: list[tuple[bytes, Stream]]) -> None:
     version, data = concatenated(parts)
@@ -446,7 +447,7 @@ def test_concatenate_01() -> None:
     assert revisions([mercurials(data, b'02')]) == revisions([stream, stream])
 
 
-@settings(QUICK, max_examples=120)
+@settings(QUICK, max_examples=upto(40, 120))
 @given(
     parts=sources(),
     front=streams(trees=False),

@@ -1,7 +1,7 @@
 """Each file operation of a push fails in turn, and the power is lost after it.
 
 ``make faults`` does all of it, see faults/README.rst; here each operation goes
-wrong once.
+wrong once in ``make nightly``, and every third in ``make test``.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import pytest
 
 from faults import blindkills, fixtures, losses, realclient, sweep, upkeep
 from faults.site import Site
+from harness.nightly import upto
 
 pytestmark = pytest.mark.slow('a server for each file operation')
 
@@ -27,7 +28,7 @@ def site() -> Iterator[Site]:
 def test_push(site: Site, scenario: sweep.Scenario) -> None:
     """Whatever fails: a push that was acknowledged is there, another is whole
     or not at all, and the next one is taken."""
-    tally = sweep.turns(site, scenario, thorough=5)
+    tally = sweep.turns(site, scenario, thorough=5, step=upto(3, 1))
     # some go wrong after the push is recorded, which harms nobody
     assert tally.stored
     assert tally.refused
@@ -36,7 +37,7 @@ def test_push(site: Site, scenario: sweep.Scenario) -> None:
 
 def test_real_client(site: Site) -> None:
     """A client whose server is killed sees one line."""
-    tally = realclient.sweep(site, sweep.PUSH, step=6)
+    tally = realclient.sweep(site, sweep.PUSH, step=upto(18, 6))
     assert tally.stored
     assert tally.broken
 
@@ -44,12 +45,22 @@ def test_real_client(site: Site) -> None:
 @pytest.mark.parametrize('scenario', sweep.SCENARIOS, ids=lambda s: s.push)
 def test_power(site: Site, scenario: sweep.Scenario) -> None:
     """What was acknowledged is durable, in whatever order the disk writes."""
-    count = losses.lose(site, scenario, seeds=(1,), thorough=30)
-    assert count.acknowledged > 10
+    step = upto(3, 1)
+    count = losses.lose(site, scenario, seeds=(1,), thorough=30, step=step)
+    assert count.acknowledged > upto(4, 10)
     assert count.states - count.acknowledged > 10
 
 
-@pytest.mark.parametrize('killed', [2, 4, 6, 10])
+@pytest.mark.parametrize(
+    'killed',
+    [
+        4,
+        *(
+            pytest.param(number, marks=pytest.mark.nightly('one is in CI'))
+            for number in (2, 6, 10)
+        ),
+    ],
+)
 def test_power_after_a_kill(site: Site, killed: int) -> None:
     """What a killed server left is not taken for durable."""
     losses.lose(site, sweep.FIRST, killed, thorough=1000)
@@ -57,7 +68,11 @@ def test_power_after_a_kill(site: Site, killed: int) -> None:
 
 @pytest.mark.parametrize(
     ('command', 'step'),
-    [(upkeep.COLLECTION, 2), (upkeep.REPAIR, 6), (upkeep.MENDING, 7)],
+    [
+        (upkeep.COLLECTION, upto(6, 2)),
+        (upkeep.REPAIR, upto(18, 6)),
+        (upkeep.MENDING, upto(21, 7)),
+    ],
     ids=('gc', 'repair', 'mend'),
 )
 def test_upkeep(site: Site, command: upkeep.Command, step: int) -> None:
@@ -69,6 +84,6 @@ def test_upkeep(site: Site, command: upkeep.Command, step: int) -> None:
 
 def test_blind_kills(tmp_path: Path) -> None:
     """Servers of real clients are killed at any moment."""
-    counts = blindkills.run(20, 5, tmp_path, print)
+    counts = blindkills.run(upto(7, 20), 5, tmp_path, print)
     assert counts.acknowledged
     assert counts.absent

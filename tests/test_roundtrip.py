@@ -27,6 +27,7 @@ from hypothesis import (
 from harness import history, matrix, servers
 from harness.hg import Hg, Repo
 from harness.histories import Commit, Workshop
+from harness.nightly import upto
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import bundles, leftovers, tryurl
@@ -327,9 +328,9 @@ def test_comes_back_as_it_was(scene: Scene, plan: Plan) -> None:
     scene.play(plan)
 
 
-@pytest.mark.slow('a dozen histories, pushed and pulled in every way')
+@pytest.mark.slow('many histories, pushed and pulled in every way')
 @matrix.over('path', 'ssh', 'http')
 @given(plan=PLANS)
-@examples(12)
+@examples(upto(4, 12))
 def test_comes_back_as_it_was_again_and_again(scene: Scene, plan: Plan) -> None:
     scene.play(plan)

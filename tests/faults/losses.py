@@ -37,9 +37,10 @@ def lose(
     killed: int = 0,
     seeds: Sequence[int] = (),
     thorough: int = 1,
+    step: int = 1,
 ) -> Count:
-    """Have the power fail after each operation of a push, and check the states
-    of the disk that POLICIES and ``seeds`` name.
+    """Have the power fail after operation 1, 1 + step, … of a push, and check
+    the states of the disk that POLICIES and ``seeds`` name.
 
     With ``killed`` a server that took the same push was killed at that
     operation, before it recorded anything. Every ``thorough``-th state is
@@ -62,6 +63,8 @@ def lose(
     answered = there = 0
     for number, entry in enumerate(log):
         disk.play(entry)
+        if number % step:
+            continue
         told = number >= answer
         for state in _states(disk, number, seeds):
             mark = told, _digest(state)

@@ -63,10 +63,13 @@ def sweep(site: Site, scenario: Scenario, kind: str) -> Tally:
     return _sweep(site, scenario, (kind,), kind, 1)
 
 
-def turns(site: Site, scenario: Scenario, thorough: int) -> Tally:
-    """The same with another kind of fault each time. Every ``thorough``-th
-    store is pushed to and pulled from afterwards."""
-    return _sweep(site, scenario, TURNS, 'in turn', thorough)
+def turns(
+    site: Site, scenario: Scenario, thorough: int, step: int = 1
+) -> Tally:
+    """The same with operation 1, 1 + step, … and another kind of fault each
+    time. Every ``thorough``-th store is pushed to and pulled from
+    afterwards."""
+    return _sweep(site, scenario, TURNS, 'in turn', thorough, step)
 
 
 def _sweep(
@@ -75,10 +78,11 @@ def _sweep(
     kinds: Sequence[str],
     title: str,
     thorough: int,
+    step: int = 1,
 ) -> Tally:
     counts: collections.Counter[str] = collections.Counter()
-    for number in itertools.count(1):
-        kind = kinds[number % len(kinds)]
+    for turn, number in enumerate(itertools.count(1, step)):
+        kind = kinds[turn % len(kinds)]
         run = _send(site, scenario, kind, number)
         # a disk may be full from an operation on after which nothing is
         # written
@@ -87,7 +91,7 @@ def _sweep(
         try:
             counts[_answer(run, kind)] += 1
             there = _afterwards(
-                site, scenario, run, end or number % thorough == 0
+                site, scenario, run, end or turn % thorough == 0
             )
         except invariants.BROKEN as exc:
             raise AssertionError(f'{where}: {exc}\n{run}') from exc

@@ -15,6 +15,8 @@ from mercurial.interfaces import repository
 from hgext3rd.bundlestore.bundle import changegroup as cgstream
 from hgext3rd.bundlestore.bundle.changegroup import Entry, Visitor
 
+from .nightly import upto
+
 NULL = b'\0' * 20
 CENSORED: int = repository.REVISION_FLAG_CENSORED
 VERSIONS = [b'01', b'02', b'03']
@@ -183,7 +185,9 @@ SMALL = streams(
     deltas=st.binary(max_size=20), names=st.binary(min_size=1, max_size=9)
 )
 KNOWNFLAGS = st.sampled_from([0, 0, CENSORED])
-QUICK = settings(max_examples=60, suppress_health_check=list(HealthCheck))
+QUICK = settings(
+    max_examples=upto(20, 60), suppress_health_check=list(HealthCheck)
+)
 
 
 class Reader:
