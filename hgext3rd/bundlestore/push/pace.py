@@ -11,11 +11,13 @@ each piece as it arrives; Mercurial asks for blocks, and a read that asks for a
 block does not return for the first byte of it. What ends a read that waits is
 another matter with each transport:
 
-* over ssh, and in a CGI script, a signal (:class:`_Alarm`): the process has
+* over ssh, and in a CGI script, a signal (:func:`_alarm`): the process has
   one client, and its main thread waits;
-* in a web server with threads there are no signals. Another thread
-  (:class:`_Watcher`) closes one half of the connection, which makes the read
-  return. The other half can still carry the answer;
+* in a web server with threads there are no signals. A second thread
+  (:func:`_watched`) closes one half of the connection, which makes the read
+  return. The other half can still carry the answer. The time-outs that sockets
+  have begin anew with each byte, and a WSGI server may well read until it has
+  a whole block;
 * in a web server that does not give its connection away, nothing does but its
   own time-outs. The pace is looked at when a read returns.
 
@@ -86,37 +88,35 @@ class Pace:
         #: seconds that the client has left when it is waited for next
         self.left = timeout
         #: While the client is waited for: the moment when it is too late, by
-        #: the monotonic clock. The watcher looks at it from another thread.
-        self.deadline: float | None = None
+        #: the monotonic clock. Another thread may look at it.
+        self._deadline: float | None = None
         #: too late
         self.dropped = False
-        #: what to do when the limit is lifted
-        self.onlift: Callable[[], None] = servermod.nothing
+        #: what ends the next read in so many seconds; 0: no more
+        self.alarm: Callable[[float], object] = lambda seconds: None
         #: how the push begins
         self.head = b''
-        self._limited = timeout > 0
+        #: whether there is a limit (any more)
+        self.limited = timeout > 0
         self._arrived = 0
-
-    @property
-    def limited(self) -> bool:
-        return self._limited
 
     def lift(self) -> None:
         """Give the client all the time in the world from here on."""
-        self._limited = False
-        self.onlift()
+        self.limited = False
 
     def read(self, function: Callable[[int], bytes], size: int) -> bytes:
         """Return ``function(size)``; raises ``error.Abort`` where that takes
         too long."""
-        if not self._limited:
+        if not self.limited:
             return function(size)
         start = time.monotonic()
-        self.deadline = start + self.left
+        self._deadline = start + self.left
+        self.alarm(self.left)
         try:
             data = function(size)
         finally:
-            self.deadline = None
+            self._deadline = None
+            self.alarm(0)
         self._arrived += len(data)
         if self._arrived >= self.amount:
             self._arrived = 0
@@ -126,6 +126,11 @@ class Pace:
         if self.dropped or self.left <= 0:
             self.drop()
         return data
+
+    def remaining(self) -> float:
+        """Return how many seconds the client has left."""
+        deadline = self._deadline
+        return self.left if deadline is None else deadline - time.monotonic()
 
     def begin(self, data: bytes) -> None:
         """Look at the next bytes of the push."""
@@ -262,26 +267,16 @@ def _alarm(pace: Pace) -> Iterator[None]:
         return
 
     def ring(signum, frame) -> None:
-        if not pace.limited:
-            return
-        deadline = pace.deadline
-        left = pace.left
-        if deadline is not None:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                pace.drop()
-        signal.setitimer(signal.ITIMER_REAL, max(left, 0.01))
+        pace.drop()
 
-    def disarm() -> None:
-        signal.setitimer(signal.ITIMER_REAL, 0)
+    def alarm(seconds: float) -> None:
+        signal.setitimer(signal.ITIMER_REAL, seconds)
 
     handler = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, pace.timeout)
-    pace.onlift = disarm
+    pace.alarm = alarm
     try:
         yield
     finally:
-        disarm()
         signal.signal(signal.SIGALRM, handler or signal.SIG_DFL)
 
 
@@ -350,67 +345,33 @@ def _deafen(connection: socket.socket) -> None:
 def _waking(environ, connection: socket.socket | None, pace: Pace):
     """Return a context in which a read that takes too long is ended."""
     if connection is not None:
-        return _watcher.watching(pace, connection)
+        return _watched(pace, connection)
     if environ.get(b'wsgi.run_once'):
         # a CGI script
         return _alarm(pace)
     return contextlib.nullcontext()
 
 
-class _Watcher:
-    """A thread that looks after the connections of this process. There is one
-    while there are pushes, and it sleeps while they are in time."""
+@contextlib.contextmanager
+def _watched(pace: Pace, connection: socket.socket) -> Iterator[None]:
+    """Have a thread look after the connection; it sleeps while the push is in
+    time."""
+    over = threading.Event()
 
-    def __init__(self) -> None:
-        self._condition = threading.Condition()
-        self._watched: dict[Pace, socket.socket] = {}
-        self._thread: threading.Thread | None = None
-        #: when it wakes up, by the monotonic clock
-        self._wake = 0.0
+    def watch() -> None:
+        while not over.wait(max(pace.remaining(), 0.01)) and pace.limited:
+            if pace.remaining() <= 0:
+                pace.dropped = True
+                _deafen(connection)
+                return
 
-    @contextlib.contextmanager
-    def watching(self, pace: Pace, connection: socket.socket) -> Iterator[None]:
-        with self._condition:
-            self._watched[pace] = connection
-            # a process that was forked has the object, but not the thread
-            if self._thread is None or not self._thread.is_alive():
-                self._thread = threading.Thread(
-                    target=self._run, name='bundlestore-patience', daemon=True
-                )
-                self._thread.start()
-            elif time.monotonic() + pace.left < self._wake:
-                self._condition.notify()
-        try:
-            yield
-        finally:
-            # from here on nobody touches the connection
-            with self._condition:
-                del self._watched[pace]
-
-    def _run(self) -> None:
-        with self._condition:
-            while self._watched:
-                now = time.monotonic()
-                self._wake = min(
-                    self._look(pace, connection, now)
-                    for pace, connection in self._watched.items()
-                )
-                self._condition.wait(max(self._wake - now, 0.01))
-            self._thread = None
-
-    @staticmethod
-    def _look(pace: Pace, connection: socket.socket, now: float) -> float:
-        """End a read that takes too long. Return when to look again."""
-        if not pace.limited:
-            return now + pace.timeout
-        deadline = pace.deadline
-        if deadline is None:
-            return now + max(pace.left, 0.01)
-        if deadline > now:
-            return deadline
-        pace.dropped = True
-        _deafen(connection)
-        return now + pace.timeout
-
-
-_watcher = _Watcher()
+    thread = threading.Thread(
+        target=watch, name='bundlestore-pace', daemon=True
+    )
+    thread.start()
+    try:
+        yield
+    finally:
+        # from here on nobody touches the connection
+        over.set()
+        thread.join()
