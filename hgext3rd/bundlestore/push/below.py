@@ -19,7 +19,7 @@ from . import check, known
 
 
 class Foundation:
-    """The changesets below a push: ``verify.Base`` over base and store.
+    """The changesets below a push: ``check.Base`` over base and store.
 
     It remembers which bundles were of use.
     """

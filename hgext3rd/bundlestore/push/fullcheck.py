@@ -42,7 +42,7 @@ def check(
     """Check a bundle that brings ``nodes``; ``file`` gives the path of a file
     with it and all that it rests on.
 
-    Raises ``MalformedChangegroup``, and ``verify.Refused`` if that would take
+    Raises ``MalformedChangegroup``, and ``check.Refused`` if that would take
     too long.
     """
     server = of(repo)

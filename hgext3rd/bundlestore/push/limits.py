@@ -34,7 +34,7 @@ class Limits:
     """The limits on one push by ``user``, who is empty if nobody knows.
 
     ``announced`` is how many bytes the client says that it is going to send,
-    None if it does not say. Methods raise ``verify.Refused`` and what the
+    None if it does not say. Methods raise ``check.Refused`` and what the
     index raises.
     """
 

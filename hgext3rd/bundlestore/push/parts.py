@@ -41,7 +41,7 @@ _HASH = re.compile(rb'[0-9a-f]{40}\Z')
 class Incoming:
     """A push as it comes in: ``cg`` is what ``exchange.unbundle`` gets.
 
-    ``checker`` (``verify.ChangesetChecker``) sees the changegroup on its way,
+    ``checker`` (``check.ChangesetChecker``) sees the changegroup on its way,
     and ``limits`` (``limits.Limits``) the bundle to store.
     """
 
