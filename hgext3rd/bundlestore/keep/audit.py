@@ -15,6 +15,7 @@ from typing import Any, Optional
 from mercurial.i18n import _
 
 from .. import errors, model
+from ..batches import batches
 from ..server import tolocal
 from ..stores import notes
 from ..words import counted
@@ -234,7 +235,7 @@ class Audit:
         """Look for pushes that only have a note."""
         lost: list[notes.PushName] = []
         removed: list[notes.PushName] = []
-        for batch in walk.batches(self._pushnotes()):
+        for batch in batches(self._pushnotes(), walk.BATCH):
             recorded = self._index.bundles({name.key for name in batch})
             for name in batch:
                 if self._seen.has(name.id, name.key):
@@ -362,7 +363,7 @@ class Audit:
             self._store,
             filter(notes.parsebookmarkname, self._store.notes()),
         )
-        for batch in walk.batches(self._index.bookmarks()):
+        for batch in batches(self._index.bookmarks(), walk.BATCH):
             located = self._index.locate({mark.node for mark in batch})
             for mark in batch:
                 shown = tolocal(mark.name)

@@ -10,6 +10,7 @@ from mercurial.i18n import _
 from mercurial.node import short
 
 from .. import errors, model
+from ..batches import batches
 from ..bundle import changegroup, container
 from ..push import fullcheck
 from ..server import tolocal
@@ -46,7 +47,7 @@ class BundleAudit:
         with self._repo.ui.makeprogress(
             _(b'checking'), unit=_(b'bundles'), total=total
         ) as bar:
-            for batch in walk.batches(self._store.keys()):
+            for batch in batches(self._store.keys(), walk.BATCH):
                 for key in batch:
                     yield from self._check(key, noted)
                     bar.increment()

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from .. import errors, model
+from ..batches import batches
 from ..stores import notes
 from . import marks, walk
 from .removing import LISTS, Remover
@@ -75,7 +76,7 @@ class Leftovers:
                 elif surveying:
                     self._addmarknote(name)
 
-        for batch in walk.batches(pushnotes()):
+        for batch in batches(pushnotes(), walk.BATCH):
             recorded = self._index.bundles({name.key for name in batch})
             for name in batch:
                 if name.key in recorded:
@@ -117,7 +118,7 @@ class Leftovers:
 
     def dropmarks(self) -> Iterator[Gone]:
         """Delete the bookmarks that point to nothing."""
-        for batch in walk.batches(self._index.bookmarks()):
+        for batch in batches(self._index.bookmarks(), walk.BATCH):
             located = self._index.locate({mark.node for mark in batch})
             for mark in batch:
                 place = located.get(mark.node)
@@ -193,7 +194,7 @@ class Leftovers:
     def droporphans(self) -> Iterator[Gone]:
         """Delete the bundles that are not recorded."""
         young = self._now - self._wish.grace
-        for batch in walk.batches(self._store.keys()):
+        for batch in batches(self._store.keys(), walk.BATCH):
             recorded = self._index.bundles(batch)
             for key in batch:
                 if key in recorded or key in self._run.protected:

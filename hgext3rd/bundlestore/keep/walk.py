@@ -4,11 +4,10 @@ memory at a time, while others write. There is no Mercurial in here.
 
 from __future__ import annotations
 
-import itertools
 import math
 from array import array
-from collections.abc import Iterable, Iterator
-from typing import Any, Optional, TypeVar
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from .. import errors, model
 
@@ -18,8 +17,6 @@ PAGE = 50
 BATCH = 400
 
 _LONG = array('L').itemsize
-
-T = TypeVar('T')
 
 
 def pushes(
@@ -58,16 +55,6 @@ def older(index: Any, time: float) -> Iterator[list[model.Push]]:
         else:
             since, limit = begin, PAGE
         seen = {push.id for push in found if push.time == last}
-
-
-def batches(items: Iterable[T], size: int = BATCH) -> Iterator[list[T]]:
-    """Yield ``items``, so many at a time."""
-    iterator = iter(items)
-    while True:
-        batch = list(itertools.islice(iterator, size))
-        if not batch:
-            return
-        yield batch
 
 
 def push(index: Any, id: int) -> Optional[model.Push]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple, Optional, Union
 
 from ... import errors, model
+from ...batches import batches as batches
 
 #: how many values go into one statement; SQLite's least limit is 999
 BATCH = 500
@@ -342,15 +343,6 @@ def select(
     for batch in batches(values, BATCH):
         marks = ', '.join('?' * len(batch))
         yield from sql.execute(statement.format(marks=marks), batch)
-
-
-def batches(values: Iterable[Any], size: int) -> Iterator[list[Any]]:
-    values = iter(values)
-    while True:
-        batch = list(itertools.islice(values, size))
-        if not batch:
-            return
-        yield batch
 
 
 def split(nodes: bytes) -> Iterator[bytes]:
