@@ -9,13 +9,16 @@ PYTEST ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick lint bench bench-index bench-web load fuzz dev clean
-.PHONY: faults kills
+.PHONY: faults kills nightly nightly-tests
 
 help:
 	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
 	@echo '            the main job, step by step, on a repository'
-	@echo 'make test   lint and all tests'
-	@echo 'make quick  the tests that are not slow'
+	@echo 'make test   lint and the tests that each change has to pass'
+	@echo 'make quick  those of them that are not slow'
+	@echo 'make nightly'
+	@echo '            all tests, with every start of hg a real one, and fuzz,'
+	@echo '            faults and 200 kills: hours'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make bench [QUICK=1] [WORK=folder] [REPO=path]'
 	@echo '            what we and our peers take, in 20 minutes (QUICK=1: 3)'
@@ -48,6 +51,18 @@ test: lint
 quick:
 	@$(PYTHON) tools/environments.py
 	$(BIN)/pytest -n auto -m 'not slow' $(PYTEST)
+
+# the one does not stop the next
+nightly:
+	@$(MAKE) --no-print-directory --keep-going \
+	    lint nightly-tests fuzz faults kills COUNT=200
+
+# what has to do less in "make test" asks tests/harness/nightly.py
+nightly-tests: export BUNDLESTORE_NIGHTLY = 1
+nightly-tests: export BUNDLESTORE_REAL_STARTS = 1
+nightly-tests:
+	@$(PYTHON) tools/environments.py
+	$(BIN)/pytest -n auto $(PYTEST)
 
 lint:
 	@$(PYTHON) tools/environments.py --only tools

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import cost, matrix, spent
+from harness import cost, matrix, nightly, spent
 from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import HttpTransport, Transport, crashes, patiently
@@ -178,7 +178,7 @@ def watched(folder: Path, act: Callable[[], None]) -> None:
 def test_cost_of_processes() -> None:
     code = "data = b'x' * (50 << 20)\nwhile True: pass"
     with subprocess.Popen([sys.executable, '-c', code]) as process:
-        cost.bound(process.pid, seconds=2)
+        cost.bound(process.pid, seconds=1)
         for _ in patiently():
             try:
                 cost.check(process.pid, resident=40 << 20)
@@ -195,7 +195,7 @@ def test_cost_of_processes() -> None:
 def test_cost_of_a_test() -> None:
     """Counted is what has ended, what runs, what that started, and what was
     left behind."""
-    burn = 'import time\nwhile time.process_time() < 0.3: pass\n'
+    burn = 'import time\nwhile time.process_time() < 0.1: pass\n'
     command = f'[sys.executable, "-c", {burn!r}]'
     run = f'import subprocess as s, sys\ns.{{}}({command})\n'
     stays = f'{run.format("run")}\n{burn}\nprint()\nsys.stdin.read()'
@@ -214,11 +214,11 @@ def test_cost_of_a_test() -> None:
         process.stdout.readline()
         # five of them; and it counts in hundredths
         for _ in patiently():
-            if cost.spent() - before > 1.4:
+            if cost.spent() - before > 0.45:
                 break
         process.stdin.close()
     cost.reap()
-    assert cost.spent() - before > 1.4
+    assert cost.spent() - before > 0.45
 
 
 pytest_plugins = ['pytester']
@@ -227,7 +227,7 @@ pytest_plugins = ['pytester']
 def test_cost_of_the_suite(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(spent, 'DEAR', 0.2)
+    monkeypatch.setattr(spent, 'DEAR', 0.1)
     pytester.makeconftest(
         """
         from harness.spent import Spent
@@ -250,7 +250,7 @@ def test_cost_of_the_suite(
         @pytest.fixture
         def late():
             yield
-            burn(0.3)
+            burn(0.2)
 
         def test_cheap():
             pass
@@ -260,7 +260,7 @@ def test_cost_of_the_suite(
 
         @pytest.mark.slow('it burns')
         def test_dearest():
-            burn(0.9)
+            burn(0.5)
         """
     )
     lines = pytester.runpytest('-q').outlines
@@ -275,3 +275,36 @@ def test_cost_of_the_suite(
         'test_dear',
     ]
     assert total[-2:] == ['3', 'tests']
+
+
+@pytest.mark.parametrize('tonight', [False, True])
+def test_what_is_for_the_night(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, tonight: bool
+) -> None:
+    monkeypatch.setattr(nightly, 'NIGHTLY', tonight)
+    assert nightly.upto(1, 3) == (3 if tonight else 1)
+    pytester.makeconftest(
+        """
+        from harness import nightly
+
+        def pytest_collection_modifyitems(config, items):
+            nightly.choose(config, items)
+        """
+    )
+    test = """
+        import pytest
+
+        @pytest.mark.nightly({why})
+        def test_long():
+            pass
+
+        def test_short():
+            pass
+    """
+    pytester.makepyfile(test.format(why="'it is long'"))
+    result = pytester.runpytest()
+    result.assert_outcomes(passed=1 + tonight, deselected=1 - tonight)
+    pytester.makepyfile(test.format(why=''))
+    result = pytester.runpytest()
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    result.stderr.fnmatch_lines('*::test_long: the mark "nightly" must say why')
