@@ -32,10 +32,11 @@ from harness.rights import (
     publicfolder,
 )
 from hgext3rd.bundlestore import backends, errors, model
-from hgext3rd.bundlestore.indexes.sql import bundles, pushes
+from hgext3rd.bundlestore.indexes.sql import pushes
 from hgext3rd.bundlestore.indexes.sqlite import (
     connections,
     database,
+    dialect,
     file as indexfile,
     schema,
 )
@@ -583,10 +584,10 @@ def test_protected_index_that_changes(
     monkeypatch.setattr(reader._database, '_writable', lambda: False)
     looks = 0
 
-    def query(connection: sqlite3.Connection) -> Any:
+    def query(sql: dialect.Sql) -> Any:
         nonlocal looks
         looks += 1
-        found = connection.execute('SELECT max(id) FROM push').fetchone()[0]
+        (found,) = sql.all('SELECT max(id) FROM push')[0]
         if looks < 3:
             index.record(newpush(looks))
             index.close()
@@ -877,7 +878,7 @@ def test_index_is_replaced_while_it_is_read(
 ) -> None:
     index.record(newpush('one'))
 
-    def query(connection: sqlite3.Connection) -> None:
+    def query(_sql: dialect.Sql) -> None:
         os.rename(place.directory, place.directory + b'.old')
         index.record(newpush('new'))
 
@@ -1031,7 +1032,7 @@ def test_lists_are_not_searched_from_end_to_end(
     connection.set_trace_callback(None)
     assert len(statements) > 100
     harmless = re.compile(
-        'sqlite_sequence|wanted|found|below|sqlite_master|subquery'
+        'counter|wanted|found|below|sqlite_master|subquery'
         # by words or id
         '|search VIRTUAL TABLE INDEX [0-9]+:[M=]'
     )
@@ -1058,7 +1059,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     rows = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table'"
     )
-    tables = {name for (name,) in rows} - {'sqlite_sequence'}
+    tables = {name for (name,) in rows} - {'counter'}
     # FTS5 has some for itself
     tables -= {'search', 'search_data', 'search_idx', 'search_config'}
     assert tables == {
@@ -1085,7 +1086,7 @@ def test_limits(index: Any) -> None:
         assert len(index.bookmarks(limit=limit)) == count
         assert len(index.nodes(prefix, limit=limit)) == count
     # the least that an SQLite may be built for
-    assert bundles.BATCH <= 999
+    assert dialect.BATCH <= 999
 
 
 def test_node_of_another_length(index: Any) -> None:

@@ -17,6 +17,7 @@ from harness.rights import publicfolder
 from harness.servers import Transport
 from harness.store import folder as folderof
 from hgext3rd.bundlestore import backends, errors, model
+from hgext3rd.bundlestore.indexes.sql.words import plain, wanted
 from hgext3rd.bundlestore.indexes.sqlite import search
 from hgext3rd.bundlestore.testing import processes
 from hgext3rd.bundlestore.testing.index import ids, keyof, newpush, nodeof
@@ -91,15 +92,15 @@ def checkdatabase(place: model.Place) -> None:
     ],
 )
 def test_words(text: str, words: str) -> None:
-    plain = search.plain(text)
-    assert plain.split() == words.split()
+    found = plain(text)
+    assert found.split() == words.split()
     # what was made of it before is not changed again
-    assert search.plain(plain) == plain
+    assert plain(found) == found
 
 
 def test_marks_in_any_number() -> None:
     """To put them in order would take hours."""
-    assert search.plain('a' + '\u0301\u0323' * 500000) == ' a'
+    assert plain('a' + '\u0301\u0323' * 500000) == ' a'
 
 
 @pytest.mark.parametrize(
@@ -113,7 +114,7 @@ def test_marks_in_any_number() -> None:
     ],
 )
 def test_wanted(text: str, words: list[str]) -> None:
-    found = search.wanted(text)
+    found = wanted(text)
     if text == 'AB a_a':
         words = ['ab']
     assert found == words
@@ -225,7 +226,7 @@ def test_users_are_no_words(index: Any) -> None:
     assert word in search.query(['fix'], 'alice')
     for text in (word, word[1:], word[:5], '=', 'alice'):
         assert index.pushes(text=f'{text} fix') == (
-            [] if search.plain(text) else index.pushes()
+            [] if plain(text) else index.pushes()
         )
 
 

@@ -81,7 +81,7 @@ OTHER = newpush('other').key[:12]
         ('DELETE FROM move', ['push 2 has bookmark moves']),
         ('UPDATE move SET push = 77', ['push 2', 'moves of push 77']),
         ('UPDATE bookmark SET push = 77', ['bookmark x']),
-        ('UPDATE sqlite_sequence SET seq = 2', ['the id 3 would']),
+        ('UPDATE counter SET given = 2', ['the id 3 would']),
         ('UPDATE holder SET size = 1 WHERE username = "bob"', ["user 'bob'"]),
         ('DELETE FROM holder', ["user 'alice'", "user 'bob'"]),
         ("INSERT INTO holder VALUES ('eve', 1, 5)", ["user 'eve'"]),

@@ -1,4 +1,4 @@
-"""Bundles in the tables of the index ``file``: what is known of each, what
+"""Bundles in the tables of the index: what is known of each, what
 they rest on, and how they come and go.
 
 All of it happens in the transaction of the caller. A bundle is named by its
@@ -8,15 +8,13 @@ row's id here.
 from __future__ import annotations
 
 import itertools
-import sqlite3
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, NamedTuple, Optional, Union
 
 from ... import errors, model
-from ...batches import batches as batches
 
-#: how many values go into one statement; SQLite's least limit is 999
-BATCH = 500
+if TYPE_CHECKING:
+    from .dialect import Sql
 
 #: the length of a node
 NODE = 20
@@ -63,35 +61,29 @@ class Found(NamedTuple):
 # -- what is known of them
 
 
-def find(sql: sqlite3.Connection, key: str) -> Optional[Found]:
-    row = sql.execute(
+def find(sql: Sql, key: str) -> Optional[Found]:
+    row = sql.one(
         'SELECT id, size, nodes FROM bundle WHERE digest = ?',
         (bytes.fromhex(key),),
-    ).fetchone()
+    )
     if row is None:
         return None
     id, size, nodes = row
     return Found(id, size, nodes, below(sql, [id]).get(id, b''))
 
 
-def ids(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
+def ids(sql: Sql, keys: Iterable[str]) -> list[int]:
     """Return the ids of those of the bundles that are recorded."""
     statement = 'SELECT id FROM bundle WHERE digest IN ({marks})'
-    rows = select(sql, statement, [bytes.fromhex(key) for key in keys])
+    rows = sql.many(statement, [bytes.fromhex(key) for key in keys])
     return [id for (id,) in rows]
 
 
-def describe(
-    sql: sqlite3.Connection, keys: Iterable[str]
-) -> dict[str, model.Bundle]:
+def describe(sql: Sql, keys: Iterable[str]) -> dict[str, model.Bundle]:
     """Return those of the bundles that are recorded."""
-    rows = list(
-        select(
-            sql,
-            'SELECT id, digest, size, nodes FROM bundle'
-            ' WHERE digest IN ({marks})',
-            [bytes.fromhex(key) for key in keys],
-        )
+    rows = sql.many(
+        'SELECT id, digest, size, nodes FROM bundle WHERE digest IN ({marks})',
+        [bytes.fromhex(key) for key in keys],
     )
     ids = [row[0] for row in rows]
     found = heads(sql, ids)
@@ -108,13 +100,10 @@ def describe(
     }
 
 
-def heads(
-    sql: sqlite3.Connection, bundles: list[int]
-) -> dict[int, list[model.Head]]:
+def heads(sql: Sql, bundles: list[int]) -> dict[int, list[model.Head]]:
     """Return the heads of each bundle."""
     found: dict[int, list[model.Head]] = {id: [] for id in bundles}
-    for bundle, node, title in select(
-        sql,
+    for bundle, node, title in sql.many(
         """SELECT bundle, node, title FROM head WHERE bundle IN ({marks})
         ORDER BY bundle, position""",
         bundles,
@@ -123,30 +112,25 @@ def heads(
     return found
 
 
-def rests(
-    sql: sqlite3.Connection, bundles: list[int]
-) -> dict[int, dict[int, str]]:
+def rests(sql: Sql, bundles: list[int]) -> dict[int, dict[int, str]]:
     """Return the ids and keys of all that the bundles rest on, in the order
     of the contract; those that rest on nothing are absent."""
     found: dict[int, dict[int, str]] = {}
-    for bundle, base, key in sorted(select(sql, _RESTS, bundles)):
+    for bundle, base, key in sorted(sql.many(_RESTS, bundles)):
         found.setdefault(bundle, {})[base] = key.hex()
     return found
 
 
-def below(sql: sqlite3.Connection, bundles: list[int]) -> dict[int, bytes]:
+def below(sql: Sql, bundles: list[int]) -> dict[int, bytes]:
     """Return the changesets that the bundles' pushes have and they do not
     hold, see :func:`split`; bundles without any are absent."""
-    return dict(
-        select(
-            sql,
-            'SELECT bundle, nodes FROM below WHERE bundle IN ({marks})',
-            bundles,
-        )
+    rows = sql.many(
+        'SELECT bundle, nodes FROM below WHERE bundle IN ({marks})', bundles
     )
+    return {row[0]: row[1] for row in rows}
 
 
-def texts(sql: sqlite3.Connection, bundles: Iterable[int]) -> dict[int, str]:
+def texts(sql: Sql, bundles: Iterable[int]) -> dict[int, str]:
     """Return the text of each bundle."""
     ids = sorted(bundles)
     found = descriptions(sql, ids)
@@ -156,15 +140,13 @@ def texts(sql: sqlite3.Connection, bundles: Iterable[int]) -> dict[int, str]:
     return found
 
 
-def descriptions(sql: sqlite3.Connection, bundles: list[int]) -> dict[int, str]:
+def descriptions(sql: Sql, bundles: list[int]) -> dict[int, str]:
     """Return the texts of those bundles of which one is kept."""
-    return dict(
-        select(
-            sql,
-            'SELECT bundle, text FROM description WHERE bundle IN ({marks})',
-            bundles,
-        )
+    rows = sql.many(
+        'SELECT bundle, text FROM description WHERE bundle IN ({marks})',
+        bundles,
     )
+    return {row[0]: row[1] for row in rows}
 
 
 def titles(heads: Iterable[model.Head]) -> str:
@@ -176,7 +158,7 @@ def titles(heads: Iterable[model.Head]) -> str:
 
 
 def add(
-    sql: sqlite3.Connection,
+    sql: Sql,
     push: Union[model.NewPush, model.Push],
     newid: Optional[int] = None,
 ) -> Found:
@@ -184,52 +166,60 @@ def add(
     ``BundleGone``."""
     its = basesof(sql, push.rests) if push.rests else []
     nodes = b''.join(push.nodes)
-    id = sql.execute(
-        'INSERT INTO bundle VALUES (?, ?, ?, ?)',
-        (newid, bytes.fromhex(push.key), push.size, nodes),
-    ).lastrowid
-    assert id is not None
+    id = newid or highest(sql, 'bundle', 'id') + 1
+    sql.insert('bundle', [(id, bytes.fromhex(push.key), push.size, nodes)])
     return Found(id, push.size, nodes, addparts(sql, id, push, its))
 
 
 def addparts(
-    sql: sqlite3.Connection,
+    sql: Sql,
     id: int,
     push: Union[model.NewPush, model.Push],
     bases: list[int],
 ) -> bytes:
     """Add what other tables have of a bundle; return what it does not hold."""
-    sql.executemany(
-        'INSERT INTO head VALUES (?, ?, ?, ?)',
+    sql.insert(
+        'head',
         [
             (id, position, head.node, head.title)
             for position, head in enumerate(push.heads)
         ],
     )
-    if bases:
-        sql.executemany(
-            'INSERT INTO rest VALUES (?, ?)', [(id, base) for base in bases]
-        )
+    sql.insert('rest', [(id, base) for base in bases])
     lower = b''.join(push.below)
     if lower:
-        sql.execute('INSERT INTO below VALUES (?, ?)', (id, lower))
+        sql.insert('below', [(id, lower)])
     if push.text != titles(push.heads):
-        sql.execute('INSERT INTO description VALUES (?, ?)', (id, push.text))
+        sql.insert('description', [(id, push.text)])
     return lower
 
 
-def basesof(sql: sqlite3.Connection, keys: Iterable[str]) -> list[int]:
+def basesof(sql: Sql, keys: Iterable[str]) -> list[int]:
     """Return what a bundle rests on, without what follows from that."""
     ids = []
     for key in keys:
-        row = sql.execute(
+        row = sql.one(
             'SELECT id FROM bundle WHERE digest = ?', (bytes.fromhex(key),)
-        ).fetchone()
+        )
         if row is None:
             raise errors.BundleGone(key)
         ids.append(row[0])
     implied = set(itertools.chain.from_iterable(rests(sql, ids).values()))
     return sorted(set(ids) - implied)
+
+
+def directbases(sql: Sql, id: int) -> list[int]:
+    """Return what is kept of what a bundle rests on."""
+    rows = sql.all(
+        'SELECT base FROM rest WHERE bundle = ? ORDER BY base', (id,)
+    )
+    return [base for (base,) in rows]
+
+
+def highest(sql: Sql, table: str, column: str) -> int:
+    """Return the highest number in a column, 0 if there is none."""
+    row = sql.one(f'SELECT max({column}) FROM {table}')
+    return (row and row[0]) or 0
 
 
 def places(bundle: Found, heads: Iterable[bytes]) -> dict[bytes, int]:
@@ -242,7 +232,7 @@ def places(bundle: Found, heads: Iterable[bytes]) -> dict[bytes, int]:
 
 
 def addnodes(
-    sql: sqlite3.Connection,
+    sql: Sql,
     bundle: Found,
     heads: Iterable[model.Head],
     push: int,
@@ -250,33 +240,28 @@ def addnodes(
     """Have the changesets of a push found."""
     its = places(bundle, [head.node for head in heads])
     # In the order of the table, as large ones are filled faster that way.
-    sql.executemany(
-        'INSERT INTO node VALUES (?, ?, ?)',
-        [(node, its[node], push) for node in sorted(its)],
-    )
+    sql.insert('node', [(node, its[node], push) for node in sorted(its)])
 
 
-def removenodes(sql: sqlite3.Connection, bundle: Found, push: int) -> None:
+def removenodes(sql: Sql, bundle: Found, push: int) -> None:
     # With the whole primary key, as other pushes may have the node too.
-    sql.executemany(
-        'DELETE FROM node WHERE node = ? AND place IN (0, 1, 2) AND push = ?',
-        [
-            (node, push)
-            for nodes in (bundle.nodes, bundle.below)
-            for node in split(nodes)
-        ],
+    sql.many(
+        """DELETE FROM node WHERE push = ? AND place IN (0, 1, 2)
+        AND node IN ({marks})""",
+        itertools.chain(split(bundle.nodes), split(bundle.below)),
+        (push,),
     )
 
 
-def pushed(sql: sqlite3.Connection, bundle: Found) -> None:
+def pushed(sql: Sql, bundle: Found) -> None:
     """Note that a bundle which is there already gets one more push."""
     push = _kept(sql, bundle.id)
     if push is not None:
         removenodes(sql, bundle, push)
-        sql.execute('DELETE FROM kept WHERE push = ?', (push,))
+        sql.run('DELETE FROM kept WHERE push = ?', (push,))
 
 
-def unpushed(sql: sqlite3.Connection, id: int, push: int) -> list[str]:
+def unpushed(sql: Sql, id: int, push: int) -> list[str]:
     """Note that a push of a bundle is no push any more.
 
     Its changesets are still found if it was the last one and others rest on
@@ -287,7 +272,7 @@ def unpushed(sql: sqlite3.Connection, id: int, push: int) -> list[str]:
         removenodes(sql, bundle, push)
         return []
     if _exists(sql, _ISBASE, id):
-        sql.execute('INSERT INTO kept VALUES (?, ?)', (push, id))
+        sql.insert('kept', [(push, id)])
         return []
     gone = []
     needless = [(id, push)]
@@ -295,14 +280,9 @@ def unpushed(sql: sqlite3.Connection, id: int, push: int) -> list[str]:
         id, push = needless.pop()
         key, bundle = _content(sql, id)
         removenodes(sql, bundle, push)
-        bases = [
-            base
-            for (base,) in sql.execute(
-                'SELECT base FROM rest WHERE bundle = ?', (id,)
-            )
-        ]
+        bases = directbases(sql, id)
         for statement in _REMOVAL:
-            sql.execute(statement, (id,))
+            sql.run(statement, (id,))
         gone.append(key)
         for base in bases:
             last = _kept(sql, base)
@@ -311,38 +291,22 @@ def unpushed(sql: sqlite3.Connection, id: int, push: int) -> list[str]:
     return gone
 
 
-def _content(sql: sqlite3.Connection, id: int) -> tuple[str, Found]:
-    row = sql.execute(
-        'SELECT digest, size, nodes FROM bundle WHERE id = ?', (id,)
-    ).fetchone()
+def _content(sql: Sql, id: int) -> tuple[str, Found]:
+    row = sql.one('SELECT digest, size, nodes FROM bundle WHERE id = ?', (id,))
     if row is None:
-        raise sqlite3.DatabaseError(f'malformed: there is no bundle {id}')
+        raise sql.dialect.damage(f'there is no bundle {id}')
     key, size, nodes = row
     return key.hex(), Found(id, size, nodes, below(sql, [id]).get(id, b''))
 
 
-def _kept(sql: sqlite3.Connection, id: int) -> Optional[int]:
+def _kept(sql: Sql, id: int) -> Optional[int]:
     """Return the push that a bundle without pushes had last."""
-    row = sql.execute(
-        'SELECT push FROM kept WHERE bundle = ?', (id,)
-    ).fetchone()
-    return row and row[0]
+    row = sql.one('SELECT push FROM kept WHERE bundle = ?', (id,))
+    return row[0] if row else None
 
 
-def _exists(sql: sqlite3.Connection, statement: str, id: int) -> bool:
-    return sql.execute(statement, (id,)).fetchone() is not None
-
-
-# -- rows and values
-
-
-def select(
-    sql: sqlite3.Connection, statement: str, values: Iterable[Any]
-) -> Iterator[tuple[Any, ...]]:
-    """Run ``statement`` with ``values`` in place of ``{marks}``."""
-    for batch in batches(values, BATCH):
-        marks = ', '.join('?' * len(batch))
-        yield from sql.execute(statement.format(marks=marks), batch)
+def _exists(sql: Sql, statement: str, id: int) -> bool:
+    return sql.one(statement, (id,)) is not None
 
 
 def split(nodes: bytes) -> Iterator[bytes]:

@@ -1,87 +1,44 @@
-"""The index ``file``: one SQLite file on this machine.
+"""The index in an SQL database.
 
-The tables stand in ``schema.py``. A changeset has a row for each push that
-brought it, so that the pushes which hold it can be listed page by page.
+A changeset has a row for each push that brought it, so that the pushes which
+hold it can be listed page by page.
 """
 
 from __future__ import annotations
 
 import contextlib
-import os
-import sqlite3
 from collections.abc import Collection, Iterable, Iterator
-from typing import Any, Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, Union
 
 from ... import errors, model
-from ...declaring import Interfaces
-from ...stores import localfiles
-from ..sqlite import search
-from ..sqlite.connections import TIMEOUT
-from ..sqlite.database import Database
-from . import bundles, lists, problems, pushes, repairs, usage
+from . import (
+    bundles,
+    lists,
+    lookups,
+    problems,
+    pushes,
+    repairs,
+    usage,
+    words,
+)
+
+if TYPE_CHECKING:
+    from .dialect import Database, Row, Sql
 
 _LAST = pushes.LAST
 _NODE = bundles.NODE
 _HEXDIGITS = frozenset('0123456789abcdef')
-# The longest pattern that SQLite takes, in bytes. Nobody has a bookmark whose
-# name is as long as what that matches.
-_LONGEST_PATTERN = 50000
-
-# The push that has it may have been removed, see the table ``kept``.
-_LOCATE = """
-WITH wanted (node) AS (VALUES {marks}),
-    found (node, place) AS (
-        SELECT node, (
-            SELECT (n.push << 1) | n.place FROM node AS n
-            WHERE n.node = wanted.node AND n.place < 2 {condition}
-            ORDER BY n.place, n.push LIMIT 1
-        ) FROM wanted
-    )
-SELECT found.node, bundle.digest, bundle.size, found.place & 1, bundle.id,
-    EXISTS (SELECT 1 FROM rest WHERE rest.bundle = bundle.id)
-FROM found
-LEFT JOIN push ON push.id = found.place >> 1
-LEFT JOIN kept ON kept.push = found.place >> 1 AND push.id IS NULL
-CROSS JOIN bundle ON bundle.id = coalesce(push.bundle, kept.bundle)
-"""
-# for bundles that are passed over
-_NOTOF = """
-AND coalesce(
-    (SELECT bundle FROM push WHERE push.id = n.push),
-    (SELECT bundle FROM kept WHERE kept.push = n.push)
-) NOT IN ({ids})
-"""
-
-# Each step seeks the next node, whatever number of pushes brought the last.
-_NODES = """
-WITH RECURSIVE found (node) AS (
-    SELECT min(node) FROM node WHERE node BETWEEN :first AND :last
-    UNION ALL
-    SELECT (
-        SELECT min(n.node) FROM node AS n
-        WHERE n.node > found.node AND n.node <= :last
-    ) FROM found WHERE found.node IS NOT NULL
-    LIMIT :limit
-)
-SELECT node FROM found WHERE node IS NOT NULL
-"""
 
 
-class FileIndex:
-    """The index in the file ``path``; arguments as for ``Database``."""
+class SqlIndex:
+    """The index in a database.
 
-    __implemented__ = Interfaces(
-        'IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'
-    )
+    It has the methods of ``IBundleIndex``. What provides one tells so in its
+    own class, with what else it is able to.
+    """
 
-    def __init__(
-        self,
-        path: bytes,
-        createmode: Optional[int] = None,
-        timeout: float = TIMEOUT,
-    ) -> None:
-        self._path = path
-        self._database = Database(path, createmode, timeout)
+    def __init__(self, database: Database) -> None:
+        self._database = database
 
     # -- writing
 
@@ -125,8 +82,8 @@ class FileIndex:
         )
 
     def forgetmoves(self, before: float) -> None:
-        def forget(sql: sqlite3.Connection) -> None:
-            sql.execute('DELETE FROM event WHERE time < ?', (float(before),))
+        def forget(sql: Sql) -> None:
+            sql.run('DELETE FROM event WHERE time < ?', (float(before),))
 
         if self.lastid():
             self._database.write(forget)
@@ -140,7 +97,7 @@ class FileIndex:
     def discard(self, key: str, delete: Callable[[], object]) -> bool:
         model.checkkey(key)
 
-        def needless(sql: sqlite3.Connection) -> bool:
+        def needless(sql: Sql) -> bool:
             return bundles.find(sql, key) is None
 
         return self._database.write(
@@ -180,9 +137,6 @@ class FileIndex:
         found: list[str] = self._database.read(problems.find, [])
         return iter(found)
 
-    def setaside(self) -> str:
-        return self._database.setaside()
-
     # -- changesets
 
     def locate(
@@ -192,7 +146,9 @@ class FileIndex:
         if not wanted:
             return {}
         passed = [key for key in without if _iskey(key)]
-        return self._database.read(lambda sql: _locate(sql, wanted, passed), {})
+        return self._database.read(
+            lambda sql: lookups.locate(sql, wanted, passed), {}
+        )
 
     def bundles(self, keys: Iterable[str]) -> dict[str, model.Bundle]:
         wanted = [key for key in dict.fromkeys(keys) if _iskey(key)]
@@ -209,41 +165,47 @@ class FileIndex:
             or not _HEXDIGITS.issuperset(prefix)
         ):
             raise ValueError('a prefix is 1 to 40 hexadecimal digits')
-        values = {
-            'first': bytes.fromhex(prefix.ljust(2 * _NODE, '0')),
-            'last': bytes.fromhex(prefix.ljust(2 * _NODE, 'f')),
-            'limit': _sqllimit(limit),
-        }
-        rows = self._rows(_NODES, values)
-        return [node for (node,) in rows]
+        first = bytes.fromhex(prefix.ljust(2 * _NODE, '0'))
+        last = bytes.fromhex(prefix.ljust(2 * _NODE, 'f'))
+        most = _most(limit)
+        return self._database.read(
+            lambda sql: lookups.nodes(sql, first, last, most), []
+        )
 
     # -- bookmarks
 
     def bookmark(self, name: str) -> Optional[bytes]:
         if not _istext(name):
             return None
-        rows = self._rows('SELECT node FROM bookmark WHERE name = ?', [name])
-        return rows[0][0] if rows else None
+        statement = 'SELECT node FROM bookmark WHERE name = ?'
+        row = self._database.read(lambda sql: sql.one(statement, [name]), None)
+        return row[0] if row else None
 
     def bookmarks(
         self, pattern: str = '*', limit: Optional[int] = None
     ) -> list[model.Bookmark]:
-        def find(sql: sqlite3.Connection) -> list[model.Bookmark]:
-            columns = 'name, node, push, move'
-            rows = _bookmarks(sql, columns, pattern, '', limit)
-            return [model.Bookmark(*row) for row in rows]
-
-        return self._database.read(find, [])
+        columns = 'name, node, push, move'
+        rows = self._bookmarks(columns, pattern, '', limit)
+        return [model.Bookmark(*row) for row in rows]
 
     def listbookmarks(
         self, pattern: str = '*', after: str = '', limit: Optional[int] = None
     ) -> list[model.ListedBookmark]:
-        def find(sql: sqlite3.Connection) -> list[model.ListedBookmark]:
-            columns = 'name, node, push, username, time'
-            rows = _bookmarks(sql, columns, pattern, after, limit)
-            return [model.ListedBookmark(*row) for row in rows]
+        columns = 'name, node, push, username, time'
+        rows = self._bookmarks(columns, pattern, after, limit)
+        return [model.ListedBookmark(*row) for row in rows]
 
-        return self._database.read(find, []) if _istext(after) else []
+    def _bookmarks(
+        self, columns: str, pattern: str, after: str, limit: Optional[int]
+    ) -> list[Row]:
+        if not _istext(pattern) or not _istext(after):
+            return []
+        return self._database.read(
+            lambda sql: lookups.bookmarks(
+                sql, columns, pattern, after, _most(limit)
+            ),
+            [],
+        )
 
     def moved(self, names: Iterable[str]) -> set[str]:
         wanted = [name for name in names if _istext(name)]
@@ -281,10 +243,10 @@ class FileIndex:
             _LAST if last is None else max(min(last, _LAST), 0),
             user,
             node,
-            search.wanted(text or ''),
+            words.wanted(text or ''),
             None if since is None else float(since),
             None if until is None else float(until),
-            _sqllimit(limit),
+            _most(limit),
             newestfirst,
         )
         return self._database.read(lambda sql: lists.find(sql, wanted), [])
@@ -303,7 +265,7 @@ class FileIndex:
     def times(self, user: str, since: float, limit: int) -> list[float]:
         if not _istext(user):
             return []
-        most = max(_sqllimit(limit), 0)
+        most = _most(limit)
         return self._database.read(
             lambda sql: usage.times(sql, user, float(since), most), []
         )
@@ -315,85 +277,8 @@ class FileIndex:
             model.Statistics(0, 0, 0, 0, 0, 0, 0, None, None, size),
         )
 
-    def keepreserve(self) -> None:
-        """The store has one, which is beside the index as a rule."""
-
-    def makeroom(self) -> bool:
-        return self._database.shorten()
-
-    def troubles(self) -> Iterator[errors.BackendUnavailable]:
-        return localfiles.troubles(
-            'bundle index cannot be written',
-            os.path.dirname(self._path),
-            self._path,
-        )
-
     def close(self) -> None:
         self._database.close()
-
-    def _rows(self, statement: str, values: Any = ()) -> list[Any]:
-        return self._database.read(
-            lambda sql: sql.execute(statement, values).fetchall(), []
-        )
-
-
-# -- inside a transaction
-
-
-def _locate(
-    sql: sqlite3.Connection, nodes: list[bytes], without: list[str]
-) -> dict[bytes, model.Location]:
-    ids = bundles.ids(sql, without)
-    # numbers of our own: there may be more of them than SQLite takes values
-    condition = _NOTOF.format(ids=', '.join(map(str, ids))) if ids else ''
-    rows: list[Any] = []
-    for batch in bundles.batches(nodes, bundles.BATCH):
-        marks = ', '.join(['(?)'] * len(batch))
-        statement = _LOCATE.format(marks=marks, condition=condition)
-        rows += sql.execute(statement, batch)
-    below = bundles.rests(sql, sorted({row[4] for row in rows if row[5]}))
-    return {
-        node: model.Location(
-            node,
-            key.hex(),
-            size,
-            not inner,
-            tuple(below.get(bundle, {}).values()),
-        )
-        for node, key, size, inner, bundle, _rests in rows
-    }
-
-
-def _bookmarks(
-    sql: sqlite3.Connection,
-    columns: str,
-    pattern: str,
-    after: str,
-    limit: Optional[int],
-) -> list[Any]:
-    """Return rows of bookmarks that match a pattern, sorted by name, from
-    behind ``after`` on."""
-    glob = _glob(pattern)
-    if not _ispattern(glob):
-        return []
-    conditions = ['name GLOB ?']
-    values: list[Any] = [glob]
-    prefix = pattern.split('*')[0].split('?')[0]
-    if prefix:
-        conditions.append('name >= ?')
-        values.append(prefix)
-    beyond = _beyond(prefix)
-    if beyond:
-        conditions.append('name < ?')
-        values.append(beyond)
-    if after:
-        conditions.append('name > ?')
-        values.append(after)
-    return sql.execute(
-        f'SELECT {columns} FROM bookmark'
-        f' WHERE {" AND ".join(conditions)} ORDER BY name LIMIT ?',
-        [*values, _sqllimit(limit)],
-    ).fetchall()
 
 
 # -- values
@@ -412,13 +297,12 @@ def _checkid(id: int) -> None:
         raise ValueError(f'no push can have the id {id}')
 
 
-def _sqllimit(limit: Optional[int]) -> int:
-    # To SQLite a negative one means no limit.
-    return -1 if limit is None else min(max(limit, 0), _LAST)
+def _most(limit: Optional[int]) -> int:
+    return _LAST if limit is None else min(max(limit, 0), _LAST)
 
 
 def _istext(text: str) -> bool:
-    """Whether SQLite can hold the text."""
+    """Whether a database can hold the text."""
     try:
         text.encode('utf-8')
     except UnicodeEncodeError:
@@ -431,28 +315,3 @@ def _iskey(key: object) -> bool:
         model.checkkey(key)
         return True
     return False
-
-
-def _ispattern(glob: str) -> bool:
-    """Whether a name may match; SQLite would stop at a NUL."""
-    if not _istext(glob) or '\0' in glob:
-        return False
-    return len(glob.encode('utf-8')) <= _LONGEST_PATTERN
-
-
-def _glob(pattern: str) -> str:
-    """Return what GLOB takes for ``pattern``: it knows brackets too."""
-    while '**' in pattern:
-        pattern = pattern.replace('**', '*')
-    return pattern.replace('[', '[[]')
-
-
-def _beyond(prefix: str) -> Optional[str]:
-    """Return the least text above all that begin with ``prefix``, None if
-    there is none."""
-    prefix = prefix.rstrip('\U0010ffff')
-    if not prefix:
-        return None
-    code = ord(prefix[-1]) + 1
-    # Surrogates are no characters.
-    return prefix[:-1] + chr(0xE000 if code == 0xD800 else code)

@@ -14,19 +14,20 @@ combination of these:
 from __future__ import annotations
 
 import itertools
-import sqlite3
-from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ... import model
-from ..sqlite import search
 from . import bundles
+from .words import holds
+
+if TYPE_CHECKING:
+    from .dialect import Sql
 
 # How many texts are looked at together: those of a page, as often most of them
-# hold the words.
+# hold the words, and more where they turn out to be rare.
 _TEXTS = 50
-
-_UNLIMITED = -1
+_MOST_TEXTS = 1600
 
 # All but the id, which comes first, from where it costs least.
 _COLUMNS = 'push.time, push.username, push.bundle, push.moves'
@@ -37,151 +38,173 @@ Row = tuple[int, float, str, int, int]
 class Filter(NamedTuple):
     """What pushes are wanted, see ``IBundleIndex.pushes``."""
 
-    #: between 1 and the highest that SQLite knows
+    #: between 1 and ``LAST``
     first: int
     last: int
     user: Optional[str]
     node: Optional[bytes]
-    #: as ``search.wanted`` returns them
+    #: as ``words.wanted`` returns them
     words: list[str]
     since: Optional[float]
     until: Optional[float]
-    #: none if negative
     limit: int
     newestfirst: bool
+    #: in a list by time: only what comes behind that time and id
+    behind: Optional[tuple[float, int]] = None
 
     @property
     def timed(self) -> bool:
         return self.since is not None or self.until is not None
 
 
-def find(sql: sqlite3.Connection, wanted: Filter) -> list[model.Push]:
+def find(sql: Sql, wanted: Filter) -> list[model.Push]:
     """Return the pushes, as ``IBundleIndex.pushes`` does."""
-    rows = (_withwords if wanted.words else _withoutwords)(sql, wanted)
-    if wanted.limit != _UNLIMITED:
-        rows = itertools.islice(rows, wanted.limit)
-    return _complete(sql, list(rows))
+    page = _withoutwords
+    isexact = not wanted.words
+    if wanted.words and wanted.node is None:
+        page = _withwords
+        isexact = sql.dialect.search.isexact(wanted.words)
+    if isexact:
+        return _complete(sql, page(sql, wanted))
+    held = _holding(sql, wanted, page)
+    return _complete(sql, list(itertools.islice(held, wanted.limit)))
 
 
 # -- which pushes
 
 
-def _withwords(sql: sqlite3.Connection, wanted: Filter) -> Iterator[Row]:
-    # What is read without a limit ends with the last push that is taken.
-    unlimited = wanted._replace(limit=_UNLIMITED)
-    if wanted.node is not None:
-        return _holding(sql, _withoutwords(sql, unlimited), wanted.words)
-    if search.isexact(wanted.words):
-        return _bywords(sql, wanted)
-    return _holding(sql, _bywords(sql, unlimited), wanted.words)
+def _holding(
+    sql: Sql, wanted: Filter, page: Callable[[Sql, Filter], list[Row]]
+) -> Iterator[Row]:
+    """Pass on the pushes whose texts hold the words, some at a time."""
+    limit = _TEXTS
+    while True:
+        rows = page(sql, wanted._replace(limit=limit))
+        texts = bundles.texts(sql, {row[3] for row in rows})
+        yield from (row for row in rows if holds(texts[row[3]], wanted.words))
+        if len(rows) < limit:
+            return
+        wanted = _behind(wanted, rows[-1])
+        limit = min(2 * limit, _MOST_TEXTS)
 
 
-def _bywords(sql: sqlite3.Connection, wanted: Filter) -> Iterator[Row]:
+def _behind(wanted: Filter, row: Row) -> Filter:
+    """Leave out what comes before a row, and the row."""
+    id, time = row[:2]
+    if wanted.timed:
+        return wanted._replace(behind=(time, id))
+    if wanted.newestfirst:
+        return wanted._replace(last=id - 1)
+    return wanted._replace(first=id + 1)
+
+
+def _withwords(sql: Sql, wanted: Filter) -> list[Row]:
     if wanted.timed:
         wanted = _narrowed(sql, wanted)
+    source, id, condition, asked = sql.dialect.search.match(
+        wanted.words, wanted.user
+    )
+    where, values = _where(wanted, id)
     return _ordered(
         sql,
         wanted,
-        f'SELECT search.rowid, {_COLUMNS} FROM search'
-        ' CROSS JOIN push ON push.id = search.rowid'
-        ' WHERE search MATCH :query'
-        f' AND search.rowid BETWEEN :first AND :last{_conditions(wanted)}',
+        f'SELECT {id}, {_COLUMNS} FROM {source}'
+        f' CROSS JOIN push ON push.id = {id} WHERE {condition} AND {where}',
+        [*asked, *values],
     )
 
 
-def _narrowed(sql: sqlite3.Connection, wanted: Filter) -> Filter:
+def _narrowed(sql: Sql, wanted: Filter) -> Filter:
     """Leave out ids before and after all that are in the range of times.
 
     What has the words in between is sorted by time. This takes some tenths of
     a second for each million pushes in the range, and a second or two for
     each million of them that have the words.
     """
-    first, last = sql.execute(
-        f'SELECT min(push.id), max(push.id) {_frompush(sql, wanted)}',
-        _values(wanted),
-    ).fetchone()
-    if first is None:
+    where, values = _where(wanted, 'push.id')
+    row = sql.one(
+        f'SELECT min(push.id), max(push.id) {_frompush(wanted)} WHERE {where}',
+        values,
+    )
+    if row is None or row[0] is None:
         return wanted._replace(last=0)
-    return wanted._replace(first=first, last=last)
+    return wanted._replace(first=row[0], last=row[1])
 
 
-def _holding(
-    sql: sqlite3.Connection, rows: Iterator[Row], words: list[str]
-) -> Iterator[Row]:
-    """Pass on the pushes whose texts hold the words."""
-    for batch in bundles.batches(rows, _TEXTS):
-        held = bundles.texts(sql, {row[3] for row in batch})
-        yield from (row for row in batch if search.holds(held[row[3]], words))
-
-
-def _withoutwords(sql: sqlite3.Connection, wanted: Filter) -> Iterator[Row]:
+def _withoutwords(sql: Sql, wanted: Filter) -> list[Row]:
     if wanted.node is None:
-        source = f'SELECT push.id, {_COLUMNS} {_frompush(sql, wanted)}'
-    else:
-        # All three come in the order of the primary key, so SQLite merges
-        # them and stops at the limit, whatever number of pushes has the node.
-        source = ' UNION ALL '.join(
-            f'SELECT node.push, {_COLUMNS} FROM node'
-            ' CROSS JOIN push ON push.id = node.push'
-            f' WHERE node.node = :node AND node.place = {place}'
-            f' AND node.push BETWEEN :first AND :last{_conditions(wanted)}'
-            for place in (0, 1, 2)
-        )
-    return _ordered(sql, wanted, source)
+        where, values = _where(wanted, 'push.id')
+        source = f'SELECT push.id, {_COLUMNS} {_frompush(wanted)} WHERE {where}'
+        return _ordered(sql, wanted, source, values)
+    # All three come in the order of the primary key, so a database merges
+    # them and stops at the limit, whatever number of pushes has the node.
+    where, values = _where(wanted, 'node.push')
+    source = ' UNION ALL '.join(
+        f'SELECT node.push, {_COLUMNS} FROM node'
+        ' CROSS JOIN push ON push.id = node.push'
+        f' WHERE node.node = ? AND node.place = {place} AND {where}'
+        for place in (0, 1, 2)
+    )
+    return _ordered(sql, wanted, source, 3 * [wanted.node, *values])
 
 
-def _frompush(sql: sqlite3.Connection, wanted: Filter) -> str:
-    # The index is named, so that no SQLite thinks of another.
+def _frompush(wanted: Filter) -> str:
+    # The index is named, so that no database thinks of another.
     index = ''
     if wanted.user is not None:
         index = 'push_user'
     if wanted.timed:
         index = 'push_time' if wanted.user is None else 'push_user_time'
-    return (
-        f'FROM push {index and f"INDEXED BY {index}"}'
-        f' WHERE push.id BETWEEN :first AND :last{_conditions(wanted)}'
-    )
+    return f'FROM push {index and f"INDEXED BY {index}"}'
 
 
-def _conditions(wanted: Filter) -> str:
-    conditions = ''
+def _where(wanted: Filter, id: str) -> tuple[str, list[Any]]:
+    """Return a condition for what is wanted, where ``id`` is that of a push,
+    and the values in it."""
+    conditions = [f'{id} BETWEEN ? AND ?']
+    values: list[Any] = [wanted.first, wanted.last]
+    since, until = wanted.since, wanted.until
     if wanted.user is not None:
-        conditions += ' AND push.username = :user'
-    if wanted.since is not None:
-        conditions += ' AND push.time > :since'
-    if wanted.until is not None:
-        conditions += ' AND push.time < :until'
-    return conditions
+        conditions.append('push.username = ?')
+        values.append(wanted.user)
+    if wanted.behind is not None:
+        # one bound instead of the one that it makes needless
+        if wanted.newestfirst:
+            until, sign = None, '<'
+        else:
+            since, sign = None, '>'
+        conditions.append(f'(push.time, push.id) {sign} (?, ?)')
+        values += wanted.behind
+    if since is not None:
+        conditions.append('push.time > ?')
+        values.append(since)
+    if until is not None:
+        conditions.append('push.time < ?')
+        values.append(until)
+    return ' AND '.join(conditions), values
 
 
 def _ordered(
-    sql: sqlite3.Connection, wanted: Filter, select: str
-) -> Iterator[Row]:
+    sql: Sql, wanted: Filter, select: str, values: list[Any]
+) -> list[Row]:
     direction = 'DESC' if wanted.newestfirst else 'ASC'
     columns = [2, 1] if wanted.timed else [1]
     order = ', '.join(f'{column} {direction}' for column in columns)
-    return sql.execute(
-        f'{select} ORDER BY {order} LIMIT :limit', _values(wanted)
+    found: list[Any] = sql.all(
+        f'{select} ORDER BY {order} LIMIT ?', [*values, wanted.limit]
     )
-
-
-def _values(wanted: Filter) -> dict[str, Any]:
-    return {
-        **wanted._asdict(),
-        'query': search.query(wanted.words, wanted.user),
-    }
+    return found
 
 
 # -- all about them
 
 
-def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
+def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
     """Make pushes of rows of the table ``push``."""
     ids = sorted({row[3] for row in rows})
     contents = {
         id: (key.hex(), size, tuple(bundles.split(nodes)))
-        for id, key, size, nodes in bundles.select(
-            sql,
+        for id, key, size, nodes in sql.many(
             'SELECT id, digest, size, nodes FROM bundle WHERE id IN ({marks})',
             ids,
         )
@@ -190,10 +213,12 @@ def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
     texts = bundles.descriptions(sql, ids)
     rests = bundles.rests(sql, ids)
     below = bundles.below(sql, list(rests))
-    pinned = _pinned(sql, [row[0] for row in rows])
+    pinned = sql.many(
+        'SELECT push FROM pin WHERE push IN ({marks})', [row[0] for row in rows]
+    )
+    pins = {id for (id,) in pinned}
     moves: dict[int, list[tuple[str, Optional[bytes]]]] = {}
-    for push, name, node in bundles.select(
-        sql,
+    for push, name, node in sql.many(
         """SELECT push, name, node FROM move WHERE push IN ({marks})
         ORDER BY push, position""",
         [row[0] for row in rows if row[4]],
@@ -210,12 +235,7 @@ def _complete(sql: sqlite3.Connection, rows: list[Row]) -> list[model.Push]:
             texts.get(bundle, bundles.titles(heads[bundle])),
             tuple(rests.get(bundle, {}).values()),
             tuple(bundles.split(below.get(bundle, b''))),
-            id in pinned,
+            id in pins,
         )
         for id, time, user, bundle, _moves in rows
     ]
-
-
-def _pinned(sql: sqlite3.Connection, ids: list[int]) -> set[int]:
-    statement = 'SELECT push FROM pin WHERE push IN ({marks})'
-    return {id for (id,) in bundles.select(sql, statement, ids)}

@@ -1,6 +1,6 @@
-"""Looks for what is wrong with the tables of the index ``file``.
+"""Looks for what is wrong with the tables of the index.
 
-SQLite finds out whether the file is what it wrote. The rest is whether the
+The database finds out whether it is what was written. The rest is whether the
 tables agree with each other, which they do whatever process was killed.
 """
 
@@ -8,26 +8,28 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-import sqlite3
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
-from ..sqlite import schema
-from ..sqlite.database import isdamage
-from . import bundles, pushes
+from ...batches import batches
+from . import bundles, pushes, usage
+
+if TYPE_CHECKING:
+    from .dialect import Sql
 
 #: how many problems of one kind are told of
 _MOST = 50
 #: how many pushes have their changesets looked at together; their sums are in
 #: memory, and each time all changesets are read
 _TOGETHER = 200_000
-
-_KEY = 'substr(lower(hex(digest)), 1, 12)'
+#: how many are compared by the same statements
+_COMPARED = 500
 
 _HOLDERS = """
 SELECT id, bundle FROM push UNION ALL SELECT push, bundle FROM kept ORDER BY 1
 """
 
-# Each finds what its text is about: an id, or the key of a bundle ({key}).
+# Each finds what its text is about: an id, a name, or the key of a bundle.
 _CHECKS = (
     (
         'push {} names a bundle that is not recorded',
@@ -36,13 +38,13 @@ _CHECKS = (
     ),
     (
         'bundle {} has no push, and nothing rests on it',
-        """SELECT {key} FROM bundle
+        """SELECT bundle.digest FROM bundle
         WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.bundle = bundle.id)
         AND NOT EXISTS (SELECT 1 FROM kept WHERE kept.bundle = bundle.id)""",
     ),
     (
         'bundle {} has no heads',
-        """SELECT {key} FROM bundle
+        """SELECT bundle.digest FROM bundle
         WHERE NOT EXISTS (SELECT 1 FROM head WHERE head.bundle = bundle.id)""",
     ),
     (
@@ -63,10 +65,8 @@ _CHECKS = (
     ),
     (
         'the id {} would be given again',
-        """SELECT id FROM (SELECT max(id) AS id FROM push)
-        WHERE id > coalesce(
-            (SELECT seq FROM sqlite_sequence WHERE name = 'push'), 0
-        )""",
+        """SELECT id FROM (SELECT max(id) AS id FROM push) AS highest
+        WHERE id > coalesce((SELECT max(given) FROM counter), 0)""",
     ),
     (
         'a move of bookmarks has the id of push {}',
@@ -74,10 +74,8 @@ _CHECKS = (
     ),
     (
         'the id {} of a move of bookmarks would be given again',
-        """SELECT id FROM (SELECT max(id) AS id FROM event)
-        WHERE id > coalesce(
-            (SELECT seq FROM sqlite_sequence WHERE name = 'push'), 0
-        )""",
+        """SELECT id FROM (SELECT max(id) AS id FROM event) AS highest
+        WHERE id > coalesce((SELECT max(given) FROM counter), 0)""",
     ),
     (
         'bookmark {} was moved by a push and without one',
@@ -86,18 +84,19 @@ _CHECKS = (
     ),
     (
         'bundle {} rests on one that is not recorded',
-        """SELECT {key} FROM rest CROSS JOIN bundle ON bundle.id = bundle
+        """SELECT bundle.digest FROM rest
+        CROSS JOIN bundle ON bundle.id = rest.bundle
         WHERE base NOT IN (SELECT id FROM bundle)""",
     ),
     (
         'bundle {} is in the wrong order with one that it rests on',
-        """SELECT DISTINCT {key} FROM rest
+        """SELECT DISTINCT bundle.digest FROM rest
         CROSS JOIN bundle ON bundle.id = rest.bundle
         WHERE rest.base >= rest.bundle""",
     ),
     (
         'bundle {} is kept, though it has pushes or nothing rests on it',
-        """SELECT {key} FROM kept
+        """SELECT bundle.digest FROM kept
         CROSS JOIN bundle ON bundle.id = kept.bundle
         WHERE EXISTS (SELECT 1 FROM push WHERE push.bundle = kept.bundle)
         OR NOT EXISTS (SELECT 1 FROM rest WHERE base = kept.bundle)""",
@@ -113,73 +112,75 @@ _CHECKS = (
     (
         "what user '{}' holds is not what the pushes say",
         f"""SELECT DISTINCT username FROM (
-            SELECT * FROM (SELECT * FROM holder EXCEPT {schema.HELD})
+            SELECT * FROM (SELECT * FROM holder EXCEPT {usage.HELD}) AS more
             UNION ALL
-            SELECT * FROM ({schema.HELD} EXCEPT SELECT * FROM holder)
-        ) ORDER BY username""",
+            SELECT * FROM ({usage.HELD} EXCEPT SELECT * FROM holder) AS less
+        ) AS differing ORDER BY username""",
     ),
 )
 _SEARCHCHECKS = (
     (
         'push {} is not found by its words',
-        'SELECT id FROM push WHERE id NOT IN (SELECT rowid FROM search)',
+        'SELECT id FROM push WHERE id NOT IN ({found})',
     ),
     (
         'push {} is found by its words but not recorded',
-        'SELECT rowid FROM search WHERE rowid NOT IN (SELECT id FROM push)',
+        '{found} EXCEPT SELECT id FROM push',
     ),
 )
 
 
-def find(sql: sqlite3.Connection) -> list[str]:
+def find(sql: Sql) -> list[str]:
     """Return what is wrong, in sentences."""
     found: list[str] = []
-    with _noting(found):
-        for (text,) in sql.execute(f'PRAGMA integrity_check({_MOST})'):
-            if text != 'ok':
-                found.append(f'SQLite finds damage: {text}')
-    checks: list[tuple[str, str]] = []
-    with _noting(found):
-        checks += _checks(sql)
-    for text, statement in checks:
-        with _noting(found):
-            rows = sql.execute(statement).fetchmany(_MOST)
-            found += [text.format(row[0]) for row in rows]
-    with _noting(found):
+    with _noting(sql, found):
+        for text in sql.dialect.integrity(sql, _MOST):
+            found.append(f'{sql.dialect.name} finds damage: {text}')
+    for text, statement in _checks(sql):
+        with _noting(sql, found):
+            rows = sql.all(f'{statement} LIMIT {_MOST}')
+            found += [text.format(_shown(row[0])) for row in rows]
+    with _noting(sql, found):
         found += itertools.islice(_contents(sql), _MOST)
     return list(dict.fromkeys(found))
 
 
 @contextlib.contextmanager
-def _noting(found: list[str]) -> Iterator[None]:
+def _noting(sql: Sql, found: list[str]) -> Iterator[None]:
     """Go on after what cannot be read."""
     try:
         yield
-    except sqlite3.DatabaseError as exc:
-        if not isdamage(exc):
+    except Exception as exc:
+        if not sql.dialect.isdamage(exc):
             raise
-        found.append(f'SQLite cannot read all of it: {exc}')
+        found.append(f'{sql.dialect.name} cannot read all of it: {exc}')
 
 
-def _checks(sql: sqlite3.Connection) -> Iterator[tuple[str, str]]:
-    for text, statement in _CHECKS:
-        yield text, statement.format(key=_KEY)
+def _checks(sql: Sql) -> Iterator[tuple[str, str]]:
+    yield from _CHECKS
     # the last, as the table may be too damaged to be looked at
-    yield from _SEARCHCHECKS
+    ids = sql.dialect.search.ids()
+    for text, statement in _SEARCHCHECKS:
+        yield text, statement.format(found=ids)
+
+
+def _shown(value: object) -> object:
+    """Return what stands for an id, a name or the key of a bundle."""
+    return value.hex()[:12] if isinstance(value, bytes) else value
 
 
 # -- changesets
 
 
-def _contents(sql: sqlite3.Connection) -> Iterator[str]:
+def _contents(sql: Sql) -> Iterator[str]:
     """Compare what finds changesets with what the bundles hold."""
-    holders = bundles.batches(sql.execute(_HOLDERS), _TOGETHER)
+    holders = batches(sql.all(_HOLDERS), _TOGETHER)
     first = -pushes.LAST
     # once more for what comes after the last
     for batch in itertools.chain(holders, [[]]):
         last = batch[-1][0] if batch else pushes.LAST
         found = _sums(sql, first, last)
-        for some in bundles.batches(batch, bundles.BATCH):
+        for some in batches(batch, _COMPARED):
             yield from _compared(sql, some, found)
         for push in sorted(found):
             yield (
@@ -188,19 +189,23 @@ def _contents(sql: sqlite3.Connection) -> Iterator[str]:
         first = last + 1
 
 
-def _sums(sql: sqlite3.Connection, first: int, last: int) -> dict[int, int]:
+def _sums(sql: Sql, first: int, last: int) -> dict[int, int]:
     """Return for each push what shows whether two sets of rows differ."""
     found: dict[int, int] = {}
-    for node, place, push in sql.execute(
-        'SELECT node, place, push FROM node WHERE push BETWEEN ? AND ?',
-        (first, last),
-    ):
-        found[push] = found.get(push, 0) + hash((node, place))
+    # not all rows at once, as there may be millions
+    bounds = [b'', *(bytes([n]) for n in range(1, 256)), b'\xff' * 99]
+    for least, beyond in zip(bounds, bounds[1:]):
+        for node, place, push in sql.all(
+            """SELECT node, place, push FROM node
+            WHERE node >= ? AND node < ? AND push BETWEEN ? AND ?""",
+            (least, beyond, first, last),
+        ):
+            found[push] = found.get(push, 0) + hash((node, place))
     return found
 
 
 def _compared(
-    sql: sqlite3.Connection,
+    sql: Sql,
     holders: list[tuple[int, int]],
     found: dict[int, int],
 ) -> Iterator[str]:
@@ -209,11 +214,10 @@ def _compared(
     below = bundles.below(sql, ids)
     heads = bundles.heads(sql, ids)
     expected = {}
-    for id, key, size, nodes in bundles.select(
-        sql,
-        f'SELECT id, {_KEY}, size, nodes FROM bundle WHERE id IN ({{marks}})',
-        ids,
+    for id, digest, size, nodes in sql.many(
+        'SELECT id, digest, size, nodes FROM bundle WHERE id IN ({marks})', ids
     ):
+        key = _shown(digest)
         if len(nodes) % bundles.NODE:
             yield f'the changesets of bundle {key} are cut off'
         bundle = bundles.Found(id, size, nodes, below.get(id, b''))

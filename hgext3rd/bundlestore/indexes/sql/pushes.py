@@ -1,4 +1,4 @@
-"""Pushes in the tables of the index ``file``: how they come and go, with the
+"""Pushes in the tables of the index: how they come and go, with the
 bookmarks that they move.
 
 All of it happens in the transaction of the caller. What is known of bundles is
@@ -7,18 +7,18 @@ in ``bundles.py``, what users hold in ``usage.py``.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from typing import Optional
+from typing import TYPE_CHECKING, Optional
 
 from ... import errors, model
-from ..sqlite import search
 from . import bundles, usage
 
-#: the highest id that SQLite knows
+if TYPE_CHECKING:
+    from .dialect import Sql
+
+#: the highest id that a database knows
 LAST = (1 << 63) - 1
 
-_HIGHEST = "SELECT seq FROM sqlite_sequence WHERE name = 'push'"
 _REMOVAL = (
     'DELETE FROM move WHERE push = ?',
     'DELETE FROM pin WHERE push = ?',
@@ -30,7 +30,7 @@ _REMOVAL = (
 
 
 def record(
-    sql: sqlite3.Connection, push: model.NewPush, quota: Optional[int]
+    sql: Sql, push: model.NewPush, quota: Optional[int]
 ) -> tuple[int, tuple[str, ...], tuple[bytes, ...]]:
     """Return the id of the push, what its bundle rests on, and what it has of
     that."""
@@ -42,13 +42,11 @@ def record(
         # It keeps what it was recorded with first.
         text = bundles.texts(sql, [bundle.id])[bundle.id]
     usage.pushed(sql, push.user, bundle, not known, quota)
-    id = sql.execute(
-        'INSERT INTO push (time, username, bundle, moves) VALUES (?, ?, ?, ?)',
-        (float(push.time), push.user, bundle.id, len(push.moves)),
-    ).lastrowid
-    assert id is not None
+    id = _nextid(sql)
+    its = (id, float(push.time), push.user, bundle.id, len(push.moves))
+    sql.insert('push', [its])
     bundles.addnodes(sql, bundle, push.heads, id)
-    search.add(sql, id, push.user, text)
+    sql.dialect.search.add(sql, id, push.user, text)
     marks = usage.marks(sql, push.user) if quota is not None else 0
     move(sql, push.moves, push.user, push.time, push=id)
     if quota is not None:
@@ -61,7 +59,7 @@ def record(
 
 
 def move(
-    sql: sqlite3.Connection,
+    sql: Sql,
     moves: Sequence[model.BookmarkMove],
     user: str,
     time: float,
@@ -72,22 +70,20 @@ def move(
     changed: dict[str, Optional[bytes]] = {}
     replaced: dict[str, int] = {}
     for move in moves:
-        row = sql.execute(
+        row = sql.one(
             'SELECT node, move FROM bookmark WHERE name = ?', (move.name,)
-        ).fetchone()
+        )
         actual, before = row or (None, None)
         if not move.force and actual != move.old:
             raise errors.BookmarkMoved(move.name, actual)
         if push is None and actual == move.new:
             # What brought it there still stands for it.
             continue
-        if move.new is None:
-            sql.execute('DELETE FROM bookmark WHERE name = ?', (move.name,))
-        else:
-            sql.execute(
-                'INSERT OR REPLACE INTO bookmark VALUES (?, ?, ?, ?, ?, ?)',
-                (move.name, move.new, push, event, user, float(time)),
-            )
+        if row:
+            sql.run('DELETE FROM bookmark WHERE name = ?', (move.name,))
+        if move.new is not None:
+            its = (move.name, move.new, push, event, user, float(time))
+            sql.insert('bookmark', [its])
         changed[move.name] = move.new
         if before is not None:
             replaced.setdefault(move.name, before)
@@ -97,16 +93,15 @@ def move(
 
 
 def movebookmarks(
-    sql: sqlite3.Connection,
+    sql: Sql,
     moves: Sequence[model.BookmarkMove],
     time: float,
     user: str,
     quota: Optional[int],
 ) -> model.Moved:
     """Move bookmarks without a push."""
-    id = lastid(sql) + 1
-    reserve(sql, id)
-    sql.execute('INSERT INTO event VALUES (?, ?, ?)', (id, float(time), user))
+    id = _nextid(sql)
+    sql.insert('event', [(id, float(time), user)])
     marks = usage.marks(sql, user) if quota is not None else 0
     moved = move(sql, moves, user, time, event=id)
     if quota is not None:
@@ -114,61 +109,55 @@ def movebookmarks(
     return moved
 
 
-def moved(sql: sqlite3.Connection, names: Sequence[str]) -> set[str]:
+def moved(sql: Sql, names: Sequence[str]) -> set[str]:
     """Return those of the names that pushes have moved to changesets."""
     return {
         name
         for name in names
-        if sql.execute(
+        if sql.one(
             'SELECT 1 FROM move WHERE name = ? AND node IS NOT NULL LIMIT 1',
             (name,),
-        ).fetchone()
+        )
     }
 
 
 def addmoves(
-    sql: sqlite3.Connection,
+    sql: Sql,
     id: int,
     moves: Sequence[tuple[str, Optional[bytes]]],
 ) -> None:
-    sql.executemany(
-        'INSERT INTO move VALUES (?, ?, ?, ?)',
-        [(id, position, *some) for position, some in enumerate(moves)],
+    sql.insert(
+        'move', [(id, position, *some) for position, some in enumerate(moves)]
     )
 
 
 # -- those that are there
 
 
-def exists(sql: sqlite3.Connection, id: int) -> bool:
+def exists(sql: Sql, id: int) -> bool:
     if not 0 < id <= LAST:
         return False
-    row = sql.execute('SELECT 1 FROM push WHERE id = ?', (id,)).fetchone()
-    return row is not None
+    return sql.one('SELECT 1 FROM push WHERE id = ?', (id,)) is not None
 
 
 def unknown(id: int) -> errors.UnknownPush:
     return errors.UnknownPush(f'no push {id} in the index')
 
 
-def pin(sql: sqlite3.Connection, id: int, pinned: bool) -> None:
+def pin(sql: Sql, id: int, pinned: bool) -> None:
     if not exists(sql, id):
         raise unknown(id)
-    statement = 'DELETE FROM pin WHERE push = ?'
+    sql.run('DELETE FROM pin WHERE push = ?', (id,))
     if pinned:
-        statement = 'INSERT OR IGNORE INTO pin VALUES (?)'
-    sql.execute(statement, (id,))
+        sql.insert('pin', [(id,)])
 
 
-def _ispinned(sql: sqlite3.Connection, id: int) -> bool:
-    row = sql.execute('SELECT 1 FROM pin WHERE push = ?', (id,)).fetchone()
-    return row is not None
+def _ispinned(sql: Sql, id: int) -> bool:
+    return sql.one('SELECT 1 FROM pin WHERE push = ?', (id,)) is not None
 
 
-def remove(sql: sqlite3.Connection, id: int, evenpinned: bool) -> list[str]:
-    row = sql.execute(
-        'SELECT username, bundle FROM push WHERE id = ?', (id,)
-    ).fetchone()
+def remove(sql: Sql, id: int, evenpinned: bool) -> list[str]:
+    row = sql.one('SELECT username, bundle FROM push WHERE id = ?', (id,))
     if row is None:
         raise unknown(id)
     if not evenpinned and _ispinned(sql, id):
@@ -180,32 +169,44 @@ def remove(sql: sqlite3.Connection, id: int, evenpinned: bool) -> list[str]:
     return bundles.unpushed(sql, bundle, id)
 
 
-def removebookmarks(sql: sqlite3.Connection, id: int) -> None:
-    sql.execute(
-        """DELETE FROM bookmark WHERE push = :id
-        AND name IN (SELECT name FROM move WHERE push = :id)""",
-        {'id': id},
+def removebookmarks(sql: Sql, id: int) -> None:
+    sql.run(
+        """DELETE FROM bookmark WHERE push = ?
+        AND name IN (SELECT name FROM move WHERE push = ?)""",
+        (id, id),
     )
 
 
-def removerows(sql: sqlite3.Connection, id: int) -> None:
-    search.remove(sql, id)
+def removerows(sql: Sql, id: int) -> None:
+    sql.dialect.search.remove(sql, id)
     for statement in _REMOVAL:
-        sql.execute(statement, (id,))
+        sql.run(statement, (id,))
 
 
 # -- ids
 
 
-def lastid(sql: sqlite3.Connection) -> int:
+def lastid(sql: Sql) -> int:
     """Return the highest id that was ever given."""
-    row = sql.execute(_HIGHEST).fetchone()
+    row = sql.one('SELECT given FROM counter')
     return row[0] if row else 0
 
 
-def reserve(sql: sqlite3.Connection, id: int) -> None:
+def reach(sql: Sql, id: int) -> None:
+    """See to it that this was given, or a higher one."""
+    if id > lastid(sql):
+        reserve(sql, id)
+
+
+def reserve(sql: Sql, id: int) -> None:
     id = max(id, lastid(sql))
     # SQLite would write nothing where nothing changes, but what this makes
     # durable is all that came before, too.
-    sql.execute("DELETE FROM sqlite_sequence WHERE name = 'push'")
-    sql.execute("INSERT INTO sqlite_sequence VALUES ('push', ?)", (id,))
+    sql.run('DELETE FROM counter')
+    sql.insert('counter', [(id,)])
+
+
+def _nextid(sql: Sql) -> int:
+    id = lastid(sql) + 1
+    sql.run('UPDATE counter SET given = ?', (id,))
+    return id

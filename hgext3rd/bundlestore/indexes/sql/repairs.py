@@ -1,17 +1,18 @@
-"""Puts pushes back into the tables of the index ``file``, exactly.
+"""Puts pushes back into the tables of the index, exactly.
 
 All of it happens in the transaction of the caller.
 """
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Sequence
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Optional
 
 from ... import model
-from ..sqlite import search
 from . import bundles, pushes, usage
+
+if TYPE_CHECKING:
+    from .dialect import Sql
 
 _ABOVE = """
 WITH RECURSIVE above (bundle) AS (
@@ -26,12 +27,12 @@ _IDS = (
     *(('description', 'bundle'), ('head', 'bundle')),
 )
 _RENUMBERING = tuple(
-    f'UPDATE {table} SET {column} = :new WHERE {column} = :old'
+    f'UPDATE {table} SET {column} = ? WHERE {column} = ?'
     for table, column in _IDS
 )
 
 
-def restore(sql: sqlite3.Connection, push: model.Push, bookmarks: bool) -> None:
+def restore(sql: Sql, push: model.Push, bookmarks: bool) -> None:
     """Record a push under its id, in the place of what has that id."""
     # Whatever is wrong with it, nothing may be left of what it replaces.
     replaced, users = _clear(sql, push.id, push.bookmarks, bookmarks)
@@ -41,52 +42,38 @@ def restore(sql: sqlite3.Connection, push: model.Push, bookmarks: bool) -> None:
         users.add(push.user)
     else:
         usage.pushed(sql, push.user, bundle)
-    sql.execute(
-        'INSERT INTO push VALUES (?, ?, ?, ?, ?)',
-        (
-            push.id,
-            float(push.time),
-            push.user,
-            bundle.id,
-            len(push.bookmarks),
-        ),
-    )
+    moves = push.bookmarks
+    its = (push.id, float(push.time), push.user, bundle.id, len(moves))
+    sql.insert('push', [its])
+    pushes.reach(sql, push.id)
     bundles.addnodes(sql, bundle, push.heads, push.id)
-    search.add(sql, push.id, push.user, push.text)
-    pushes.addmoves(sql, push.id, push.bookmarks)
+    sql.dialect.search.add(sql, push.id, push.user, push.text)
+    pushes.addmoves(sql, push.id, moves)
     if push.pinned:
         pushes.pin(sql, push.id, True)
     if bookmarks:
-        moves = [
-            model.BookmarkMove(name, node, force=True)
-            for name, node in push.bookmarks
-        ]
-        pushes.move(sql, moves, push.user, push.time, push=push.id)
+        forced = [model.BookmarkMove(*move, force=True) for move in moves]
+        pushes.move(sql, forced, push.user, push.time, push=push.id)
     if replaced not in ('', push.key):
         _leave(sql, replaced)
     for user in users:
         usage.recount(sql, user)
 
 
-def restoremove(sql: sqlite3.Connection, move: model.RestoredMove) -> None:
+def restoremove(sql: Sql, move: model.RestoredMove) -> None:
     """Put a bookmark where an event put it."""
     if not pushes.exists(sql, move.id):
-        sql.execute(
-            'INSERT OR REPLACE INTO event VALUES (?, ?, ?)',
-            (move.id, float(move.time), move.user),
-        )
-    sql.execute('DELETE FROM bookmark WHERE name = ?', (move.name,))
+        sql.run('DELETE FROM event WHERE id = ?', (move.id,))
+        sql.insert('event', [(move.id, float(move.time), move.user)])
+    sql.run('DELETE FROM bookmark WHERE name = ?', (move.name,))
     if move.node is not None:
-        sql.execute(
-            'INSERT INTO bookmark VALUES (?, ?, NULL, ?, ?, ?)',
-            (move.name, move.node, move.id, move.user, float(move.time)),
-        )
-    if move.id > pushes.lastid(sql):
-        pushes.reserve(sql, move.id)
+        its = (move.name, move.node, None, move.id, move.user, float(move.time))
+        sql.insert('bookmark', [its])
+    pushes.reach(sql, move.id)
 
 
 def _clear(
-    sql: sqlite3.Connection,
+    sql: Sql,
     id: int,
     moves: Sequence[tuple[str, Optional[bytes]]],
     bookmarks: bool,
@@ -94,10 +81,8 @@ def _clear(
     """Remove all rows of a push except its bundle; return the key of that,
     empty if there is none, and the user whose push it was."""
     users: set[str] = set()
-    sql.execute('DELETE FROM event WHERE id = ?', (id,))
-    row: Any = sql.execute(
-        'SELECT bundle, username FROM push WHERE id = ?', (id,)
-    ).fetchone()
+    sql.run('DELETE FROM event WHERE id = ?', (id,))
+    row = sql.one('SELECT bundle, username FROM push WHERE id = ?', (id,))
     if row is not None:
         users.add(row[1])
         if bookmarks:
@@ -106,39 +91,31 @@ def _clear(
             _disown(sql, id, moves)
         pushes.removerows(sql, id)
     else:
-        row = sql.execute(
-            'SELECT bundle FROM kept WHERE push = ?', (id,)
-        ).fetchone()
+        row = sql.one('SELECT bundle FROM kept WHERE push = ?', (id,))
         if row is None:
             return '', users
-        sql.execute('DELETE FROM kept WHERE push = ?', (id,))
+        sql.run('DELETE FROM kept WHERE push = ?', (id,))
     # Whatever is there, also what should not be: all rows are looked at.
-    sql.execute('DELETE FROM node WHERE push = ?', (id,))
-    key = sql.execute(
-        'SELECT digest FROM bundle WHERE id = ?', row[:1]
-    ).fetchone()
+    sql.run('DELETE FROM node WHERE push = ?', (id,))
+    key = sql.one('SELECT digest FROM bundle WHERE id = ?', row[:1])
     return key[0].hex() if key else '', users
 
 
 def _disown(
-    sql: sqlite3.Connection,
+    sql: Sql,
     id: int,
     moves: Sequence[tuple[str, Optional[bytes]]],
 ) -> None:
     """Leave bookmarks where they are, but moved by nobody, that a push will
     not have moved there if it has made only these moves."""
-    rows = sql.execute(
-        """SELECT name, node FROM bookmark WHERE push = :id
-        AND name IN (SELECT name FROM move WHERE push = :id)""",
-        {'id': id},
+    rows = sql.all(
+        """SELECT name, node FROM bookmark WHERE push = ?
+        AND name IN (SELECT name FROM move WHERE push = ?)""",
+        (id, id),
     )
-    sql.executemany(
-        'UPDATE bookmark SET push = NULL WHERE name = ?',
-        [
-            (name,)
-            for name, node in rows.fetchall()
-            if (name, node) not in moves
-        ],
+    sql.many(
+        'UPDATE bookmark SET push = NULL WHERE name IN ({marks})',
+        [name for name, node in rows if (name, node) not in moves],
     )
 
 
@@ -146,7 +123,7 @@ def _disown(
 
 
 def _restorebundle(
-    sql: sqlite3.Connection, push: model.Push
+    sql: Sql, push: model.Push
 ) -> tuple[bundles.Found, set[str]]:
     """See to it that the bundle of a push is recorded as the push has it.
 
@@ -167,30 +144,31 @@ def _restorebundle(
         == (push.size, b''.join(push.nodes), b''.join(push.below))
         and bundles.heads(sql, [known.id])[known.id] == list(push.heads)
         and bundles.texts(sql, [known.id])[known.id] == push.text
-        and _directbases(sql, known.id) == bases
+        and bundles.directbases(sql, known.id) == bases
     ):
         return known, set()
     return _replace(sql, known, push, bases)
 
 
 def _replace(
-    sql: sqlite3.Connection,
+    sql: Sql,
     known: bundles.Found,
     push: model.Push,
     bases: list[int],
 ) -> tuple[bundles.Found, set[str]]:
-    others = sql.execute(
+    others = sql.all(
         'SELECT id, username FROM push WHERE bundle = ?', (known.id,)
-    ).fetchall()
+    )
     for statement in bundles.PARTS:
-        sql.execute(statement, (known.id,))
+        sql.run(statement, (known.id,))
     nodes = b''.join(push.nodes)
-    sql.execute(
+    sql.run(
         'UPDATE bundle SET size = ?, nodes = ? WHERE id = ?',
         (push.size, nodes, known.id),
     )
     lower = bundles.addparts(sql, known.id, push, bases)
     new = bundles.Found(known.id, push.size, nodes, lower)
+    search = sql.dialect.search
     for id, user in others:
         bundles.removenodes(sql, known, id)
         bundles.removenodes(sql, new, id)
@@ -202,43 +180,28 @@ def _replace(
     return new, {user for _id, user in others}
 
 
-def _freeid(sql: sqlite3.Connection) -> int:
+def _freeid(sql: Sql) -> int:
     """Return an id that no bundle has, nor one had of which something is left.
 
     Where rows are missing, others may still be there.
     """
-    found = 0
-    for table, column in _IDS:
-        (highest,) = sql.execute(
-            f'SELECT max({column}) FROM {table}'
-        ).fetchone()
-        found = max(found, highest or 0)
-    return found + 1
+    return 1 + max(bundles.highest(sql, *where) for where in _IDS)
 
 
-def _directbases(sql: sqlite3.Connection, id: int) -> list[int]:
-    return [
-        base
-        for (base,) in sql.execute(
-            'SELECT base FROM rest WHERE bundle = ? ORDER BY base', (id,)
-        )
-    ]
-
-
-def _renumber(sql: sqlite3.Connection, id: int) -> int:
+def _renumber(sql: Sql, id: int) -> int:
     """Give a bundle an id after all others, and then those that rest on it;
     return the id."""
     first = None
-    for (old,) in sql.execute(_ABOVE, (id,)).fetchall():
+    for (old,) in sql.all(_ABOVE, (id,)):
         new = _freeid(sql)
         for statement in _RENUMBERING:
-            sql.execute(statement, {'old': old, 'new': new})
+            sql.run(statement, (new, old))
         first = first or new
     assert first is not None
     return first
 
 
-def _leave(sql: sqlite3.Connection, key: str) -> None:
+def _leave(sql: Sql, key: str) -> None:
     """Note that a bundle lost a push to another, which took over its id."""
     bundle = bundles.find(sql, key)
     assert bundle is not None

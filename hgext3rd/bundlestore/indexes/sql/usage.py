@@ -1,4 +1,4 @@
-"""What users hold, and what the index ``file`` holds in all.
+"""What users hold, and what the index holds in all.
 
 A bundle counts once for each user that has a push of it, and for nobody when
 it is only there because others rest on it. All of it happens in the
@@ -7,12 +7,25 @@ transaction of the caller.
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ... import errors, model
 from . import bundles
 
+if TYPE_CHECKING:
+    from .dialect import Sql
+
+#: What a user holds, computed from the pushes.
+HELD = """
+SELECT held.username AS username, sum(held.pushes) AS pushes,
+    sum(bundle.size) AS size
+FROM (
+    SELECT username, bundle, count(*) AS pushes FROM push
+    GROUP BY bundle, username
+) AS held
+CROSS JOIN bundle ON bundle.id = held.bundle
+GROUP BY held.username
+"""
 _HAS = 'SELECT 1 FROM push WHERE bundle = ? AND username = ? LIMIT 1'
 
 
@@ -20,7 +33,7 @@ _HAS = 'SELECT 1 FROM push WHERE bundle = ? AND username = ? LIMIT 1'
 
 
 def pushed(
-    sql: sqlite3.Connection,
+    sql: Sql,
     user: str,
     bundle: bundles.Found,
     isnew: bool = False,
@@ -34,34 +47,33 @@ def pushed(
         size = of(sql, user).size
         if size + more > quota:
             raise errors.QuotaExceeded(user, quota, size, more)
-    changed = sql.execute(
+    changed = sql.run(
         'UPDATE holder SET pushes = pushes + 1, size = size + ?'
         ' WHERE username = ?',
         (more, user),
     )
-    if not changed.rowcount:
-        sql.execute('INSERT INTO holder VALUES (?, 1, ?)', (user, more))
+    if not changed:
+        sql.insert('holder', [(user, 1, more)])
 
 
-def unpushed(sql: sqlite3.Connection, user: str, bundle: int) -> None:
+def unpushed(sql: Sql, user: str, bundle: int) -> None:
     """Note that a user has one push of a bundle less; its row is gone."""
     less = 0
     if not _has(sql, user, bundle):
-        (less,) = sql.execute(
-            'SELECT size FROM bundle WHERE id = ?', (bundle,)
-        ).fetchone() or (0,)
-    sql.execute(
+        row = sql.one('SELECT size FROM bundle WHERE id = ?', (bundle,))
+        less = row[0] if row else 0
+    sql.run(
         'UPDATE holder SET pushes = pushes - 1, size = size - ?'
         ' WHERE username = ?',
         (less, user),
     )
-    sql.execute('DELETE FROM holder WHERE username = ? AND pushes < 1', (user,))
+    sql.run('DELETE FROM holder WHERE username = ? AND pushes < 1', (user,))
 
 
-def recount(sql: sqlite3.Connection, user: str) -> None:
+def recount(sql: Sql, user: str) -> None:
     """Compute what a user holds from the pushes."""
-    sql.execute('DELETE FROM holder WHERE username = ?', (user,))
-    pushes, size = sql.execute(
+    sql.run('DELETE FROM holder WHERE username = ?', (user,))
+    row = sql.one(
         """SELECT sum(held.pushes), sum(bundle.size)
         FROM (
             SELECT bundle, count(*) AS pushes FROM push
@@ -69,22 +81,19 @@ def recount(sql: sqlite3.Connection, user: str) -> None:
         ) AS held
         CROSS JOIN bundle ON bundle.id = held.bundle""",
         (user,),
-    ).fetchone()
-    if pushes:
-        sql.execute('INSERT INTO holder VALUES (?, ?, ?)', (user, pushes, size))
+    )
+    if row and row[0]:
+        # some databases have other numbers for sums
+        sql.insert('holder', [(user, int(row[0]), int(row[1]))])
 
 
-def marks(sql: sqlite3.Connection, user: str) -> int:
+def marks(sql: Sql, user: str) -> int:
     """Return how many scratch bookmarks a user has."""
-    (found,) = sql.execute(
-        'SELECT count(*) FROM bookmark WHERE username = ?', (user,)
-    ).fetchone()
-    return int(found)
+    row = sql.one('SELECT count(*) FROM bookmark WHERE username = ?', (user,))
+    return row[0] if row else 0
 
 
-def checkmarks(
-    sql: sqlite3.Connection, user: str, before: int, quota: int
-) -> None:
+def checkmarks(sql: Sql, user: str, before: int, quota: int) -> None:
     """Raise ``QuotaExceeded`` if a user got more scratch bookmarks, and has
     more than there is room for."""
     more = marks(sql, user) - before
@@ -96,34 +105,30 @@ def checkmarks(
         raise errors.QuotaExceeded(user, quota, held, size, before)
 
 
-def _has(sql: sqlite3.Connection, user: str, bundle: int) -> bool:
-    return sql.execute(_HAS, (bundle, user)).fetchone() is not None
+def _has(sql: Sql, user: str, bundle: int) -> bool:
+    return sql.one(_HAS, (bundle, user)) is not None
 
 
 # -- what it is
 
 
-def of(sql: sqlite3.Connection, user: str) -> model.Usage:
-    row = sql.execute(
-        'SELECT pushes, size FROM holder WHERE username = ?', (user,)
-    ).fetchone()
+def of(sql: Sql, user: str) -> model.Usage:
+    row = sql.one('SELECT pushes, size FROM holder WHERE username = ?', (user,))
     return model.Usage(user, *(row or (0, 0)))
 
 
-def everybody(sql: sqlite3.Connection) -> list[model.Usage]:
-    rows = sql.execute(
+def everybody(sql: Sql) -> list[model.Usage]:
+    rows = sql.all(
         'SELECT username, pushes, size FROM holder ORDER BY size DESC, username'
     )
     return [model.Usage(*row) for row in rows]
 
 
-def times(
-    sql: sqlite3.Connection, user: str, since: float, limit: int
-) -> list[float]:
+def times(sql: Sql, user: str, since: float, limit: int) -> list[float]:
     found = [
         row[0]
         for table in ('push', 'event')
-        for row in sql.execute(
+        for row in sql.all(
             f'SELECT time FROM {table} INDEXED BY {table}_user_time'
             ' WHERE username = ? AND time > ?'
             ' ORDER BY time LIMIT ?',
@@ -133,15 +138,15 @@ def times(
     return sorted(found)[:limit]
 
 
-def statistics(sql: sqlite3.Connection, indexsize: int) -> model.Statistics:
+def statistics(sql: Sql, indexsize: int) -> model.Statistics:
     def one(statement: str) -> Any:
-        return sql.execute(statement).fetchone()
+        return sql.one(statement)
 
     (pushes,) = one('SELECT count(*) FROM push')
     (users,) = one('SELECT count(*) FROM holder')
     (bookmarks,) = one('SELECT count(*) FROM bookmark')
     (pinned,) = one('SELECT count(*) FROM pin')
-    # The length of a blob is known without reading it.
+    # The length of a blob is known without reading it, to SQLite.
     count, size, nodes = one(
         'SELECT count(*), coalesce(sum(size), 0),'
         ' coalesce(sum(length(nodes)), 0) FROM bundle'
@@ -155,8 +160,8 @@ def statistics(sql: sqlite3.Connection, indexsize: int) -> model.Statistics:
         users,
         bookmarks,
         count,
-        size,
-        nodes // bundles.NODE,
+        int(size),
+        int(nodes) // bundles.NODE,
         oldest,
         newest,
         indexsize,

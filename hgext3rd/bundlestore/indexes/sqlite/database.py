@@ -13,6 +13,7 @@ from ... import errors
 from ...stores import fileops, localfiles
 from . import schema
 from .connections import TIMEOUT, Connections
+from .dialect import DIALECT, Sql
 
 #: how often and after what pause, in seconds, to try what another process
 #: got in the way of
@@ -31,7 +32,7 @@ T = TypeVar('T')
 
 
 class Database:
-    """The database in the file ``path`` (absolute).
+    """The database in the file ``path`` (absolute), see ``sql/dialect.py``.
 
     ``createmode`` is as in ``model.Place``; ``timeout`` is how many seconds to
     wait for the lock of another process. Any thread may call any method.
@@ -49,12 +50,7 @@ class Database:
 
     # -- what the index calls
 
-    def read(self, query: Callable[[sqlite3.Connection], T], absent: T) -> T:
-        """Return what ``query`` makes of the database, at one point in time.
-
-        Returns ``absent`` and creates nothing where there is no database yet.
-        ``query`` calls no foreign code, and may be called several times.
-        """
+    def read(self, query: Callable[[Sql], T], absent: T) -> T:
         with self._translating():
             if self._connections.identify() is None:
                 return absent
@@ -65,21 +61,10 @@ class Database:
 
     def write(
         self,
-        change: Callable[[sqlite3.Connection], T],
+        change: Callable[[Sql], T],
         foreign: Optional[Callable[[T], object]] = None,
         durable: bool = True,
     ) -> T:
-        """Apply ``change`` in one transaction, durable when this returns, and
-        return what it returns; nothing is changed if it raises.
-
-        ``change`` calls no foreign code. ``foreign`` is called with what it
-        returns, when nothing but the end of the transaction can fail; what
-        that raises comes out as it is, and nothing is changed. No other
-        process writes meanwhile.
-
-        What is not ``durable`` may be lost with the power, until something is
-        that comes after it. It is there or not, and whole.
-        """
         with self._translating() as passing:
             self._connections.create()
             if not self._writable():
@@ -92,7 +77,7 @@ class Database:
                     connection.execute('PRAGMA synchronous = NORMAL')
                 try:
                     self._begin(connection)
-                    result = change(connection)
+                    result = change(Sql(connection))
                     if foreign is not None:
                         with passing.whatever():
                             foreign(result)
@@ -106,7 +91,6 @@ class Database:
                 return result
 
     def size(self) -> int:
-        """Return how many bytes the database takes."""
         found = 0
         with self._translating():
             for suffix in _FILES:
@@ -167,12 +151,14 @@ class Database:
     def _query(
         self,
         connection: sqlite3.Connection,
-        query: Callable[[sqlite3.Connection], T],
+        query: Callable[[Sql], T],
         absent: T,
     ) -> T:
         begin(connection)
         try:
-            return query(connection) if self._version(connection) else absent
+            if not self._version(connection):
+                return absent
+            return query(Sql(connection))
         finally:
             rollback(connection)
 
@@ -227,9 +213,7 @@ class Database:
 
     # -- reading without the right to write
 
-    def _readprotected(
-        self, query: Callable[[sqlite3.Connection], T], absent: T
-    ) -> T:
+    def _readprotected(self, query: Callable[[Sql], T], absent: T) -> T:
         """As :meth:`read`, in a place where SQLite cannot create its files.
 
         While a writer has the database open those files are there and can be
@@ -298,7 +282,8 @@ class Database:
         if isinstance(exc, sqlite3.ProgrammingError):
             # A mistake of the caller, such as a user that is not text.
             return
-        if isinstance(exc, sqlite3.IntegrityError) and not isdamage(exc):
+        damaged = DIALECT.isdamage(exc)
+        if isinstance(exc, sqlite3.IntegrityError) and not damaged:
             return
         raise self._unavailable(exc) from exc
 
@@ -317,7 +302,7 @@ class Database:
         if 'not a database' in text:
             found = self._notanindex()
             return errors.DamagedIndex(found.message, found.hint)
-        if isdamage(exc):
+        if DIALECT.isdamage(exc):
             return errors.DamagedIndex(
                 f'bundle index is damaged: {self._name}',
                 "run 'hg admin::bundlestore-verify --repair' on the server",
@@ -373,18 +358,6 @@ def _value(connection: sqlite3.Connection, statement: str) -> int:
 
 def _islocked(exc: sqlite3.DatabaseError) -> bool:
     return 'locked' in str(exc)
-
-
-def isdamage(exc: sqlite3.DatabaseError) -> bool:
-    # Nothing comes twice unless rows were lost, there is no text where bytes
-    # are expected, and the table of words is ours.
-    signs = (
-        'malformed',
-        'UNIQUE',
-        'Could not decode',
-        'vtable constructor failed',
-    )
-    return any(some in str(exc) for some in signs)
 
 
 class _Passing:

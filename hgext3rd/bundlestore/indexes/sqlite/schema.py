@@ -64,7 +64,7 @@ _BUNDLES = (
 
 _PUSHES = (
     """CREATE TABLE push (
-        id INTEGER PRIMARY KEY AUTOINCREMENT,
+        id INTEGER PRIMARY KEY,
         time REAL NOT NULL,
         username TEXT NOT NULL,
         bundle INTEGER NOT NULL,
@@ -86,22 +86,13 @@ _PUSHES = (
     """CREATE TABLE pin (
         push INTEGER PRIMARY KEY
     )""",
+    # One row: the highest id that was given to a push, or to an event.
+    'CREATE TABLE counter (given INTEGER NOT NULL)',
+    'INSERT INTO counter VALUES (0)',
 )
 
-#: What a user holds, computed from the pushes.
-HELD = """
-SELECT held.username AS username, sum(held.pushes) AS pushes,
-    sum(bundle.size) AS size
-FROM (
-    SELECT username, bundle, count(*) AS pushes FROM push
-    GROUP BY bundle, username
-) AS held
-CROSS JOIN bundle ON bundle.id = held.bundle
-GROUP BY held.username
-"""
-
 _USERS = (
-    # What ``HELD`` would find, of the users that hold anything; each
+    # What ``usage.HELD`` would find, of the users that hold anything; each
     # transaction sees to it.
     """CREATE TABLE holder (
         username TEXT NOT NULL PRIMARY KEY,
@@ -140,10 +131,10 @@ _BOOKMARKS = (
     'CREATE INDEX bookmark_user ON bookmark (username)',
 )
 
-# What finds texts. ``words`` is what ``search.py``
-# makes of a text: this has the same words with every release of SQLite, so
-# the tokenizer only splits them. The table keeps them, as they must be known
-# again when a push is removed, maybe by a Python whose Unicode is another.
+# What finds texts. ``words`` is what ``search.py`` makes of a text: this has
+# the same words with every release of SQLite, so the tokenizer only splits
+# them. The table keeps them, as they must be known again when a push is
+# removed, maybe by a Python whose Unicode is another.
 _WORDS = f"""CREATE VIRTUAL TABLE search USING fts5 (
     words,
     detail = none,

@@ -1,0 +1,99 @@
+"""SQLite's way of what ``sql/dialect.py`` asks for."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, Optional
+
+from ...batches import batches
+from . import search
+
+if TYPE_CHECKING:
+    from ..sql import dialect
+    from ..sql.dialect import Row, Search, Values
+
+#: how many values go into one statement; SQLite's least limit is 999
+BATCH = 500
+# The longest pattern that SQLite takes, in bytes. Nobody has a bookmark whose
+# name is as long as what that matches.
+_LONGEST_PATTERN = 50000
+
+
+class Dialect:
+    """What is particular about SQLite."""
+
+    name = 'SQLite'
+    search: Search = search
+
+    def glob(self, column: str, pattern: str) -> Optional[tuple[str, str]]:
+        while '**' in pattern:
+            pattern = pattern.replace('**', '*')
+        # GLOB knows brackets too, and stops at a NUL
+        pattern = pattern.replace('[', '[[]')
+        if '\0' in pattern or len(pattern.encode('utf-8')) > _LONGEST_PATTERN:
+            return None
+        return f'{column} GLOB ?', pattern
+
+    def integrity(self, sql: dialect.Sql, most: int) -> Iterator[str]:
+        for (text,) in sql.all(f'PRAGMA integrity_check({most})'):
+            if text != 'ok':
+                yield text
+
+    def isdamage(self, exc: Exception) -> bool:
+        # Nothing comes twice unless rows were lost, there is no text where
+        # bytes are expected, and the table of words is ours.
+        signs = (
+            'malformed',
+            'UNIQUE',
+            'Could not decode',
+            'vtable constructor failed',
+        )
+        return isinstance(exc, sqlite3.DatabaseError) and any(
+            some in str(exc) for some in signs
+        )
+
+    def damage(self, text: str) -> Exception:
+        return sqlite3.DatabaseError(f'malformed: {text}')
+
+
+DIALECT = Dialect()
+
+
+class Sql:
+    """A transaction of a connection."""
+
+    dialect = DIALECT
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self.connection = connection
+
+    def one(self, statement: str, values: Values = ()) -> Optional[Row]:
+        row: Optional[Row] = self.connection.execute(
+            statement, values
+        ).fetchone()
+        return row
+
+    def all(self, statement: str, values: Values = ()) -> list[Row]:
+        return self.connection.execute(statement, values).fetchall()
+
+    def run(self, statement: str, values: Values = ()) -> int:
+        return self.connection.execute(statement, values).rowcount
+
+    def many(
+        self, statement: str, values: Iterable[Any], first: Values = ()
+    ) -> list[Row]:
+        found: list[Row] = []
+        for batch in batches(values, BATCH):
+            marks = ', '.join(['(?)'] * len(batch))
+            found += self.connection.execute(
+                statement.format(marks=marks), [*first, *batch]
+            )
+        return found
+
+    def insert(self, table: str, rows: Sequence[Values]) -> None:
+        if rows:
+            marks = ', '.join('?' * len(rows[0]))
+            self.connection.executemany(
+                f'INSERT INTO {table} VALUES ({marks})', rows
+            )
