@@ -9,7 +9,7 @@ PYTEST ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick lint bench bench-index bench-web load fuzz dev clean
-.PHONY: faults kills nightly nightly-tests
+.PHONY: faults kills nightly nightly-tests upstream
 
 help:
 	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
@@ -18,7 +18,7 @@ help:
 	@echo 'make quick  those of them that are not slow'
 	@echo 'make nightly'
 	@echo '            all tests, with every start of hg a real one, and fuzz,'
-	@echo '            faults and 200 kills: hours'
+	@echo '            faults, 200 kills and upstream: hours'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make bench [QUICK=1] [WORK=folder] [REPO=path]'
 	@echo '            what we and our peers take, in 20 minutes (QUICK=1: 3)'
@@ -34,6 +34,8 @@ help:
 	@echo '            each file operation of a server fails in turn'
 	@echo 'make kills [COUNT=1000] [SEED=1]'
 	@echo '            servers of real clients are killed at any moment'
+	@echo 'make upstream [TESTS="push hook"] [RUN=server] [UPDATE=1]'
+	@echo "            Mercurial's own tests with the extension on: what differs?"
 	@echo 'make dev    make or refresh all environments, say where they are'
 	@echo 'make clean  remove everything that the others made'
 
@@ -55,7 +57,7 @@ quick:
 # the one does not stop the next
 nightly:
 	@$(MAKE) --no-print-directory --keep-going \
-	    lint nightly-tests fuzz faults kills COUNT=200
+	    lint nightly-tests fuzz faults kills upstream COUNT=200
 
 # what has to do less in "make test" asks tests/harness/nightly.py
 nightly-tests: export BUNDLESTORE_NIGHTLY = 1
@@ -111,6 +113,12 @@ kills:
 	@$(PYTHON) tools/environments.py
 	@PYTHONPATH=tests:tools $(BIN)/python -m faults.blindkills \
 	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+
+# UPDATE has what differs now be what is expected: read it, and say why
+upstream:
+	@$(PYTHON) tools/environments.py
+	@PYTHONPATH=tests:tools $(BIN)/python -m upstream \
+	    $(if $(RUN),--run $(RUN)) $(if $(UPDATE),--update) $(TESTS)
 
 dev:
 	@$(PYTHON) tools/environments.py

@@ -6,6 +6,7 @@
     .envs/tools           the newest VERSION, this project and its test tools
     .envs/pip             what builds the others
     .envs/wheels          one wheel of each Mercurial, built once
+    .envs/sources         the newest VERSION's source, as its tests are run, too
     .envs/chg             Mercurial's C client for command servers, built once
 
 There is one VERSION for each release in ``testedwith`` of metadata.py that
@@ -379,6 +380,43 @@ def makewheel(environment: Environment) -> None:
         made.rename(folder)
 
 
+def source(package: str) -> Path:
+    """Return where the source of a package is, once it was fetched."""
+    if package == 'mercurial':
+        return ENVS / 'sources' / f'mercurial-{supported()[-1]}'
+    return ENVS / 'sources' / package
+
+
+def makesource(package: str) -> None:
+    """Download the source of the newest Mercurial, or of another package."""
+    folder = source(package)
+    if folder.is_dir():
+        return
+    # the tests of hg-evolve go with any Mercurial, those of Mercurial do not
+    requirement = folder.name.replace('mercurial-', 'mercurial==')
+    say(f'fetching the source of {folder.name}')
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        run(
+            pip(
+                *('download', '--no-deps', '--no-binary', package),
+                *('--dest', temporary, requirement),
+            )
+        )
+        (archive,) = Path(temporary).glob('*.tar.gz')
+        run(['tar', '-xzf', archive, '-C', temporary])
+        (made,) = (each for each in Path(temporary).iterdir() if each.is_dir())
+        made.rename(folder)
+
+
+def fetch(package: str) -> None:
+    """As ``makesource``, for who made the environments before."""
+    if not source(package).is_dir():
+        with locked():
+            makepip()
+            makesource(package)
+
+
 def chg() -> Path:
     """Return where the newest Mercurial's ``chg`` is, if it could be made."""
     return ENVS / 'chg' / supported()[-1] / 'chg'
@@ -392,24 +430,16 @@ def makechg() -> None:
         say('left out, no C compiler or no make here: chg')
         return
     folder = chg().parent
-    version = folder.name
-    say(f'fetching and compiling chg of Mercurial {version}')
+    say(f'compiling chg of Mercurial {folder.name}')
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder.parent) as temporary:
+        made = Path(temporary) / 'chg'
+        shutil.copytree(source('mercurial') / 'contrib' / 'chg', made)
         run(
-            pip(
-                *('download', '--no-deps', '--no-binary', 'mercurial'),
-                *('--dest', temporary, f'mercurial=={version}'),
-            )
-        )
-        (archive,) = Path(temporary).glob('*.tar.gz')
-        run(['tar', '-xzf', archive, '-C', temporary, '--wildcards', '*/chg/*'])
-        (source,) = Path(temporary).glob('*/contrib/chg')
-        run(
-            ['make', '-C', source],
+            ['make', '-C', made],
             'On Debian: apt-get install gcc libc6-dev make',
         )
-        source.rename(folder)
+        made.rename(folder)
 
 
 def makeproject(project: str) -> Path:
@@ -479,12 +509,15 @@ def make(
     with locked():
         started = time.monotonic()
         project = projecthash()
-        # only all the tests together have a use for it
-        chgmissing = set(kinds) == set(KINDS) and not chg().exists()
-        if not chgmissing and not outdated(versions, kinds):
+        # only all the tests together have a use for these
+        moremissing = set(kinds) == set(KINDS) and not (
+            source('mercurial').is_dir() and chg().exists()
+        )
+        if not moremissing and not outdated(versions, kinds):
             return
         makepip()
-        if chgmissing:
+        if moremissing:
+            makesource('mercurial')
             makechg()
         byversion = {each.version: each for each in environments}
         inparallel(makewheel, list(byversion.values()))
