@@ -28,7 +28,7 @@ from mercurial.node import short
 from ..server import of, servedview
 from ..start.wraps import inplaceof
 from ..stores import localfiles
-from . import container, sound
+from . import container, graph, sound
 
 
 class _ReadonlyVfs(vfsmod.readonlyvfs):
@@ -297,9 +297,5 @@ def openlocated(repo, server, located: Iterable[bytes], keys: Iterable[str]):
 def scratchroots(view) -> list[bytes]:
     """Return those scratch changesets of an overlay that rest on the base."""
     cl = view.unfiltered().changelog
-    scratch = view.scratchrevs
-    return [
-        cl.node(rev)
-        for rev in sorted(scratch)
-        if scratch.isdisjoint(cl.parentrevs(rev))
-    ]
+    scratch = {rev: cl.parentrevs(rev) for rev in sorted(view.scratchrevs)}
+    return [cl.node(rev) for rev in graph.roots(scratch)]

@@ -30,7 +30,7 @@ from mercurial import bundle2, exchange
 
 from .. import errors, interfaces
 from ..stores.reader import VerifyingReader
-from . import changegroup, container
+from . import changegroup, container, graph
 
 _FRAME = struct.Struct('>i')
 #: the most of a frame that is in memory
@@ -39,9 +39,6 @@ _PIECE = 64 * 1024
 ADVANCE = 32 * 1024 * 1024
 #: bundles and changelogs up to this size, in bytes, are kept in memory
 _KEEP = 4 * 1024 * 1024
-
-#: the parents of changesets, parents first
-Parents = dict[bytes, tuple[bytes, bytes]]
 
 
 class Unusual(Exception):
@@ -67,7 +64,7 @@ class Whole:
             self.trees = b'treemanifest' in self._part.params
             if self.version not in (b'02', b'03'):
                 raise Unusual
-            self.parents = _parents(self._keptread, self.version)
+            self.parents = graph.read(self._keptread, self.version)
         except BaseException:
             self.close()
             raise
@@ -121,7 +118,7 @@ class Joint:
 
     def __init__(self, ui, store: Any, keys: Iterable[str]) -> None:
         self.markers: list[bytes] = []
-        self.parents: Parents = {}
+        self.parents: graph.Graph = {}
         self.size = 0
         self._stack = contextlib.ExitStack()
         self._files: list[_File] = []
@@ -209,7 +206,7 @@ class _File:
         # the file is behind the part's end now
         part.consumed = True
         self.markers += _markers(parts)
-        self.parents = _parents(self.payload.read, self.version)
+        self.parents = graph.read(self.payload.read, self.version)
         self.payload.seek(0)
         self.layout = changegroup.layout(self.payload, self.version)
 
@@ -333,13 +330,6 @@ def _checked(store: Any, key: str) -> tuple[Any, int]:
             container.drain(reader)
         reader = container.opened(store, key)
     return reader, size
-
-
-def _parents(read: changegroup.Read, version: bytes) -> Parents:
-    return {
-        entry.node: (entry.p1, entry.p2)
-        for entry, _delta in changegroup.changesets(read, version)
-    }
 
 
 def _markers(parts: Iterable[bundle2.unbundlepart]) -> list[bytes]:

@@ -22,7 +22,8 @@ from mercurial.node import short
 
 from .. import errors, log, model
 from ..server import hasnode, tolocal
-from . import changegroup, container
+from . import container, graph
+from .graph import NULLID, Graph
 from .reading import ADVANCE
 
 _T = TypeVar('_T')
@@ -30,13 +31,8 @@ _T = TypeVar('_T')
 #: more bundles than any honest push rests on, some of them twice
 _MOST = 100
 
-_NULLID = b'\0' * 20
-
 #: what a bundle that is not sound raises where it is read here
 _DAMAGE = (errors.BundleStoreError, error.Abort, error.BundleValueError)
-
-#: the parents of changesets, parents first
-Parents = dict[bytes, tuple[bytes, bytes]]
 
 
 class Unserved(error.Abort):
@@ -124,15 +120,21 @@ def checklarge(
 def checkcomplete(ui, repo, stream: Any) -> None:
     """Raise ``Unserved`` if the bundle that ``stream`` reads and the base
     repository lack what a changeset of the bundle rests on."""
-    parents = _parents(ui, stream)
-    held = {_NULLID, *parents}
-    for child, nodes in parents.items():
-        for node in nodes:
-            if node not in held and not hasnode(repo, node):
-                raise _lacking(node, child)
+    for node, child in _lacking(repo, [_read(ui, stream)]):
+        raise _unserved(node, child)
 
 
-def _lacking(node: bytes, child: bytes) -> Unserved:
+def _lacking(repo, graphs: Iterable[Graph]) -> Iterator[tuple[bytes, bytes]]:
+    return graph.lacking(graphs, lambda node: hasnode(repo, node))
+
+
+def iscomplete(repo, graphs: Iterable[Graph]) -> bool:
+    """Whether all that these bundles rest on is among them or in the base
+    repository."""
+    return not any(_lacking(repo, graphs))
+
+
+def _unserved(node: bytes, child: bytes) -> Unserved:
     # Be it that it was stripped, be it that it became secret: that is not for
     # everybody to know.
     return Unserved(
@@ -156,13 +158,13 @@ class _Search:
         self._bad: dict[str, Exception] = {}
         #: the parents of all changesets in the bundles that are of use, and
         #: what those rest on, as far as it is of use
-        self._graphs: dict[str, Parents] = {}
+        self._graphs: dict[str, Graph] = {}
         self._rests: dict[str, tuple[str, ...]] = {}
 
     def bundles(self, wanted: Iterable[bytes]) -> list[str]:
         """Return the keys of the bundles, each after what it rests on; aborts
         if there are none."""
-        children = dict.fromkeys(wanted, _NULLID)
+        children = dict.fromkeys(wanted, NULLID)
         while True:
             missing = self._missing(children)
             if not missing:
@@ -180,13 +182,13 @@ class _Search:
         """Return the changesets that are to be found yet, each with one that
         rests on it, if any does."""
         needed = dict(wanted)
-        for graph in self._graphs.values():
-            for node, parents in graph.items():
+        for held in self._graphs.values():
+            for node, parents in held.items():
                 needed.update(dict.fromkeys(parents, node))
-        for graph in self._graphs.values():
-            for node in graph:
+        for held in self._graphs.values():
+            for node in held:
                 needed.pop(node, None)
-        needed.pop(_NULLID, None)
+        needed.pop(NULLID, None)
         return {
             node: child
             for node, child in needed.items()
@@ -212,14 +214,14 @@ class _Search:
             turned = readable(exc)
             turned.__cause__ = exc
             return turned
-        if child == _NULLID:
+        if child == NULLID:
             return self._exc
-        return _lacking(node, child)
+        return _unserved(node, child)
 
     def _ordered(self) -> list[str]:
         holders: dict[bytes, list[str]] = {}
-        for key, graph in self._graphs.items():
-            for node in graph:
+        for key, held in self._graphs.items():
+            for node in held:
                 holders.setdefault(node, []).append(key)
         order: dict[str, None] = {}
         busy: set[str] = set()
@@ -230,10 +232,10 @@ class _Search:
             busy.add(key)
             for base in self._rests.get(key, ()):
                 place(base)
-            graph = self._graphs[key]
-            for parents in graph.values():
+            held = self._graphs[key]
+            for parents in held.values():
                 for node in parents:
-                    if node in graph or node not in holders:
+                    if node in held or node not in holders:
                         continue
                     if order.keys().isdisjoint(holders[node]):
                         for holder in holders[node]:
@@ -245,21 +247,17 @@ class _Search:
         return list(order)
 
 
-def read(ui, store: Any, key: str) -> Parents:
-    """Return the parents of all changesets in a stored bundle, which is read
-    to the end and found true."""
+def read(ui, store: Any, key: str) -> Graph:
+    """Return the graph of a stored bundle, which is read to the end and found
+    true."""
     with container.opened(store, key) as stream:
-        parents = _parents(ui, stream)
+        found = _read(ui, stream)
         container.drain(stream)
-    return parents
+    return found
 
 
-def _parents(ui, stream: Any) -> Parents:
-    cgread, version = container.readchangegroup(ui, stream)
-    return {
-        entry.node: (entry.p1, entry.p2)
-        for entry, _delta in changegroup.changesets(cgread, version)
-    }
+def _read(ui, stream: Any) -> Graph:
+    return graph.read(*container.readchangegroup(ui, stream))
 
 
 # -- pushes
@@ -313,7 +311,7 @@ class Choice:
         #: the bundles that a push cannot rest on, and why
         self.bad: dict[str, Optional[Exception]] = {}
         self._sound: set[str] = set()
-        self._graphs: dict[str, Optional[Parents]] = {}
+        self._graphs: dict[str, Optional[Graph]] = {}
 
     def locate(self, nodes: Iterable[bytes]) -> dict[bytes, model.Location]:
         """Do as ``Server.locate``."""
@@ -334,7 +332,8 @@ class Choice:
             keys = model.chain([where])
             recorded = self._server.index.bundles(keys)
             graphs = [self._graph(key, recorded.get(key)) for key in keys]
-            if self._iscomplete(graphs):
+            sound = [found for found in graphs if found is not None]
+            if len(sound) == len(graphs) and iscomplete(self._repo, sound):
                 self._sound.add(where.key)
             else:
                 self.bad.setdefault(where.key, None)
@@ -342,7 +341,7 @@ class Choice:
 
     def _graph(
         self, key: str, bundle: Optional[model.Bundle]
-    ) -> Optional[Parents]:
+    ) -> Optional[Graph]:
         if key not in self._graphs:
             try:
                 self._graphs[key] = bundle and self._read(bundle)
@@ -353,7 +352,7 @@ class Choice:
                 self.bad[key] = exc
         return self._graphs[key]
 
-    def _read(self, bundle: model.Bundle) -> Parents:
+    def _read(self, bundle: model.Bundle) -> Graph:
         store = self._server.store
         if store.size(bundle.key) != bundle.size:
             raise errors.CorruptBundle(
@@ -361,21 +360,7 @@ class Choice:
             )
         with store.open(bundle.key) as reader:
             metered = _Metered(reader, self._allowance)
-            parents = _parents(self._repo.ui, metered)
+            found = _read(self._repo.ui, metered)
             if bundle.size <= MAX_HASHED:
                 container.drain(metered)
-        return parents
-
-    def _iscomplete(self, graphs: list[Optional[Parents]]) -> bool:
-        held = {_NULLID}
-        for graph in graphs:
-            if graph is None:
-                return False
-            held.update(graph)
-        return all(
-            parent in held or hasnode(self._repo, parent)
-            for graph in graphs
-            if graph is not None
-            for parents in graph.values()
-            for parent in parents
-        )
+        return found

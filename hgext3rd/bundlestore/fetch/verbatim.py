@@ -33,7 +33,7 @@ from mercurial import (
 from mercurial.interfaces import repository
 
 from .. import compat, errors, model, names
-from ..bundle import container, reading
+from ..bundle import container, graph, reading
 from ..server import hasnode, servedview, tolocal
 from . import origin
 
@@ -202,16 +202,17 @@ def _prepare(request: _Request, keys: list[str]) -> Optional[Answer]:
         return answer
 
 
-def _content(request: _Request, parents: reading.Parents) -> Optional[_Content]:
+def _content(request: _Request, parents: graph.Graph) -> Optional[_Content]:
     """Return what there is to send, or None if not all of it was asked for,
     or something that it rests on is not shown."""
     repo = request.repo
     wanted = {*request.scratch, *request.others}
-    inner = {p for both in parents.values() for p in both}
-    heads = parents.keys() - inner
-    if not (heads <= wanted and parents.keys() >= set(request.scratch)):
+    if not (
+        graph.heads(parents) <= wanted
+        and parents.keys() >= set(request.scratch)
+    ):
         return None
-    below = inner - parents.keys() - {repo.nullid}
+    below = graph.below(parents)
     if not all(hasnode(repo, node) for node in below):
         return None
     landed = {node for node in parents if hasnode(repo, node)}
@@ -288,11 +289,9 @@ class Answer:
         missing = lacking.missing if lacking is not None else []
         self._count = len(content.scratch.union(missing))
         #: the scratch changesets that rest on the base
-        self.roots = [
-            node
-            for node in content.scratch
-            if content.scratch.isdisjoint(source.parents[node])
-        ]
+        self.roots = graph.roots(
+            {node: source.parents[node] for node in content.scratch}
+        )
         #: what the log says of the answer, and what went wrong with it
         self.description = {
             'way': 'verbatim',

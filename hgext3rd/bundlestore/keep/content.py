@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import errors
-from ..bundle import changegroup, container
-from ..push import check
+from ..bundle import container, graph
 
 
 class Content(NamedTuple):
@@ -31,12 +30,9 @@ def read(ui, store: Any, key: str) -> Content:
     Raises ``UnknownKey``, ``CorruptBundle``, ``Unreadable`` or
     ``BackendUnavailable``.
     """
-    graph: dict[bytes, tuple[bytes, bytes]] = {}
     with store.open(key) as stream:
         try:
-            readpart, version = container.readchangegroup(ui, stream)
-            for entry, _delta in changegroup.changesets(readpart, version):
-                graph[entry.node] = (entry.p1, entry.p2)
+            found = graph.read(*container.readchangegroup(ui, stream))
         except errors.BackendUnavailable:
             raise
         except Exception as exc:
@@ -46,10 +42,9 @@ def read(ui, store: Any, key: str) -> Content:
             raise Unreadable(f'bundle {key} cannot be read') from exc
         container.drain(stream)
         size = stream.size
-    parents = {parent for pair in graph.values() for parent in pair}
     return Content(
         size,
-        tuple(graph),
-        frozenset(graph.keys() - parents),
-        frozenset(parents - graph.keys() - {check.NULLID}),
+        tuple(found),
+        frozenset(graph.heads(found)),
+        frozenset(graph.below(found)),
     )

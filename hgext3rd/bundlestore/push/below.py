@@ -14,6 +14,7 @@ from mercurial import error
 
 from .. import errors, model
 from ..bundle import changegroup, container, sound
+from ..bundle.graph import NULLID, Graph
 from ..server import hasnode, servedview
 from . import check, known
 
@@ -70,8 +71,8 @@ class Foundation:
             return None
         return self._changesets(where.key).parentsof(node)
 
-    def graph(self, key: str) -> dict[bytes, tuple[bytes, bytes]]:
-        """Return the parents of all changesets in a stored bundle."""
+    def graph(self, key: str) -> Graph:
+        """Return the graph of a stored bundle."""
         return self._changesets(key).parents
 
     def bundleof(self, heads: Sequence[bytes]) -> Optional[model.Bundle]:
@@ -88,14 +89,7 @@ class Foundation:
     def iscomplete(self, keys: Iterable[str]) -> bool:
         """Whether all that the bundles rest on is among them or in the
         base."""
-        graphs = [self.graph(key) for key in keys]
-        held = {check.NULLID}.union(*graphs)
-        return all(
-            parent in held or hasnode(self._repo, parent)
-            for graph in graphs
-            for parents in graph.values()
-            for parent in parents
-        )
+        return sound.iscomplete(self._repo, map(self.graph, keys))
 
     def rests(self) -> tuple[str, ...]:
         """Return the keys of the bundles that were of use and of all below
@@ -181,7 +175,7 @@ class _StoredChangesets:
     def __init__(self, ui, server, key: str, basetext) -> None:
         self._key = key
         self._basetext = basetext
-        self.parents: dict[bytes, tuple[bytes, bytes]] = {}
+        self.parents: Graph = {}
         self._texts = check.Texts(0)
         try:
             with container.opened(server.store, key) as stream:
@@ -199,7 +193,7 @@ class _StoredChangesets:
     def _add(self, entry: changegroup.Entry, delta: bytes) -> None:
         if entry.base in self._texts:
             basetext = self._texts.get(entry.base)
-        elif entry.base == check.NULLID:
+        elif entry.base == NULLID:
             basetext = b''
         else:
             basetext = self._basetext(entry.base)

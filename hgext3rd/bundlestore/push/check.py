@@ -22,11 +22,11 @@ from ..bundle.changegroup import (
     MalformedChangegroup,
     Visitor,
 )
+from ..bundle.graph import NULLID, Graph
 from ..errors import BundleStoreError
 from ..model import TEXT_LENGTH, Head
 from ..words import counted
 
-NULLID = b'\0' * 20
 TITLE_LENGTH = 200
 #: Files of a push. The places of all of them are in memory where the bundle
 #: is read.
@@ -128,7 +128,7 @@ class ChangesetChecker(Visitor):
         # sections of files or folders so far, and revisions in this group
         self._groups = 0
         self._revisions = 0
-        self.parents: dict[bytes, tuple[bytes, bytes]] = {}
+        self.parents: Graph = {}
         self._titles: dict[bytes, str] = {}
         self._text = ''
 

@@ -25,8 +25,9 @@ from mercurial.node import short
 from .. import config
 from ..bundle import changegroup, container, overlay
 from ..bundle.changegroup import MalformedChangegroup
+from ..bundle.graph import NULLID
 from ..server import of
-from .check import NULLID, Refused, Texts, checkfilename, istrue
+from .check import Refused, Texts, checkfilename, istrue
 
 #: Deltas may unfold to far more than was sent: a text of a megabyte and a
 #: thousand deltas of a few bytes are a gigabyte to be hashed. A push may

@@ -32,7 +32,7 @@ from mercurial import (
 from mercurial.i18n import _
 
 from .. import access, bookmarks, errors, log, model, server as servermod
-from ..bundle import container
+from ..bundle import container, graph
 from ..bundle.unbundle import tame
 from ..server import aborting
 from ..start.wraps import inplaceof
@@ -449,9 +449,4 @@ class Receiver:
 
     def _rememberroots(self) -> None:
         if not access.ishttp(self.url):
-            parents = self.checker.parents
-            self.server.scratchroots.update(
-                node
-                for node, (p1, p2) in parents.items()
-                if p1 not in parents and p2 not in parents
-            )
+            self.server.scratchroots.update(graph.roots(self.checker.parents))
