@@ -455,6 +455,16 @@ def test_pullbundle_server(
 
 
 @pytest.mark.slow('a hundred processes')
+@pytest.mark.parametrize(
+    'transport_name',
+    [
+        'ssh',
+        *(
+            pytest.param(name, marks=pytest.mark.nightly('as over ssh'))
+            for name in ('path', 'http')
+        ),
+    ],
+)
 def test_many_operations_leave_the_base_alone(
     transport: Transport,
     base: Repo,
