@@ -19,6 +19,7 @@ from harness.store import bundles, folder, leftovers, tryurl
 from hgext3rd.bundlestore import names
 from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
 from hgext3rd.bundlestore.push import known
+from hgext3rd.bundlestore.wire import values
 
 #: the first and the last of what is supported, at either end
 BOTHENDS = pytest.mark.parametrize(
@@ -426,7 +427,7 @@ def test_nonsense_asked(transport: Transport, base: Repo) -> None:
         {b'nodes': b'00'},
         {b'nodes': zeros, b'heads': zeros[1:]},
         {b'nodes': zeros, b'heads': zeros, b'total': b'-1'},
-        {b'nodes': b' '.join([zeros] * (known.MAX_NODES + 1))},
+        {b'nodes': b' '.join([zeros] * (values.MAX_NODES + 1))},
     ]
     asked = answered + refused
     if transport.name == 'ssh':
@@ -469,7 +470,7 @@ def test_long_series(
     transport: Transport, base: Repo, client: Repo, index: FileIndex
 ) -> None:
     """More changesets than can be asked about at once."""
-    count = known.MAX_NODES * 2 + 7
+    count = values.MAX_NODES * 2 + 7
     client.inspect('debugbuilddag', '--from-existing', f'+{count}')
     first = client.node('tip')
     client.inspect('update', '--quiet', first)

@@ -22,8 +22,10 @@ from harness import matrix, servers, wire as wiremod
 from harness.hg import PATIENCE, Hg, Repo
 from harness.snapshot import untouched
 from harness.store import bundles, folder, tryurl
-from hgext3rd.bundlestore import backends, model, pushlist, users, wire
+from hgext3rd.bundlestore import backends, model, users
 from hgext3rd.bundlestore.client import listing
+from hgext3rd.bundlestore.fetch import pushlist
+from hgext3rd.bundlestore.wire import pushes
 
 NAME = 'scratch/alice/parser'
 #: what a command may end with that aborts
@@ -433,7 +435,7 @@ def test_pages_of_large_pushes(
     )
 
     def pages(**wanted: Any) -> list[list[int]]:
-        query = pushlist.Query(**wanted)
+        query = pushes.Query(**wanted)
         found = []
         for _ in range(6):
             page = server(query)
@@ -479,7 +481,7 @@ def test_revisions(
     transport: servers.Transport, named: None, server: Any
 ) -> None:
     def found(word: str, user: str | None = None) -> list[int]:
-        page = server(pushlist.Query(rev=word, user=user))
+        page = server(pushes.Query(rev=word, user=user))
         assert page['next'] is None
         return [push['push'] for push in page['pushes']]
 
@@ -530,7 +532,7 @@ def test_the_first_page_tells_what_a_bookmark_names(
     """It may move from one page to the next."""
     move = model.BookmarkMove('scratch/x', node(1), force=True)
     fill(base, [made(1, moves=[move]), made(1), made(2)])
-    query = pushlist.Query(rev='scratch/x', limit=1)
+    query = pushes.Query(rev='scratch/x', limit=1)
     page = server(query)
     assert [push['push'] for push in page['pushes']] == [2]
     assert page['node'] == node(1).hex()
@@ -802,7 +804,7 @@ PAGE = {'pushes': [PUSH], 'next': None, 'node': None}
 
 
 def test_answers_of_later_releases() -> None:
-    assert wire.decodepage(json.dumps(PAGE).encode()) == PAGE
+    assert pushes.decodepage(json.dumps(PAGE).encode()) == PAGE
     later = {
         **PAGE,
         'pushes': [
@@ -814,7 +816,7 @@ def test_answers_of_later_releases() -> None:
         ],
         'hint': 'none',
     }
-    assert wire.decodepage(json.dumps(later).encode()) == PAGE
+    assert pushes.decodepage(json.dumps(later).encode()) == PAGE
 
 
 def broken() -> Iterator[Any]:
@@ -854,13 +856,13 @@ def broken() -> Iterator[Any]:
 @pytest.mark.parametrize('page', list(broken()))
 def test_answers_that_make_no_sense(page: Any) -> None:
     with pytest.raises(error.RemoteError):
-        wire.decodepage(json.dumps(page).encode())
+        pushes.decodepage(json.dumps(page).encode())
 
 
 @pytest.mark.parametrize('data', [b'', b'\xff', b'{', b'[' * 100000, b'NaN'])
 def test_answers_that_are_no_json(data: bytes) -> None:
     with pytest.raises(error.RemoteError):
-        wire.decodepage(data)
+        pushes.decodepage(data)
 
 
 @pytest.mark.slow('a server for each lie')
@@ -987,7 +989,7 @@ def test_pages_of_scratch_bookmarks(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(pushlist, 'PAGE', 4)
-    query = pushlist.Query(bookmarks='scratch/*')
+    query = pushes.Query(bookmarks='scratch/*')
     names = []
     sizes = []
     while True:
@@ -1001,7 +1003,7 @@ def test_pages_of_scratch_bookmarks(
     assert names == sorted(names)
     assert sizes == [4, 4, 2]
     with pytest.raises(error.InputError, match='longer than any name'):
-        server(pushlist.Query(bookmarks='*' * 201))
+        server(pushes.Query(bookmarks='*' * 201))
     for option in ('-u', '-r'):
         args = ('pushes', '--bookmarks', '*', option, 'x')
         assert 'cannot specify both' in client.run(*args, ok=ABORTED).err

@@ -313,7 +313,7 @@ def test_mercurial_that_lacks_what_is_wrapped(
         'bundle/changegroup',
         'fetch/serve',
         'server',
-        'wire',
+        'wire/stored',
     ],
 )
 @matrix.over('ssh')
@@ -333,11 +333,11 @@ def test_room_that_cannot_be_loaded(
     for repo in (base, made):
         repo.configure('extensions', {'bundlestore': str(package)})
     pushers[1].configure('paths', {'default': transport.url(made)})
-    if room == 'wire':
+    if room == 'wire/stored':
         # a client without the extension has nothing to do with it
         pushers = pushers[:1]
     for said in refuse(transport, base, pushers):
         assert 'abort: ' in said
-        if room in ('push/receive', 'fetch/serve', 'wire'):
+        if room in ('push/receive', 'fetch/serve', 'wire/stored'):
             assert 'cannot load the bundlestore extension: ' in said
             assert 'that_is_not_there' in said

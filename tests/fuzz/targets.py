@@ -15,7 +15,7 @@ from typing import Any, Optional
 from mercurial import error, exchange, wireprototypes
 
 from harness.changegroups import Reader, Stream, mercurials, sayable
-from hgext3rd.bundlestore import model, wire
+from hgext3rd.bundlestore import model
 from hgext3rd.bundlestore.bundle import (
     changegroup as cgstream,
     container,
@@ -23,7 +23,8 @@ from hgext3rd.bundlestore.bundle import (
     reading,
     unbundle,
 )
-from hgext3rd.bundlestore.push import check, limits, parts, route
+from hgext3rd.bundlestore.fetch import pushlist
+from hgext3rd.bundlestore.push import check, known, limits, parts, route
 from hgext3rd.bundlestore.push.below import Foundation
 from hgext3rd.bundlestore.testing.reference import ReferenceIndex
 
@@ -33,7 +34,8 @@ from .world import TITLE, isrefusal, world
 Target = Callable[[bytes], None]
 
 # its commands take what Mercurial gives them
-_wire: Any = wire
+_knownroom: Any = known
+_pushesroom: Any = pushlist
 
 #: what a push may take in the tests: far more than any input of the corpus
 _LIMIT = 4 * 1024 * 1024
@@ -226,11 +228,11 @@ def arguments(data: bytes) -> None:
 
 
 def _pushes(args: dict[bytes, bytes]) -> None:
-    _wire.pushes(world().base, None, args)
+    _pushesroom.serve(world().base, None, args)
 
 
 def _known(args: dict[bytes, bytes]) -> None:
-    _wire.known(world().base, None, args)
+    _knownroom.serve(world().base, None, args)
 
 
 def _lookup(args: dict[bytes, bytes]) -> None:

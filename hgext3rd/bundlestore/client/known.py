@@ -2,7 +2,7 @@
 
 The server is asked about the changesets that the base repository lacks. What
 the store has need not be sent again; the server decides whether a bundle may
-rest on it (``../known.py``).
+rest on it (``push/known.py``).
 
 Which ones to ask about is Mercurial's own discovery: a changeset that is
 stored has its ancestors in the store or the base, so of a long series some
@@ -19,7 +19,7 @@ from mercurial import discovery, setdiscovery
 from mercurial.i18n import _
 
 from .. import names, server as servermod
-from ..push import known
+from ..wire import exchange, known, values
 
 _Ask = Callable[[known.Query], known.Answer]
 
@@ -43,7 +43,7 @@ def leaveout(pushop) -> Optional[Stored]:
     cl = pushop.repo.changelog
     missing = pushop.outgoing.missing
     headrevs = list(pushop.repo.revs(b'heads(%ln)', missing))
-    if len(headrevs) > known.MAX_NODES:
+    if len(headrevs) > values.MAX_NODES:
         return None
     heads = [cl.node(rev) for rev in headrevs]
     ask = _asker(pushop.remote)
@@ -61,7 +61,7 @@ def leaveout(pushop) -> Optional[Stored]:
     stored = [node for node in missing if node not in sent]
     parents = {parent for node in sent for parent in cl.parents(node)}
     base = sorted(parents.intersection(stored))
-    if not base or len(base) > known.MAX_NODES:
+    if not base or len(base) > values.MAX_NODES:
         return None
     query = known.Query(_some(stored), base=base, total=len(stored))
     if ask(query).rest:
@@ -81,7 +81,7 @@ def _discover(
     state.addcommons([cl.rev(node) for node in pushop.outgoing.commonheads])
     same = None
     while not state.iscomplete():
-        revs = list(state.takefullsample(headrevs, known.MAX_NODES))
+        revs = list(state.takefullsample(headrevs, values.MAX_NODES))
         nodes = [cl.node(rev) for rev in revs]
         answer = ask(known.Query(nodes, heads))
         same, heads = same or answer.same, []
@@ -94,7 +94,7 @@ def _discover(
 def _some(nodes: list[bytes]) -> list[bytes]:
     """Return as many of ``nodes`` as one may ask about, from all over the
     list."""
-    count = min(len(nodes), known.MAX_NODES)
+    count = min(len(nodes), values.MAX_NODES)
     return [nodes[i * len(nodes) // count] for i in range(count)]
 
 
@@ -115,19 +115,20 @@ def _tell(pushop, count: int, total: int) -> None:
 def _asker(remote) -> _Ask:
     repo = remote.local()
     if repo:
+        # by path this process is the server, too
+        from ..push.known import answer
+
         server = servermod.of(repo)
 
         def ask(query: known.Query) -> known.Answer:
             server.allowance = None
             with servermod.aborting():
-                return known.answer(repo, server, query)
+                return answer(repo, server, query)
 
     else:
-        from .. import wire
 
         def ask(query: known.Query) -> known.Answer:
-            args = wire.encodeknown(query)
-            answer = wire.call(remote, names.KNOWN, args)
-            return wire.decodeknown(query, answer)
+            args = known.encode(query)
+            return known.decode(query, exchange.call(remote, names.KNOWN, args))
 
     return ask

@@ -12,13 +12,15 @@ from mercurial import encoding, error
 from mercurial.i18n import _
 from mercurial.utils import urlutil
 
-from .. import compat, names, pushlist, server as servermod, wire
+from .. import compat, names, server as servermod
+from ..fetch import pushlist
+from ..wire import exchange, pushes
 from . import storeless
 
 #: gives the page that a query asks for
-Ask = Callable[[pushlist.Query], dict[str, Any]]
+Ask = Callable[[pushes.Query], dict[str, Any]]
 #: gives the query for the page after one, None if that would be the same page
-Following = Callable[[pushlist.Query, dict[str, Any]], 'pushlist.Query | None']
+Following = Callable[[pushes.Query, dict[str, Any]], 'pushes.Query | None']
 
 
 def text(option: bytes) -> str | None:
@@ -45,7 +47,7 @@ def asking(ui, repo, source, opts, decode=None) -> Iterator[Ask]:
                 pushlist.page, local, servermod.of(local), trusted=True
             )
         else:
-            decode = decode or wire.decodepage
+            decode = decode or pushes.decodepage
             yield functools.partial(_askpeer, peer, decode)
 
 
@@ -99,12 +101,12 @@ def _connect(ui, repo, path, opts):
     return compat.peer(ui if repo is None else repo, path.loc)
 
 
-def _askpeer(peer, decode, query: pushlist.Query) -> dict[str, Any]:
-    return decode(wire.call(peer, names.PUSHES, wire.encodequery(query)))
+def _askpeer(peer, decode, query: pushes.Query) -> dict[str, Any]:
+    return decode(exchange.call(peer, names.PUSHES, pushes.encode(query)))
 
 
 def records(
-    ask: Ask, query: pushlist.Query, kind: str, following: Following
+    ask: Ask, query: pushes.Query, kind: str, following: Following
 ) -> Iterator[dict[str, Any]]:
     """Yield what ``query`` asks for, which a page has under ``kind``, and ask
     for the next page when somebody wants to see it."""

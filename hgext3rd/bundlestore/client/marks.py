@@ -8,8 +8,8 @@ from mercurial import cmdutil, logcmdutil, pycompat
 from mercurial.i18n import _
 from mercurial.utils import dateutil
 
-from .. import pushlist, wire
 from ..server import tolocal
+from ..wire import pushes
 from . import listing
 
 
@@ -18,11 +18,11 @@ def show(ui, repo, source, opts) -> int:
     for other in ('user', 'rev'):
         cmdutil.check_at_most_one_arg(opts, 'bookmarks', other)
     byteopts = pycompat.byteskwargs(opts)
-    query = pushlist.Query(
+    query = pushes.Query(
         limit=logcmdutil.getlimit(byteopts),
         bookmarks=listing.text(opts['bookmarks']),
     )
-    with listing.asking(ui, repo, source, opts, wire.decodebookmarks) as ask:
+    with listing.asking(ui, repo, source, opts, pushes.decodebookmarks) as ask:
         fm, begin = listing.formatter(ui, byteopts)
         found = listing.records(ask, query, 'bookmarks', _following)
         nothing = _(b'no scratch bookmarks found\n')
@@ -30,8 +30,8 @@ def show(ui, repo, source, opts) -> int:
 
 
 def _following(
-    query: pushlist.Query, page: dict[str, Any]
-) -> pushlist.Query | None:
+    query: pushes.Query, page: dict[str, Any]
+) -> pushes.Query | None:
     if page['next'] <= (query.after or ''):
         return None
     return query._replace(after=page['next'])

@@ -26,8 +26,9 @@ from mercurial.i18n import _
 from mercurial.node import short
 from mercurial.utils import stringutil, urlutil
 
-from .. import compat, config, names, wire
+from .. import compat, config, names
 from ..start.wraps import inplaceof
+from ..wire import stored
 from . import fromstore, known, storeless
 
 #: bytes that are sent at once
@@ -454,7 +455,7 @@ def _send(pushop, bundler):
 
 
 def _handlereply(pushop, reply) -> None:
-    wire.registerreply()
+    stored.registerreply()
     try:
         bundle2.processbundle(pushop.repo, reply)
     except error.BundleValueError as exc:

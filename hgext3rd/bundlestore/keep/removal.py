@@ -13,7 +13,16 @@ from mercurial.i18n import _
 
 from .. import access, errors, log
 from ..server import aborting, tolocal
+from ..wire import exchange
+from ..wire.remove import read
 from . import collect, run, walk
+
+
+def serve(repo, proto, args):
+    """Answer the wire command."""
+    return exchange.answer(
+        repo, lambda server: remove(repo, server, read(args))
+    )
 
 
 def remove(repo, server, id: int) -> dict[str, Any]:

@@ -12,17 +12,14 @@ alone: ``known`` stays the base's.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple, Optional
+from typing import Optional
 
-from .. import model, names
+from .. import model
 from ..bundle import sound
+from ..server import aborting
+from ..wire import exchange
+from ..wire.known import Answer, Query, read, told
 
-#: the wire command, and the capability of who has it
-COMMAND = names.KNOWN
-
-#: a client asks about so many changesets at once: what fits into the headers
-#: of an HTTP request, where wire commands have their arguments
-MAX_NODES = 250
 #: a bundle and all it rests on are at most so many
 MAX_BUNDLES = 8
 #: and have at most so many times the bytes that one bundle would need
@@ -32,29 +29,15 @@ MAX_WASTE = 2
 _MAX_READ = 16 * 1024 * 1024
 
 
-class Query(NamedTuple):
-    """What a client asks."""
+def serve(repo, proto, args):
+    """Answer the wire command."""
 
-    #: changesets of the push; of very many some only
-    nodes: list[bytes]
-    #: the heads of the push: is it stored as it is?
-    heads: Sequence[bytes] = ()
-    #: What the changesets to be sent have for parents; ``nodes`` are those
-    #: that are not sent then. May they rest on stored bundles?
-    base: Sequence[bytes] = ()
-    #: how many changesets ``nodes`` stand for
-    total: Optional[int] = None
+    def ask(server):
+        query = read(args)
+        with aborting():
+            return told(query, answer(repo, server, query))
 
-
-class Answer(NamedTuple):
-    """What a server says."""
-
-    #: those of the nodes that the store has
-    known: set[bytes]
-    #: the key of the stored bundle that is the very push
-    same: Optional[str] = None
-    #: whether a bundle may rest on those that hold ``base``
-    rest: bool = False
+    return exchange.answer(repo, ask)
 
 
 def answer(repo, server, query: Query) -> Answer:

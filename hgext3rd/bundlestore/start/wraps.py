@@ -115,9 +115,9 @@ OTHERS = {
 #: commands of the wire protocol that are ours, from ``STORE`` on and when a
 #: client is about to send one
 WIRECOMMANDS = {
-    names.PUSHES: 'wire.pushes',
-    names.KNOWN: 'wire.known',
-    names.REMOVE: 'wire.remove',
+    names.PUSHES: 'fetch.pushlist.serve',
+    names.KNOWN: 'push.known.serve',
+    names.REMOVE: 'keep.removal.serve',
 }
 
 #: those of them that change something
@@ -324,7 +324,7 @@ def _applyrepository() -> None:
     # the bundle store, and what keeps them out of the repository must be in
     # place.
     bundle2.b2streamparamhandler(names.PARAMETER.lower())(
-        late('wire.checkparameter')
+        late('wire.stored.checkparameter')
     )
 
 

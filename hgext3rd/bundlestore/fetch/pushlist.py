@@ -30,13 +30,15 @@ from __future__ import annotations
 
 import heapq
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mercurial import error
 from mercurial.i18n import _
 
-from . import bookmarks, lookup, model, users
-from .server import aborting, tolocal
+from .. import bookmarks, lookup, model, users
+from ..server import aborting, tolocal
+from ..wire import exchange
+from ..wire.pushes import Query, read
 
 #: most pushes on a page
 PAGE = 200
@@ -47,23 +49,9 @@ MAX_ITEMS = 20000
 _CHUNK = 10
 
 
-class Query(NamedTuple):
-    """Which pushes somebody wants to see; None is no limit."""
-
-    #: those with this id or a lower one
-    last: Optional[int] = None
-    #: so many at most
-    limit: Optional[int] = None
-    #: those of these users, see ``users.matching``
-    user: Optional[str] = None
-    #: those with this changeset in them, as for ``lookup.pushed``
-    rev: Optional[str] = None
-    #: whether all changesets of each are wanted, too
-    nodes: bool = False
-    #: not pushes, but scratch bookmarks of this form, with ``*`` and ``?``
-    bookmarks: Optional[str] = None
-    #: those behind this name
-    after: Optional[str] = None
+def serve(repo, proto, args):
+    """Answer the wire command."""
+    return exchange.answer(repo, lambda server: page(repo, server, read(args)))
 
 
 def page(repo, server, query: Query, trusted: bool = False) -> dict[str, Any]:

@@ -1,0 +1,82 @@
+"""How a command of ours goes over, and its answer comes back.
+
+Commands answer in JSON, maybe with nothing but an ``error`` and a ``hint``: an
+exception would end the connection over ssh, and give none of its text over
+http.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Callable, TypeVar
+
+from mercurial import encoding, error, wireprototypes
+from mercurial.i18n import _
+
+from .. import server as servermod
+from ..start import wraps
+from . import values
+
+_T = TypeVar('_T')
+
+# -- on the client
+
+
+def call(peer, command: bytes, args: Mapping[str, bytes]) -> bytes:
+    """Send a command of ours and return the answer."""
+    # Mercurial wants to know it at this end, too
+    wraps.apply('ask')
+    answer: bytes = peer._call(command, **args)
+    return answer
+
+
+def decode(data: bytes, read: Callable[[dict[str, Any]], _T]) -> _T:
+    """Return what ``read`` makes of an answer, whatever the server sent;
+    raises ``error.RemoteError``."""
+    try:
+        raw = json.loads(data.decode('utf-8'))
+        if 'error' in raw:
+            hint = raw.get('hint')
+            raise error.RemoteError(
+                _tolocal(raw['error']),
+                hint=None if hint is None else _tolocal(hint),
+            )
+        return read(raw)
+    except (
+        ValueError,
+        TypeError,
+        LookupError,
+        AttributeError,
+        RecursionError,
+    ):
+        raise error.RemoteError(
+            _(b'the server gave an answer that makes no sense'),
+            hint=_(b'it may run another release of hg-bundlestore'),
+        )
+
+
+def _tolocal(value: Any) -> bytes:
+    return servermod.tolocal(values.text(value))
+
+
+# -- on the server
+
+
+def answer(repo, ask: Callable[[servermod.Server], dict[str, Any]]):
+    """Return the response with what ``ask`` says, be it that it aborts."""
+    try:
+        server = servermod.of(repo)
+        if server is None:
+            raise error.Abort(_(b'the repository has no bundle store'))
+        said = ask(server)
+    except error.Abort as exc:
+        said = {'error': _totext(exc.message)}
+        if exc.hint is not None:
+            said['hint'] = _totext(exc.hint)
+    data = json.dumps(said, ensure_ascii=False, separators=(',', ':'))
+    return wireprototypes.bytesresponse(data.encode('utf-8', 'replace'))
+
+
+def _totext(message: bytes) -> str:
+    return encoding.fromlocal(message).decode('utf-8', 'replace')

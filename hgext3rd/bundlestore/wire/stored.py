@@ -1,0 +1,39 @@
+"""The words of a push with ``--bundle-store``: the stream parameter that asks
+for it, and the part of the reply that tells what was stored.
+
+The server's part of both is in ``push/route.py`` and ``push/reply.py``.
+"""
+
+from __future__ import annotations
+
+import functools
+
+from mercurial import error
+
+from .. import compat, names
+
+
+def checkparameter(unbundler, param, value) -> None:
+    """Refuse a stream parameter that means nothing."""
+    if value != b'1':
+        raise error.BundleUnknownFeatureError(
+            params=(param,), values=(value or b'',)
+        )
+
+
+@functools.cache
+def registerreply() -> None:
+    """Make the reply part known to this process, a client."""
+    compat.parthandler(names.STORED, (b'push', b'key'))(_recordstored)
+
+
+def _recordstored(operation, part) -> None:
+    """Note what the server stored in the records of the operation."""
+    operation.records.add(
+        names.STORED,
+        {
+            b'push': int(part.params[b'push']),
+            b'key': part.params[b'key'],
+            b'nodes': part.read(),
+        },
+    )
