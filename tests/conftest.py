@@ -11,7 +11,14 @@ import hypothesis
 import pytest
 
 import environments
-from harness import browser as browsermod, history, matrix, nightly, servers
+from harness import (
+    browser as browsermod,
+    forked,
+    history,
+    matrix,
+    nightly,
+    servers,
+)
 from harness.hg import Hg, Repo
 from harness.inspector import Inspector
 from harness.spent import Spent
@@ -50,6 +57,11 @@ def pytest_collection_modifyitems(
     items.sort(key=lambda item: item.path.name == 'test_load.py')
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    forked.real = item.get_closest_marker('realstarts') is not None
+
+
 def pytest_report_header() -> list[str]:
     missing = set(environments.supported()) - set(matrix.VERSIONS)
     header = [f'Mercurial: {", ".join(matrix.VERSIONS)}']
@@ -62,6 +74,7 @@ def pytest_report_header() -> list[str]:
 
 def pytest_sessionfinish() -> None:
     Inspector.stopall()
+    forked.Server.stopall()
 
 
 # versions

@@ -19,6 +19,8 @@ from harness.servers import SshTransport, serve_bundlestore
 from harness.snapshot import untouched
 from harness.store import bundles, folder
 
+pytestmark = pytest.mark.realstarts('chg starts its servers itself')
+
 #: kills the process that receives a push, when the bundle is staged
 KILLER = """\
 import os, signal

@@ -18,7 +18,10 @@ from harness import matrix, servers, web
 from harness.hg import Repo
 from harness.store import folder
 
-pytestmark = pytest.mark.slow('dozens of servers whose file operations fail')
+pytestmark = [
+    pytest.mark.slow('dozens of servers whose file operations fail'),
+    pytest.mark.realstarts('servers that are killed'),
+]
 
 REPAIR = ('admin::bundlestore-verify', '--repair')
 

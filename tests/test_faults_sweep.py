@@ -15,7 +15,10 @@ from faults import blindkills, fixtures, losses, realclient, sweep, upkeep
 from faults.site import Site
 from harness.nightly import upto
 
-pytestmark = pytest.mark.slow('a server for each file operation')
+pytestmark = [
+    pytest.mark.slow('a server for each file operation'),
+    pytest.mark.realstarts('servers that are killed'),
+]
 
 
 @pytest.fixture(scope='module')

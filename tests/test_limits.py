@@ -17,6 +17,8 @@ from harness.servers import SshTransport, Transport, WebTransport, WsgiTransport
 from harness.snapshot import untouched
 from harness.store import bundles, leftovers, tryurl
 
+pytestmark = pytest.mark.realstarts('what a process takes, from its start')
+
 MB = 1 << 20
 
 #: writes down, when a process ends, how many bytes it has written

@@ -13,7 +13,10 @@ from harness.hg import Repo
 from harness.load import Load
 from harness.nightly import upto
 
-pytestmark = pytest.mark.slow('sixteen users at once, for a while')
+pytestmark = [
+    pytest.mark.slow('sixteen users at once, for a while'),
+    pytest.mark.realstarts('what processes take, from their start'),
+]
 
 #: how long it takes: five minutes at night; ``make load`` takes an hour
 SECONDS = float(os.environ.get('BUNDLESTORE_LOAD_SECONDS', upto(60, 300)))

@@ -17,6 +17,8 @@ import environments
 from harness import matrix
 from harness.hg import Hg
 
+pytestmark = pytest.mark.realstarts('what is installed')
+
 ROOT = environments.ROOT
 METADATA = runpy.run_path(
     str(ROOT / 'hgext3rd' / 'bundlestore' / 'metadata.py')

@@ -30,6 +30,8 @@ from harness.snapshot import differences, snapshot
 from harness.store import bundles, tryurl
 from harness.wire import FORCE, Wire
 
+pytestmark = pytest.mark.realstarts('users of the system and their processes')
+
 DOCUMENT = environments.ROOT / 'docs' / 'permissions.rst'
 
 #: set, it has the tests write the tables instead of comparing them

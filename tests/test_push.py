@@ -19,6 +19,7 @@ from harness.snapshot import untouched
 from harness.store import bundles, leftovers, tryurl
 
 
+@pytest.mark.realstarts('each version and transport once')
 @matrix.every_combination
 def test_push_and_pull_by_hash(
     transport: Transport,

@@ -17,6 +17,8 @@ from harness.hg import Hg, Repo
 from harness.servers import serve_bundlestore
 from harness.snapshot import untouched
 
+pytestmark = pytest.mark.realstarts('each Python starts')
+
 
 @pytest.fixture
 def otherhg(request: pytest.FixtureRequest) -> Hg:

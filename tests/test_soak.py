@@ -12,7 +12,10 @@ from harness.hg import Repo
 from harness.soak import soak
 from harness.web import get
 
-pytestmark = pytest.mark.slow('thousands of requests')
+pytestmark = [
+    pytest.mark.slow('thousands of requests'),
+    pytest.mark.realstarts('what processes take, from their start'),
+]
 
 #: More memory than that at the end than after the warm-up is a leak, in bytes.
 #: An overlay that stays open holds some hundred thousand, while the heap of a

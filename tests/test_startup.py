@@ -24,6 +24,8 @@ from harness.snapshot import untouched
 from harness.store import bundles, tryurl
 from hgext3rd.bundlestore.start import wraps
 
+pytestmark = pytest.mark.realstarts('which modules a start loads')
+
 #: an extension that tells what the process has loaded in the end
 LOADED = """\
 import atexit, sys

@@ -11,6 +11,8 @@ from harness import matrix
 from harness.hg import Repo
 from harness.servers import Transport
 
+pytestmark = pytest.mark.realstarts('what a start finds missing')
+
 #: Takes from this project's modules, and from no others, what there is on
 #: POSIX systems only. The last line is for the test to see that it was done.
 SITECUSTOMIZE = """\

@@ -19,6 +19,8 @@ from harness.snapshot import untouched
 from harness.soak import soak
 from harness.store import bundles, leftovers
 
+pytestmark = pytest.mark.realstarts('as where it is deployed')
+
 both = servers.overweb('wsgi', 'wsgi-hgweb')
 
 

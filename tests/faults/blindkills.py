@@ -15,7 +15,6 @@ import random
 import re
 import shutil
 import signal
-import subprocess
 import tempfile
 import time
 from collections.abc import Callable
@@ -23,7 +22,7 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from harness import history, matrix
+from harness import forked, history, matrix
 from harness.hg import Hg, Repo, Result, finish
 from harness.inspector import Inspector
 from harness.servers import (
@@ -44,7 +43,7 @@ class Attempt(NamedTuple):
     """A push that is under way."""
 
     client: Client
-    process: subprocess.Popen[str]
+    process: forked.Process
     node: str
     bookmark: str
 

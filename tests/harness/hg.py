@@ -11,7 +11,7 @@ from typing import NamedTuple, Union
 
 import environments
 
-from . import cost
+from . import forked
 from .inspector import Inspector
 
 CONFIG = Path(__file__).with_name('hg.rc')
@@ -74,13 +74,10 @@ class Hg:
         developer's own configuration gets in."""
         return {
             'PATH': os.environ.get('PATH', os.defpath),
-            'HOME': '/nonexistent',
             'USER': 'alice',
             'LOGNAME': 'alice',
-            'LANG': 'C.UTF-8',
-            'LC_ALL': 'C.UTF-8',
-            'TZ': 'UTC',
             'HGRCPATH': str(CONFIG),
+            **forked.FIXED,
             **self.environ,
         }
 
@@ -91,24 +88,17 @@ class Hg:
         config: Sequence[str] = (),
         env: Mapping[str, str] | None = None,
         stdin: int = subprocess.DEVNULL,
-    ) -> subprocess.Popen[str]:
+    ) -> forked.Process:
         """Start a process without waiting for it, in a session of its own."""
         command = [str(self.executable), *(str(arg) for arg in args)]
         for item in config:
             command += ['--config', item]
-        process = subprocess.Popen(
+        return forked.start(
             command,
             cwd=cwd,
             env={**self.cleanenviron(), **(env or {})},
             stdin=stdin,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            encoding='utf-8',
-            errors='surrogateescape',
-            start_new_session=True,
         )
-        cost.bound(process.pid)
-        return process
 
     def run(
         self,
@@ -151,7 +141,7 @@ class Hg:
 
 
 def finish(
-    process: subprocess.Popen[str],
+    process: forked.Process,
     *,
     input: str | None = None,
     ok: Sequence[int] | None = (0,),
@@ -168,7 +158,7 @@ def finish(
         out, err = process.communicate()
         hung = Result(-1, out, err, words)
         raise AssertionError(f'no end after {PATIENCE} s\n{hung}') from None
-    result = Result(process.returncode, out, err, words)
+    result = Result(process.wait(), out, err, words)
     if ok is not None and result.code not in ok:
         raise AssertionError(f'expected exit code in {tuple(ok)}\n{result}')
     if not crash:
@@ -224,7 +214,7 @@ class Repo:
 
     def start(
         self, *args: Argument, config: Sequence[str] = ()
-    ) -> subprocess.Popen[str]:
+    ) -> forked.Process:
         return self.hg.start(*args, cwd=self.path, config=config)
 
     def write(self, files: Mapping[str, str | bytes | None]) -> None:

@@ -27,7 +27,7 @@ from typing import ClassVar
 
 import pytest
 
-from . import cost, matrix
+from . import cost, forked, matrix
 from .hg import CONFIG, PATIENCE, Hg, Repo
 
 #: not resolved by anything: the stand-in for ssh drops it
@@ -134,14 +134,34 @@ class SshTransport(Transport):
 exec env -i {environ} USER="${{1%%@*}}" LOGNAME="${{1%%@*}}" sh -c "$2"
 """
 
+    # the same, where the server is forked
+    FORKED = """\
+#!{python} -IS
+import sys
+sys.path.insert(0, {folder!r})
+from harness import sshstandin
+sshstandin.main({environ!r}, {path!r}, {hg!r})
+"""
+
     def __init__(self, hg: Hg, root: Path) -> None:
         super().__init__(hg, root)
         self.script = root / 'ssh'
         environ = self.serverenviron
         environ.pop('USER')
         environ.pop('LOGNAME')
-        words = [shlex.quote(f'{k}={v}') for k, v in environ.items()]
-        self.script.write_text(self.SCRIPT.format(environ=' '.join(words)))
+        server = forked.of(hg.executable, environ)
+        if server is None:
+            words = [shlex.quote(f'{k}={v}') for k, v in environ.items()]
+            text = self.SCRIPT.format(environ=' '.join(words))
+        else:
+            text = self.FORKED.format(
+                python=hg.python,
+                folder=str(Path(__file__).parent.parent),
+                environ=environ,
+                path=server.path,
+                hg=str(hg.executable),
+            )
+        self.script.write_text(text)
         self.script.chmod(0o755)
 
     def url(self, repo: Repo | Path, user: str = 'alice') -> str:
@@ -183,7 +203,7 @@ class WebTransport(Transport):
         self.accesslog = root / 'access.log'
         self.errorlog = root / 'error.log'
         self.output = root / 'serve.out'
-        self.process: subprocess.Popen[bytes] | None = None
+        self.process: forked.Process | None = None
         self.port = 0
         #: a test that has the server crash on purpose sets this
         self.maycrash = False
@@ -222,15 +242,13 @@ class WebTransport(Transport):
         # restarted, it adds to what is there: the log is looked at in the end
         with open(self.output, 'ab') as output:
             self._begin = output.tell()
-            self.process = subprocess.Popen(
+            self.process = forked.start(
                 self._command(),
                 cwd=self.root,
                 env=self.serverenviron,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
+                stdout=output.fileno(),
                 stderr=subprocess.STDOUT,
             )
-        cost.bound(self.process.pid)
         for _ in patiently():
             port = self._readport(self._printed())
             if port is not None:
@@ -276,7 +294,7 @@ class WebTransport(Transport):
             self.process = None
             self.start()
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+    def _stop(self, process: forked.Process) -> None:
         process.terminate()
         try:
             process.wait(PATIENCE)
@@ -420,7 +438,7 @@ class WsgiTransport(WebTransport):
         booted = len(self._booted(self._printed()))
         assert booted <= self.WORKERS, f'a worker died\n{self.log()}'
 
-    def _stop(self, process: subprocess.Popen[bytes]) -> None:
+    def _stop(self, process: forked.Process) -> None:
         # the graceful way waits for connections that browsers keep open
         process.send_signal(signal.SIGQUIT)
         super()._stop(process)
