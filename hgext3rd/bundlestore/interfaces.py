@@ -184,6 +184,20 @@ class IBundleIndex(Interface):
     where pushes commit at the same moment in several processes. An id is
     never given again; gaps are allowed.
 
+    These locks are enough for what is promised here and below:
+
+    * one for each bundle, which is held while ``publish`` or ``delete`` is
+      called, keeps :meth:`record` and :meth:`discard` apart;
+    * what :meth:`record` looks at before it calls ``publish`` (the bookmarks
+      that it moves, the bundles that this one rests on, with a quota the user)
+      stays as it is until the end;
+    * one for the whole index, around the commit, puts ids in order. It may be
+      taken, and the id given, after ``publish`` returned.
+
+    So pushes of different bundles need not wait while one of them is
+    published, which may take long where the store is on a network. Who has
+    but one lock for all, such as ``file``, holds it meanwhile.
+
     The index knows nothing of the repository it belongs to: whether a
     changeset has landed meanwhile is the caller's question.
     """
