@@ -22,6 +22,7 @@ from pathlib import Path
 from typing import Any, Optional
 
 import pytest
+from zope.interface import implementer
 
 from harness.rights import (
     Refused,
@@ -31,7 +32,13 @@ from harness.rights import (
     protect,
     publicfolder,
 )
-from hgext3rd.bundlestore import backends, errors, model
+from hgext3rd.bundlestore import (
+    backends,
+    declaring,
+    errors,
+    interfaces,
+    model,
+)
 from hgext3rd.bundlestore.indexes.sql import pushes
 from hgext3rd.bundlestore.indexes.sqlite import (
     connections,
@@ -257,7 +264,7 @@ stub = types.ModuleType('hgext3rd.bundlestore')
 stub.__path__ = [{package!r}]
 sys.modules['hgext3rd'] = types.ModuleType('hgext3rd')
 sys.modules['hgext3rd.bundlestore'] = stub
-from hgext3rd.bundlestore import backends, model
+from hgext3rd.bundlestore import backends, declaring, model
 place = model.Place({place.directory!r})
 store = backends.openstore('file', place)
 index = backends.openindex('file', place)
@@ -265,10 +272,48 @@ key = store.put([b'some'])
 node = b'n' * 20
 index.record(model.NewPush(1.0, '', key, 4, (node,), (model.Head(node, ''),)))
 index.close()
+assert declaring.provides(store, 'ILocalPath')
+assert not declaring.provides(store, 'IDownloadURL')
 for name in ('importlib.metadata', 'mercurial', 'zope', 'json'):
     assert name not in sys.modules, name
 """
     subprocess.run([sys.executable, '-c', code], check=True)
+
+
+# -- what is declared
+
+
+class Declaring:
+    __implemented__ = declaring.Interfaces('ILocalPath', 'IReserve')
+
+
+class Inheriting(Declaring):
+    pass
+
+
+@implementer(interfaces.ILocalPath, interfaces.IReserve)
+class WithZope:  # type: ignore[misc]
+    pass
+
+
+class Silent:
+    def keepreserve(self) -> None:
+        raise AssertionError
+
+
+def test_abilities_are_those_that_are_declared() -> None:
+    names = [name for name in vars(interfaces) if re.match('I[A-Z]', name)]
+    for kind in (Declaring, Inheriting, WithZope, Silent):
+        thing = kind()
+        expected = {'ILocalPath', 'IReserve'} if kind is not Silent else set()
+        for _time in range(2):
+            found = {n for n in names if declaring.provides(thing, n)}
+            assert found == expected, kind
+            # after this zope.interface has put its own word in that place
+            asked = {
+                n for n in names if getattr(interfaces, n).providedBy(thing)
+            }
+            assert asked == expected, kind
 
 
 # -- the reader

@@ -16,7 +16,7 @@ from harness.hg import Repo, finish
 from harness.history import History
 from harness.servers import Transport
 from harness.snapshot import untouched
-from harness.store import bundles, leftovers, tryurl
+from harness.store import bundles, folder, leftovers, tryurl
 
 
 @pytest.mark.realstarts('each version and transport once')
@@ -38,6 +38,8 @@ def test_push_and_pull_by_hash(
         assert 'remote: stored 2 changesets as push 1\n' in result.out
         assert f'remote:   {second[:12]} second\n' in result.out
         assert client.phase(first) == client.phase(second) == 'draft'
+        # lest a full disk keeps gc from making room
+        assert (folder(base) / 'bundles' / 'reserve').exists()
 
         ci.run('pull', '-r', second)
         assert ci.nodes(f'only({second}, {parent})') == [first, second]

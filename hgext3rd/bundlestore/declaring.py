@@ -1,8 +1,8 @@
-"""Declares what a class implements, and imports it when somebody asks.
+"""Declares what a class provides, and tells, without zope.interface.
 
-``zope.interface.implementer`` would import it when the class is made. To
-import that package takes about as long as all that a push does to the index,
-each push over ssh is a new process, and few of them ask.
+``zope.interface.implementer`` would import that package when the class is
+made. To import it takes about as long as all that a push does to the index,
+and each push over ssh is a new process.
 """
 
 from __future__ import annotations
@@ -20,9 +20,21 @@ class Interfaces:
     """
 
     def __init__(self, *names: str) -> None:
-        self._names = names
+        self.names = names
 
     def __iter__(self) -> Iterator[Any]:
         from . import interfaces
 
-        return iter([getattr(interfaces, name) for name in self._names])
+        return iter([getattr(interfaces, name) for name in self.names])
+
+
+def provides(thing: object, name: str) -> bool:
+    """Return whether ``thing`` provides the interface of that name in
+    :mod:`interfaces`, as its ``providedBy`` would. Nothing is imported for a
+    class that declares it with :class:`Interfaces`."""
+    declared = vars(type(thing)).get('__implemented__')
+    if isinstance(declared, Interfaces):
+        return name in declared.names
+    from . import interfaces
+
+    return bool(getattr(interfaces, name).providedBy(thing))

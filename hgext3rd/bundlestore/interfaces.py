@@ -22,6 +22,11 @@ What holds for every method of both contracts:
 * Reading never creates anything: before the first write an absent store or
   index is an empty one.
 
+What not every provider can do are interfaces of their own, such as
+:class:`ILocalPath`. A class declares all that its objects provide, with
+``zope.interface`` or with :mod:`declaring`, which costs a process nothing;
+``declaring.provides`` asks, whichever it was. A method alone declares nothing.
+
 ``hgext3rd.bundlestore.testing`` holds test suites that certify a provider,
 ``docs/examples`` a package with one.
 """

@@ -17,7 +17,8 @@ from typing import Any, Callable, Union
 
 from mercurial import bundle2, exchange, obsolete
 
-from .. import compat, errors, interfaces, model
+from .. import compat, errors, model
+from ..declaring import provides
 from ..stores import fileops, localfiles
 from . import changegroup, unbundle
 
@@ -168,7 +169,7 @@ def readchangegroup(ui, stream) -> tuple[changegroup.Read, bytes]:
 def checkedfile(store: Any, key: str) -> Iterator[bytes]:
     """Give the path of a plain file with the bytes of a stored bundle, read
     through and found true."""
-    if interfaces.ILocalPath.providedBy(store):
+    if provides(store, 'ILocalPath'):
         with opened(store, key) as reader:
             drain(reader)
     with plainfile(store, key, lambda: opened(store, key)) as path:
@@ -232,7 +233,7 @@ def plainfile(
 
     The bytes of the first are not checked, those of the copy are.
     """
-    if interfaces.ILocalPath.providedBy(source):
+    if provides(source, 'ILocalPath'):
         yield source.localpath(key)
         return
     with reader() as stream:

@@ -28,7 +28,8 @@ from typing import Any, BinaryIO, Optional, cast
 
 from mercurial import bundle2, exchange
 
-from .. import errors, interfaces
+from .. import errors
+from ..declaring import provides
 from ..stores.reader import VerifyingReader
 from . import changegroup, container, graph
 
@@ -325,7 +326,7 @@ def _checked(store: Any, key: str) -> tuple[Any, int]:
         with reader:
             return io.BytesIO(reader.read()), size
     # elsewhere than in a local file, to read twice may mean to wait twice
-    if size <= ADVANCE and interfaces.ILocalPath.providedBy(store):
+    if size <= ADVANCE and provides(store, 'ILocalPath'):
         with reader:
             container.drain(reader)
         reader = container.opened(store, key)

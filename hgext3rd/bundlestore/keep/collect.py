@@ -31,7 +31,8 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Callable
 
-from .. import errors, interfaces, model
+from .. import errors, model
+from ..declaring import provides
 from ..stores import notes
 from .leftovers import Leftovers
 from .removing import ASKED, Remover
@@ -151,7 +152,7 @@ class Collector:
 
     def _reserves(self) -> list[Any]:
         backends = (self._store, self._index)
-        return [b for b in backends if interfaces.IReserve.providedBy(b)]
+        return [b for b in backends if provides(b, 'IReserve')]
 
     def _makeroom(self) -> None:
         for backend in self._reserves():

@@ -6,7 +6,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
-from .. import errors, interfaces
+from .. import errors
+from ..declaring import provides
 from ..server import tolocal
 from ..stores import notes
 
@@ -70,13 +71,13 @@ def _trouble(kind: str, message: str, hint: Optional[str]) -> Trouble:
 
 def _lookintoindex(index: Any) -> tuple[list[errors.BundleStoreError], int]:
     found = []
-    if interfaces.ISelfCheck.providedBy(index):
+    if provides(index, 'ISelfCheck'):
         found = list(index.troubles())
     return found, index.lastid()
 
 
 def _lookintostore(store: Any) -> list[errors.BundleStoreError]:
-    if interfaces.ISelfCheck.providedBy(store):
+    if provides(store, 'ISelfCheck'):
         found: list[errors.BundleStoreError] = list(store.troubles())
         if found:
             return found

@@ -10,7 +10,8 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable, NamedTuple, Optional
 
-from .. import errors, interfaces, model
+from .. import errors, model
+from ..declaring import provides
 from ..stores import notes
 from . import content, walk
 
@@ -76,7 +77,7 @@ class Repairer:
     def setaside(self) -> Optional[str]:
         """Have the index begin anew; return where the old one is, None if it
         cannot be done."""
-        if not interfaces.ISetAside.providedBy(self._index):
+        if not provides(self._index, 'ISetAside'):
             return None
         self.begin()
         with contextlib.suppress(errors.BackendUnavailable):

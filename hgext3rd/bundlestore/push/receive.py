@@ -34,6 +34,7 @@ from mercurial.i18n import _
 from .. import access, bookmarks, errors, log, model, server as servermod
 from ..bundle import container, graph
 from ..bundle.unbundle import tame
+from ..declaring import provides
 from ..server import aborting
 from ..start.wraps import inplaceof
 from ..stores import notes
@@ -229,10 +230,8 @@ class Receiver:
     def _recorded(self, push: model.Push) -> None:
         with bookmarks.noting(self.ui):
             notes.keep(self.server.store, self.server.index, push)
-        # To ask for the interface costs as much as the push did so far.
-        keepreserve = getattr(self.server.store, 'keepreserve', None)
-        if keepreserve is not None:
-            keepreserve()
+        if provides(self.server.store, 'IReserve'):
+            self.server.store.keepreserve()
         self._rememberroots()
         log.event(
             self.ui,

@@ -17,13 +17,13 @@ from mercurial.i18n import _
 from .. import (
     compat,
     errors,
-    interfaces,
     log,
     lookup,
     model,
     server as servermod,
 )
 from ..bundle import container, sound
+from ..declaring import provides
 from ..server import aborting
 from . import queries, refusals, scratch
 
@@ -97,7 +97,7 @@ def _find(web, server, symbol: bytes) -> Wanted:
 
 def _elsewhere(server, bundle: Wanted) -> Optional[bytes]:
     """Return the URL where the store itself serves the bundle, if it does."""
-    if bundle.rests or not interfaces.IDownloadURL.providedBy(server.store):
+    if bundle.rests or not provides(server.store, 'IDownloadURL'):
         return None
     with aborting():
         return server.store.downloadurl(bundle.key).encode('ascii')
@@ -251,7 +251,7 @@ def _open(web, store: Any, bundle: model.Location) -> Any:
         kept.seek(0)
         return kept
     # elsewhere than in a local file, to read twice may mean to wait twice
-    if reader.size <= _ADVANCE and interfaces.ILocalPath.providedBy(store):
+    if reader.size <= _ADVANCE and provides(store, 'ILocalPath'):
         with reader:
             container.drain(reader)
         with container.opened(store, bundle.key) as again:
