@@ -14,7 +14,6 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-import textwrap
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -32,6 +31,7 @@ from harness.rights import (
     protect,
     publicfolder,
 )
+from harness.thirdparty import install
 from hgext3rd.bundlestore import (
     backends,
     declaring,
@@ -199,13 +199,7 @@ def test_unknown_scheme(place: model.Place) -> None:
 @pytest.fixture
 def thirdparty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A distribution of somebody else, with backends."""
-    info = tmp_path / 'fakestore-1.0.dist-info'
-    info.mkdir()
-    (info / 'METADATA').write_text(
-        'Metadata-Version: 2.1\nName: fakestore\nVersion: 1.0\n'
-    )
-    (info / 'entry_points.txt').write_text(
-        textwrap.dedent("""\
+    entrypoints = """\
         [hg_bundlestore.stores]
         fake = bundlestore_fake:makestore
         file = bundlestore_fake:makestore
@@ -215,19 +209,21 @@ def thirdparty(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         late = bundlestore_fake:late
         [hg_bundlestore.indexes]
         other = bundlestore_fake:makestore
-        """)
-    )
-    (tmp_path / 'bundlestore_fake.py').write_text(
-        textwrap.dedent("""\
+        """
+    fake = """\
         def makestore(url, place):
             return url, place
 
         def late(url, place):
             import bundlestore_fake_absent
-        """)
+        """
+    folder = install(
+        tmp_path / 'thirdparty',
+        entrypoints,
+        bundlestore_fake=fake,
+        bundlestore_fake_broken='1 / 0',
     )
-    (tmp_path / 'bundlestore_fake_broken.py').write_text('1 / 0\n')
-    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.syspath_prepend(folder)
 
 
 @pytest.mark.usefixtures('thirdparty')

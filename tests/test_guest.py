@@ -6,7 +6,6 @@ from __future__ import annotations
 import contextlib
 import json
 import sqlite3
-import textwrap
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -14,8 +13,9 @@ import pytest
 
 from harness import matrix, web
 from harness.hg import Repo
-from harness.servers import SshTransport, Transport
+from harness.servers import Transport
 from harness.store import bundles, folder
+from harness.thirdparty import install, known
 
 Harm = Callable[[Repo], contextlib.AbstractContextManager[None]]
 
@@ -84,21 +84,16 @@ HARMS: dict[str, tuple[Harm, str]] = {
 
 
 @pytest.fixture
-def thirdparty(tmp_path: Path, transport: Transport) -> None:
+def thirdparty(tmp_path: Path, transport: Transport, kind: str) -> None:
     """The server knows indexes that are no good."""
-    path = tmp_path / 'thirdparty'
-    info = path / 'poorindexes-1.0.dist-info'
-    info.mkdir(parents=True)
-    (info / 'METADATA').write_text(
-        'Metadata-Version: 2.1\nName: poorindexes\nVersion: 1.0\n'
-    )
-    (info / 'entry_points.txt').write_text(
-        '[hg_bundlestore.indexes]\nraises = poorindexes:Raises\n'
-        'hangs = poorindexes:Hangs\nabsent = poorindexes.absent:Index\n'
-        'refuses = poorindexes:Refuses\n'
-    )
-    (path / 'poorindexes.py').write_text(
-        textwrap.dedent("""\
+    entrypoints = """\
+        [hg_bundlestore.indexes]
+        raises = poorindexes:Raises
+        hangs = poorindexes:Hangs
+        absent = poorindexes.absent:Index
+        refuses = poorindexes:Refuses
+        """
+    poorindexes = """\
         import time
 
         class Poor:
@@ -120,12 +115,11 @@ def thirdparty(tmp_path: Path, transport: Transport) -> None:
             def trouble(self, *args, **kwargs):
                 from hgext3rd.bundlestore import errors
                 raise errors.BackendUnavailable('no connection', 'wait')
-        """)
-    )
-    assert isinstance(transport, SshTransport)
-    script = transport.script.read_text('utf-8')
-    known = script.replace('env -i ', f'env -i PYTHONPATH={path} ')
-    transport.script.write_text(known, 'utf-8')
+        """
+    if f'{kind} = ' in entrypoints:  # else forks do
+        path = tmp_path / 'thirdparty'
+        install(path, entrypoints, poorindexes=poorindexes)
+        known(transport, path)
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from urllib.parse import quote
@@ -15,6 +14,7 @@ from harness.hg import Repo
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import bundles, leftovers
+from harness.thirdparty import install
 
 NAME = 'scratch/alice/x'
 
@@ -143,17 +143,11 @@ def remotestore(tmp_path: Path) -> dict[str, str]:
     """The environment of a server that knows a store without local files, for
     URLs ``remote:/path``. It cannot be read while the file /path.off exists.
     """
-    folder = tmp_path / 'thirdparty'
-    info = folder / 'remotestore-1.0.dist-info'
-    info.mkdir(parents=True)
-    (info / 'METADATA').write_text(
-        'Metadata-Version: 2.1\nName: remotestore\nVersion: 1.0\n'
-    )
-    (info / 'entry_points.txt').write_text(
-        '[hg_bundlestore.stores]\nremote = remotestore:Store\n'
-    )
-    (folder / 'remotestore.py').write_text(
-        textwrap.dedent("""\
+    entrypoints = """\
+        [hg_bundlestore.stores]
+        remote = remotestore:Store
+        """
+    remotestore = """\
         import os
         from zope.interface import implementer
         from hgext3rd.bundlestore import errors, interfaces
@@ -187,8 +181,9 @@ def remotestore(tmp_path: Path) -> dict[str, str]:
 
             def __exit__(self, *exc):
                 self.discard()
-        """)
-    )
+        """
+    folder = tmp_path / 'thirdparty'
+    install(folder, entrypoints, remotestore=remotestore)
     return {'PYTHONPATH': str(folder)}
 
 

@@ -146,7 +146,12 @@ sshstandin.main({environ!r}, {path!r}, {hg!r})
     def __init__(self, hg: Hg, root: Path) -> None:
         super().__init__(hg, root)
         self.script = root / 'ssh'
-        environ = self.serverenviron
+        self.serve({})
+
+    def serve(self, more: Mapping[str, str]) -> None:
+        """Have ``more`` in the environment of the server."""
+        hg = self.hg
+        environ = {**self.serverenviron, **more}
         environ.pop('USER')
         environ.pop('LOGNAME')
         server = forked.of(hg.executable, environ)

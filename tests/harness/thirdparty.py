@@ -28,7 +28,4 @@ def install(folder: Path, entrypoints: str, **modules: str) -> Path:
 def known(transport: Transport, folder: Path) -> None:
     """Have the server's processes find what is installed in ``folder``."""
     assert isinstance(transport, SshTransport)
-    script = transport.script.read_text('utf-8')
-    transport.script.write_text(
-        script.replace('env -i ', f'env -i PYTHONPATH={folder} '), 'utf-8'
-    )
+    transport.serve({'PYTHONPATH': str(folder)})
