@@ -1,7 +1,7 @@
 """The bundle store of one repository: settings, store and index together.
 
 A repository that keeps a bundle store carries one :class:`Server` as
-``repo.bundlestore`` (see ``serve.py``); others have none. Store and index are
+``repo.bundlestore`` (see ``fetch/serve.py``); others have none. Store and index are
 opened when first used.
 """
 
@@ -139,7 +139,7 @@ class Server:
         #: ``web/permissions.py``)
         self.storeonly = False
         #: the first of the scratch changesets that this very connection
-        #: pushed or pulled (see ``serve.listkeys``); over http, where each
+        #: pushed or pulled (see ``fetch/keys.py``); over http, where each
         #: request stands alone, there are none
         self.scratchroots: set[bytes] = set()
 

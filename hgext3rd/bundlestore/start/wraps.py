@@ -79,18 +79,18 @@ REPOSITORY = {
 }
 
 STORE = {
-    'exchange.getbundlechunks': 'fetch.serve.getbundlechunks',
+    'exchange.getbundlechunks': 'fetch.getbundle.getbundlechunks',
     'exchange.check_heads': 'fetch.handshake.checkheads',
     'repoview.pinnedrevs': 'bundle.overlay.pinnedrevs',
     'wireprotov1server._capabilities': 'fetch.handshake.capabilities',
     'wireprotov1server.getdispatchrepo': 'fetch.handshake.getdispatchrepo',
-    'wireprotov1server.find_pullbundle': 'fetch.serve.findpullbundle',
+    'wireprotov1server.find_pullbundle': 'fetch.getbundle.findpullbundle',
     compat.REPOCAPS: 'fetch.handshake.getrepocaps',
 }
 
 PEER = {
-    'scmutil.revsingle': 'fetch.serve.revsingle',
-    'bundlerepo.getremotechanges': 'fetch.serve.getremotechanges',
+    'scmutil.revsingle': 'fetch.bypath.revsingle',
+    'bundlerepo.getremotechanges': 'fetch.bypath.getremotechanges',
 }
 
 ASKING = {
