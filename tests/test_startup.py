@@ -88,6 +88,7 @@ STORE = {
     'hgext3rd.bundlestore.fetch',
     'hgext3rd.bundlestore.push',
     'hgext3rd.bundlestore.fetch.serve',
+    'hgext3rd.bundlestore.request',
     'hgext3rd.bundlestore.server',
     'hgext3rd.bundlestore.unfit',
     'mercurial.wireprotov1server',

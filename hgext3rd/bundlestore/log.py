@@ -168,22 +168,22 @@ def moved(
 
 def newrequest(server) -> None:
     """Say that what ``server`` does from here on is another request."""
-    server.requestid = None
+    server.request.id = None
 
 
 def requestid(server) -> bytes:
     """Return the word that tells a request from others."""
     if server is None:
         return os.urandom(4).hex().encode()
-    if server.requestid is None:
-        server.requestid = os.urandom(4).hex().encode()
-    found: bytes = server.requestid
+    if server.request.id is None:
+        server.request.id = os.urandom(4).hex().encode()
+    found: bytes = server.request.id
     return found
 
 
 def user(server) -> Optional[str]:
     """Return who makes the request, None if nobody knows."""
-    return access.username(server.client) or None
+    return access.username(server.request.client) or None
 
 
 def way(url: bytes) -> str:
@@ -231,8 +231,8 @@ def _refused(ui, server, url: bytes, what: str, why: bytes) -> None:
 def dropped(ui, server, why: bytes) -> None:
     """Log that a client took too long, unless that was logged already: it may
     be so slow that what would log it was not called yet."""
-    if server.requestid is None:
-        _refused(ui, server, server.client, 'push', why)
+    if server.request.id is None:
+        _refused(ui, server, server.request.client, 'push', why)
 
 
 class Refusals:

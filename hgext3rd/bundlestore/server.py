@@ -1,8 +1,8 @@
 """The bundle store of one repository: settings, store and index together.
 
 A repository that keeps a bundle store carries one :class:`Server` as
-``repo.bundlestore`` (see ``fetch/serve.py``); others have none. Store and index are
-opened when first used.
+``repo.bundlestore`` (see ``fetch/serve.py``); others have none. Store and
+index are opened when first used.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from mercurial import encoding, error, vfs as vfsmod
 from mercurial.i18n import _
 
 from . import backends, config, errors, guest, model, names, unfit
+from .request import Request
 
 T = TypeVar('T')
 
@@ -92,10 +93,6 @@ def _abort(trouble: errors.BundleStoreError | guest.Trouble) -> error.Abort:
     return abort
 
 
-def nothing() -> None:
-    """Do nothing."""
-
-
 class Server:
     """The bundle store of one repository object.
 
@@ -123,21 +120,8 @@ class Server:
         self.haspeer = False
         #: overlays that a command looks into by way of that peer
         self.views: list[Any] = []
-        #: who the wire protocol serves now, as in the url of a push
-        self.client = b''
-        #: what the log calls the request (see ``log.py``)
-        self.requestid: Optional[bytes] = None
-        #: bytes of the request that it makes, None if it does not say
-        self.announced: Optional[int] = None
-        #: how many bytes of bundles the request may have read to learn what
-        #: need not be pushed (see ``known.py``)
-        self.allowance: Any = None
-        #: lifts the limit on the time that a client may take to push (see
-        #: ``push/pace.py``)
-        self.lifttimeout: Callable[[], None] = nothing
-        #: whether the client may push to the store but not to the base (see
-        #: ``web/permissions.py``)
-        self.storeonly = False
+        #: the one that it answers now
+        self.request = Request()
         #: the first of the scratch changesets that this very connection
         #: pushed or pulled (see ``fetch/keys.py``); over http, where each
         #: request stands alone, there are none

@@ -93,7 +93,7 @@ def serving(
             server,
             'fallback',
             user=lambda: log.user(server),
-            by=log.way(server.client),
+            by=log.way(server.request.client),
             heads=log.nodes(located),
             bundles=len(others),
             reason=log.reason(exc),

@@ -121,7 +121,7 @@ def _asker(remote) -> _Ask:
         server = servermod.of(repo)
 
         def ask(query: known.Query) -> known.Answer:
-            server.allowance = None
+            server.request.allowance = None
             with servermod.aborting():
                 return answer(repo, server, query)
 

@@ -68,7 +68,7 @@ def getbundlechunks(orig, repo, source, heads=None, *args, **kwargs):
         return orig(repo, source, heads, *args, **kwargs)
     if source != b'serve':
         log.newrequest(server)
-    with log.refusals(repo.ui, server, server.client, 'pull'):
+    with log.refusals(repo.ui, server, server.request.client, 'pull'):
         return _storedchunks(
             orig, repo, server, located, source, heads, *args, **kwargs
         )
@@ -83,8 +83,8 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
             repo.ui,
             server,
             'served' if trouble is None else 'brokenoff',
-            user=lambda: access.username(server.client),
-            by=log.way(server.client),
+            user=lambda: access.username(server.request.client),
+            by=log.way(server.request.client),
             heads=log.nodes(located),
             bundles=len(model.chain(located.values())),
             bytes=size,
@@ -103,7 +103,7 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
 
     answer, view = sound.serving(repo, server, located, prepared)
     if answer is not None:
-        if not access.ishttp(server.client):
+        if not access.ishttp(server.request.client):
             server.scratchroots.update(answer.roots)
 
         def sent(size: int, trouble: bytes | None) -> None:
@@ -117,7 +117,7 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
     try:
         if not exchange.bundle2requested(kwargs.get('bundlecaps')):
             _checkoldclient(repo, server)
-        if not access.ishttp(server.client):
+        if not access.ishttp(server.request.client):
             server.scratchroots.update(overlay.scratchroots(view))
         with sound.reading():
             info, chunks = orig(
@@ -133,7 +133,7 @@ def _checkoldclient(repo, server) -> None:
     """Refuse a client that learns of phases in a request of its own, where
     nothing tells that it pulled scratch changesets: over http."""
     if (
-        access.ishttp(server.client)
+        access.ishttp(server.request.client)
         and repo.publishing()
         and not server.settings.routeall
     ):

@@ -9,6 +9,7 @@ from mercurial import wireprototypes
 
 from .. import compat, server as servermod
 from ..names import CAPABILITY
+from ..request import Request
 from ..start.wraps import inplaceof
 
 # -- capabilities
@@ -38,11 +39,12 @@ def getdispatchrepo(orig, repo, proto, *args, **kwargs):
     is: Mercurial's function that reads a push is not."""
     server = servermod.of(repo)
     if server is not None:
-        # as ``log.newrequest`` does, which not every process has loaded
-        server.requestid = None
-        server.allowance = None
-        server.client = proto.client()
-        server.announced = compat.contentlength(proto)
+        # whom hgweb let in is known by now
+        server.request = Request(
+            proto.client(),
+            compat.contentlength(proto),
+            server.request.storeonly,
+        )
     return orig(repo, proto, *args, **kwargs)
 
 

@@ -55,7 +55,7 @@ def movebookmark(repo, server, key, old, new) -> bool:
     if not all(lookup.isfullhash(value) for value in (old, new) if value):
         return False
     try:
-        with log.refusals(repo.ui, server, server.client, 'pushkey'):
+        with log.refusals(repo.ui, server, server.request.client, 'pushkey'):
             return _checkandmove(repo, server, key, old, new)
     except error.Abort as exc:
         # The command has no other way to say why: an exception would end the
@@ -66,7 +66,7 @@ def movebookmark(repo, server, key, old, new) -> bool:
 
 def _checkandmove(repo, server, key, old, new) -> bool:
     server.checksettings()
-    user = access.username(server.client)
+    user = access.username(server.request.client)
     node = bin(new) if new else None
     if node is not None and not (
         hasnode(repo, node) or repo.bundlestore.locate(repo, [node])

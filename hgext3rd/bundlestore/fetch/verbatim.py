@@ -6,9 +6,9 @@ of the bundles, in the same changegroup. The other parts of the answer are
 Mercurial's own, or what Mercurial would make of an overlay.
 
 :func:`prepare` declines whatever is out of the ordinary, and the overlay
-answers (see ``getbundle.py``). Where it accepts, it has looked at the parents of
-all changesets that it is going to send, so nothing that the base does not show
-comes along.
+answers (see ``getbundle.py``). Where it accepts, it has looked at the parents
+of all changesets that it is going to send, so nothing that the base does not
+show comes along.
 """
 
 from __future__ import annotations

@@ -29,7 +29,7 @@ def remove(repo, server, id: int) -> dict[str, Any]:
     """Remove the push ``id`` for the user that ``server`` serves now, and tell
     what went, as it can go over a wire: ``{'push': ID, 'bundles': NUMBER,
     'size': BYTES}``. Raises ``error.Abort``."""
-    url = server.client
+    url = server.request.client
     user = access.username(url)
     log.newrequest(server)
     with log.refusals(repo.ui, server, url, 'remove'):

@@ -42,9 +42,9 @@ def serve(repo, proto, args):
 
 def answer(repo, server, query: Query) -> Answer:
     """Say what the store has of a push; raises ``BundleStoreError``."""
-    if server.allowance is None:
-        server.allowance = sound.Allowance(_MAX_READ)
-    choice = sound.Choice(repo, server, server.allowance)
+    if server.request.allowance is None:
+        server.request.allowance = sound.Allowance(_MAX_READ)
+    choice = sound.Choice(repo, server, server.request.allowance)
     known = set(server.locate(repo, query.nodes))
     same = bundleof(server, choice, query.heads) if query.heads else None
     return Answer(

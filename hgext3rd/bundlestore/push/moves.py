@@ -39,10 +39,10 @@ def pushkey(repo, server, wanted: model.BookmarkMove) -> None:
     """Move a bookmark for who does it with ``pushkey``, after the checks that
     :func:`move` leaves to its caller; raises ``error.Abort``."""
     checkindex(server)
-    limit = limits.Limits(server, access.username(server.client))
+    limit = limits.Limits(server, access.username(server.request.client))
     with aborting():
         limit.beforeall()
-    move(repo, server, server.client, [wanted], limit, {})
+    move(repo, server, server.request.client, [wanted], limit, {})
 
 
 def move(

@@ -40,6 +40,7 @@ from mercurial import error, util
 from mercurial.i18n import _
 
 from .. import compat, log, server as servermod
+from ..request import nothing
 from ..start.wraps import inplaceof
 from ..words import counted
 
@@ -68,12 +69,12 @@ def unbundle(orig, repo, proto, *args):
         return orig(repo, proto, *args)
     pace = Pace(server.settings.timeout)
     receive = _overssh if hasattr(proto, '_fin') else _overhttp
-    server.lifttimeout = pace.lift
+    server.request.lifttimeout = pace.lift
     try:
         with receive(proto, pace):
             return orig(repo, proto, *args)
     finally:
-        server.lifttimeout = servermod.nothing
+        server.request.lifttimeout = nothing
         if pace.dropped:
             log.dropped(repo.ui, server, pace.reason())
 

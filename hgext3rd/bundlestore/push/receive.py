@@ -96,7 +96,7 @@ def unbundle(orig, repo, cg, heads, source, url):
 def _checkbaseallowed(ui, server) -> None:
     """Refuse a push to the base from a user whom hgweb let in for the sake of
     the store only."""
-    if server.storeonly:
+    if server.request.storeonly:
         raise error.Abort(
             _(b'push not authorized'),
             hint=_(b'you may push to its bundle store: %s')
@@ -184,7 +184,7 @@ class Receiver:
             server.settings.maxbundlesize,
             hashes=server.settings.verify != 'none',
         )
-        self.limits = limits.Limits(server, self.user, server.announced)
+        self.limits = limits.Limits(server, self.user, server.request.announced)
         self.incoming = parts.Incoming(
             repo, server, decision.cg, self.checker, self.limits
         )

@@ -124,7 +124,7 @@ def decide(repo, server, cg, remote: bool) -> Iterator[Decision]:
     else:
         scratch = False
     if scratch is False:
-        server.lifttimeout()
+        server.request.lifttimeout()
     if scratch or (scratch is False and not spool):
         yield Decision(scratch, False, cg if scratch else _untamed(cg))
         return

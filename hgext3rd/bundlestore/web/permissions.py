@@ -24,7 +24,7 @@ def wrapped(checkauthz):
         if server is None:
             checkauthz(rctx, req, op)
             return
-        server.storeonly = False
+        server.request.storeonly = False
         try:
             checkauthz(rctx, req, op)
         except common.ErrorResponse as refusal:
@@ -34,7 +34,7 @@ def wrapped(checkauthz):
                 raise
             # May this user read, at least? It raises if not.
             checkauthz(rctx, req, None)
-            server.storeonly = True
+            server.request.storeonly = True
 
     return check
 

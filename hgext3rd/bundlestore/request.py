@@ -1,0 +1,36 @@
+"""What a server knows of the one request that it answers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Optional
+
+
+def nothing() -> None:
+    """Do nothing."""
+
+
+class Request:
+    """A request over a wire, or what takes the place of one by path."""
+
+    def __init__(
+        self,
+        client: bytes = b'',
+        announced: Optional[int] = None,
+        storeonly: bool = False,
+    ) -> None:
+        #: who the wire protocol serves, as in the url of a push
+        self.client = client
+        #: bytes that the request has, None if it does not say
+        self.announced = announced
+        #: whether the client may push to the store but not to the base (see
+        #: ``web/permissions.py``)
+        self.storeonly = storeonly
+        #: what the log calls it, once somebody has asked (see ``log.py``)
+        self.id: Optional[bytes] = None
+        #: how many bytes of bundles it may have read to learn what need not
+        #: be pushed (see ``push/known.py``)
+        self.allowance: Any = None
+        #: lifts the limit on the time that a client may take to push (see
+        #: ``push/pace.py``)
+        self.lifttimeout: Callable[[], None] = nothing
