@@ -27,12 +27,21 @@ from ..server import aborting, tolocal
 from . import hookenv
 
 
-def prehook(receiver, push, file: AbstractContextManager[bytes]) -> None:
+class Source(NamedTuple):
+    """Where a push comes from, as hooks are told."""
+
+    repo: Any
+    url: bytes
+    user: str
+    pushvars: Mapping[bytes, bytes]
+
+
+def prehook(source: Source, push, file: AbstractContextManager[bytes]) -> None:
     """Run ``prebundlestore`` on a push (``model.NewPush``) that is about to
     be recorded; raises if it fails. ``file`` gives the path of its complete
     bundle when it is entered."""
     _run(
-        receiver,
+        source,
         b'prebundlestore',
         push,
         file,
@@ -41,13 +50,13 @@ def prehook(receiver, push, file: AbstractContextManager[bytes]) -> None:
     )
 
 
-def posthook(receiver, push, file: AbstractContextManager[bytes]) -> None:
+def posthook(source: Source, push, file: AbstractContextManager[bytes]) -> None:
     """Run ``bundlestore`` on a recorded push (``model.Push``); its failure
     changes nothing, and never raises: the client must be told that the push
     is stored."""
     try:
         _run(
-            receiver,
+            source,
             b'bundlestore',
             push,
             file,
@@ -56,17 +65,14 @@ def posthook(receiver, push, file: AbstractContextManager[bytes]) -> None:
             pushid=b'%d' % push.id,
         )
     except Exception as exc:
-        _failed(receiver.ui, _(b'push %d is stored') % push.id, exc)
+        _failed(source.repo.ui, _(b'push %d is stored') % push.id, exc)
 
 
 class Event(NamedTuple):
     """Bookmarks that move without a push."""
 
-    repo: Any
+    source: Source
     server: Any
-    url: bytes
-    user: str
-    pushvars: Mapping[bytes, bytes]
     moves: Sequence[model.BookmarkMove]
 
 
@@ -80,11 +86,11 @@ def postmove(event: Event, id: int) -> None:
     try:
         _runmove(event, b'bundlestore', False, pushid=b'%d' % id)
     except Exception as exc:
-        _failed(event.repo.ui, _(b'the bookmarks have moved'), exc)
+        _failed(event.source.repo.ui, _(b'the bookmarks have moved'), exc)
 
 
 def _runmove(event: Event, name: bytes, throw: bool, **extra) -> None:
-    repo = event.repo
+    repo = event.source.repo
     if not hook.hashook(repo.ui, name):
         return
     new = list(dict.fromkeys(move.new for move in event.moves if move.new))
@@ -92,12 +98,9 @@ def _runmove(event: Event, name: bytes, throw: bool, **extra) -> None:
         'node': hex(new[0]) if new else b'',
         'node_last': hex(new[-1]) if new else b'',
         'count': b'0',
-        'user': tolocal(event.user),
-        'source': b'push',
-        'url': event.url,
+        **_common(event.source),
+        **extra,
     }
-    variables.update(pycompat.strkwargs(dict(event.pushvars)))
-    variables.update(extra)
     with contextlib.ExitStack() as stack:
         with aborting():
             view = overlay.opennodes(repo, event.server, new) if new else None
@@ -123,21 +126,27 @@ def _failed(ui, done: bytes, exc: Exception) -> None:
     ui.traceback()
 
 
-def _run(receiver, name, push, file, throw, bookmarks, **extra) -> None:
-    if not hook.hashook(receiver.ui, name):
+def _common(source: Source) -> dict[str, bytes]:
+    return {
+        'user': tolocal(source.user),
+        'source': b'push',
+        'url': source.url,
+        **pycompat.strkwargs(dict(source.pushvars)),
+    }
+
+
+def _run(source, name, push, file, throw, bookmarks, **extra) -> None:
+    repo = source.repo
+    if not hook.hashook(repo.ui, name):
         return
-    repo = receiver.repo
     variables = {
         'node': hex(push.changesets[0]),
         'node_last': hex(push.changesets[-1]),
         'count': b'%d' % len(push.changesets),
         'bundleid': push.key.encode(),
-        'user': tolocal(receiver.user),
-        'source': b'push',
-        'url': receiver.url,
+        **_common(source),
+        **extra,
     }
-    variables.update(pycompat.strkwargs(receiver.incoming.pushvars))
-    variables.update(extra)
     with contextlib.ExitStack() as stack:
         with sound.reading():
             path = stack.enter_context(file)
@@ -150,7 +159,7 @@ def _run(receiver, name, push, file, throw, bookmarks, **extra) -> None:
             'heads': [hex(head.node) for head in push.heads],
             'bookmark': bookmarks,
         }
-        hookenv.run(receiver.ui, view, name, throw, variables, lists)
+        hookenv.run(repo.ui, view, name, throw, variables, lists)
 
 
 @contextlib.contextmanager

@@ -56,7 +56,8 @@ def move(
     """Move bookmarks; the caller has checked that the user may, and where
     they go. Raises ``error.Abort``."""
     user = access.username(url)
-    event = hooks.Event(repo, server, url, user, pushvars, wanted)
+    source = hooks.Source(repo, url, user, pushvars)
+    event = hooks.Event(source, server, wanted)
     hooks.premove(event)
     now = time.time()
     with aborting():

@@ -90,7 +90,7 @@ def unbundle(orig, repo, cg, heads, source, url):
                 receiver = Receiver(repo, server, decision, url)
                 with _capturedoutput(receiver):
                     receiver.run()
-            return reply.make(receiver)
+            return receiver.reply()
 
 
 def _checkbaseallowed(ui, server) -> None:
@@ -163,7 +163,7 @@ def _capturedoutput(receiver) -> Iterator[None]:
         )
         exc._bundle2salvagedoutput = [part]  # type: ignore[attr-defined]
         raise
-    receiver.notes.append(ui.popbuffer())
+    receiver.outcome.notes.append(ui.popbuffer())
 
 
 class Receiver:
@@ -174,9 +174,9 @@ class Receiver:
         self.ui = repo.ui
         self.server = server
         self.url = url
-        self.requested = decision.requested
+        self._requested = decision.requested
         self.user = access.username(url)
-        self.link = reply.linker(repo.ui, server.settings.changeseturl)
+        self._link = reply.linker(repo.ui, server.settings.changeseturl)
         self._foundation = below.Foundation(repo, server)
         self.checker = check.ChangesetChecker(
             self._foundation,
@@ -188,11 +188,7 @@ class Receiver:
         self.incoming = parts.Incoming(
             repo, server, decision.cg, self.checker, self.limits
         )
-        #: what the reply says: the recorded push (None if only bookmarks
-        #: moved), the bookmarks, and further lines
-        self.push: model.Push | None = None
-        self.moved: list[tuple[str, bytes | None]] = []
-        self.notes: list[bytes] = []
+        self.outcome = reply.Outcome()
         #: where the bookmarks were before
         self._old: dict[str, bytes | None] = {}
 
@@ -220,12 +216,28 @@ class Receiver:
                 self._onlybookmarks()
                 return
             try:
-                self.push = self.server.index.record(
+                recorded = self.server.index.record(
                     push, publish, quota=self.limits.quota
                 )
             except errors.QuotaExceeded as exc:
                 raise self.limits.exceeded(exc) from exc
-        self._recorded(self.push)
+        self._recorded(recorded)
+
+    def reply(self):
+        """Return what the client is told, as ``exchange.unbundle`` does."""
+        self.outcome.answers = self.incoming.answers
+        return reply.make(
+            self.ui,
+            self.outcome,
+            self._link,
+            self.incoming.replycaps,
+            self._requested,
+        )
+
+    def _source(self) -> hooks.Source:
+        return hooks.Source(
+            self.repo, self.url, self.user, self.incoming.pushvars
+        )
 
     def _recorded(self, push: model.Push) -> None:
         with bookmarks.noting(self.ui):
@@ -246,11 +258,12 @@ class Receiver:
             bundle=push.key,
             rests=len(push.rests),
         )
-        self.moved = list(push.bookmarks)
-        for name, node in self.moved:
+        self.outcome.push = push
+        self.outcome.moved = list(push.bookmarks)
+        for name, node in push.bookmarks:
             old = self._old.get(name)
             log.moved(self.ui, self.server, self.url, name, node, old)
-        hooks.posthook(self, push, self._storedfile(push))
+        hooks.posthook(self._source(), push, self._storedfile(push))
 
     # -- before anything is read
 
@@ -258,7 +271,7 @@ class Receiver:
         access.checkpush(self.ui, self.user)
         if (
             access.ishttp(self.url)
-            and not self.requested
+            and not self._requested
             and not self.server.settings.routeall
         ):
             # Over http each request stands alone: when the client asks for
@@ -364,7 +377,7 @@ class Receiver:
             push
         ):
             fullcheck.check(self.repo, file(), push.nodes)
-        hooks.prehook(self, push, file())
+        hooks.prehook(self._source(), push, file())
 
     def _parents(self, node: bytes) -> tuple[bytes, bytes] | None:
         """Return the parents of a changeset that is pushed or stored."""
@@ -398,12 +411,12 @@ class Receiver:
         old = self.server.index.bookmark(text)
         # A vanilla client that does not force says what it expects: that
         # there is none, where it was not told of any.
-        force = self.incoming.force or not (self.requested or name in expected)
+        force = self.incoming.force or not (self._requested or name in expected)
         return model.BookmarkMove(text, new, old, force)
 
     def _mayforce(self, name: bytes) -> bool:
         """Whether the client asks for force, or has no way to."""
-        if self.requested:
+        if self._requested:
             return self.incoming.force
         return name not in self.incoming.expected or name in self.incoming.bykey
 
@@ -419,7 +432,7 @@ class Receiver:
             )
         # Mercurial pushes bookmarks along that moved; it is no error that
         # they come, and they are not for the base to take now
-        self.notes.append(
+        self.outcome.notes.append(
             _(
                 b"bookmark '%s' is left where it is: this push went to the "
                 b'bundle store\n'
@@ -444,7 +457,7 @@ class Receiver:
             self.limits,
             self.incoming.pushvars,
         )
-        self.moved = [(move.name, move.new) for move in wanted]
+        self.outcome.moved = [(move.name, move.new) for move in wanted]
 
     def _rememberroots(self) -> None:
         if not access.ishttp(self.url):

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from mercurial import bundle2, formatter
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
+from .. import model
 from ..names import STORED
 from ..server import tolocal
 
@@ -35,26 +36,44 @@ _PARAMETER = {
 }
 
 
-def make(receiver):
-    """Return the reply to a push that was received, as ``exchange.unbundle``
-    does: a bundle2 bundler, or 1 for a client that pushed a bundle1."""
-    push = receiver.push
-    text = b''.join(receiver.notes)
+class Outcome:
+    """What became of a push."""
+
+    def __init__(self) -> None:
+        #: the recorded push, None if only bookmarks moved
+        self.push: Optional[model.Push] = None
+        #: where bookmarks are now, None if they were deleted
+        self.moved: list[tuple[str, Optional[bytes]]] = []
+        #: further lines for the user
+        self.notes: list[bytes] = []
+        #: what parts of the push want to know
+        self.answers: list[Answer] = []
+
+
+def make(ui, outcome: Outcome, link, replycaps, requested: bool):
+    """Return the reply to a push, as ``exchange.unbundle`` does: a bundle2
+    bundler, or 1 for a client that pushed a bundle1.
+
+    ``link`` makes a link to a head, see :func:`linker`. ``replycaps`` is what
+    the client can read, None if it did not say. One that ``requested`` the
+    bundle store is told of the push in a part of ours.
+    """
+    push = outcome.push
+    text = b''.join(outcome.notes)
     if push is not None:
-        text += describe(push, receiver.link)
-    text += _describemoves(receiver.moved)
-    incoming = receiver.incoming
-    if incoming.replycaps is None and not incoming.answers:
-        receiver.ui.status(text)
+        text += describe(push, link)
+    text += _describemoves(outcome.moved)
+    if replycaps is None and not outcome.answers:
+        ui.status(text)
         return 1
-    bundler = bundle2.bundle20(receiver.ui, incoming.replycaps or {})
-    for answer in incoming.answers:
+    bundler = bundle2.bundle20(ui, replycaps or {})
+    for answer in outcome.answers:
         part = bundler.newpart(b'reply:' + answer.kind, mandatory=False)
         part.addparam(b'in-reply-to', b'%d' % answer.part, mandatory=False)
         part.addparam(
             _PARAMETER[answer.kind], b'%d' % answer.value, mandatory=False
         )
-    if push is not None and receiver.requested:
+    if push is not None and requested:
         part = bundler.newpart(STORED, mandatory=False)
         part.addparam(b'push', b'%d' % push.id, mandatory=False)
         part.addparam(b'key', push.key.encode(), mandatory=False)
