@@ -75,7 +75,7 @@ def checkmoves(repo, moves: list[BookmarkMove], parents: _Parents) -> None:
                     _(b"bookmark '%s' does not exist") % tolocal(move.name)
                 )
             continue
-        if parents(move.new) is None and not _inbase(repo, move.new):
+        if parents(move.new) is None and not hasnode(repo, move.new):
             raise error.Abort(
                 _(b"bookmark '%s' points to unknown changeset %s")
                 % (tolocal(move.name), short(move.new)),
@@ -89,10 +89,6 @@ def checkmoves(repo, moves: list[BookmarkMove], parents: _Parents) -> None:
                 % (tolocal(move.name), short(move.old)),
                 hint=_(b'use --force to move it all the same'),
             )
-
-
-def _inbase(repo, node: bytes) -> bool:
-    return hasnode(repo, node)
 
 
 def _isforward(repo, old: bytes, new: bytes, parents: _Parents) -> bool:
@@ -112,7 +108,7 @@ def _isforward(repo, old: bytes, new: bytes, parents: _Parents) -> bool:
             below.append(node)
         else:
             pending.extend(found)
-    if not _inbase(repo, old):
+    if not hasnode(repo, old):
         return False
     cl = servedview(repo).changelog
     oldrev = cl.rev(old)

@@ -3,7 +3,7 @@
 One that was fetched is a draft like any other, and the next push that names
 nothing would land it. So the client keeps a list of them, in the store of its
 repository: a share has the same. The server names them in a part of its answer
-(``../origin.py``), and the list is written with the transaction that brings
+(``fetch/origin.py``), and the list is written with the transaction that brings
 them. What became public or was stripped counts no more; it is taken out of the
 file when that is written the next time.
 

@@ -11,7 +11,7 @@ import contextlib
 import itertools
 from typing import Any
 
-from mercurial import encoding, error, templateutil, util
+from mercurial import error, templateutil, util
 from mercurial.hgweb import common
 from mercurial.i18n import _
 from mercurial.node import hex
@@ -19,7 +19,7 @@ from mercurial.utils import dateutil
 
 from .. import compat, model, server as servermod
 from ..bundle import overlay
-from ..server import aborting, tolocal
+from ..server import aborting, tolocal, totext
 from . import refusals, scratch, selection, styles
 
 #: pushes on a page, and in a feed
@@ -139,7 +139,7 @@ def _described(web, server, push, nodes) -> list[dict[str, Any]]:
             unfiltered = view.unfiltered()
             return [_description(unfiltered[node]) for node in nodes]
     except error.Abort as exc:
-        text = f'push {push.id}: {_unlocal(exc.message)}\n'
+        text = f'push {push.id}: {totext(exc.message)}\n'
         compat.logerror(web.req.rawenv[b'wsgi.errors'], text)
     except Exception as exc:
         scratch.log(web, exc)
@@ -149,18 +149,14 @@ def _described(web, server, push, nodes) -> list[dict[str, Any]]:
 def _description(ctx) -> dict[str, Any]:
     return {
         'node': ctx.hex().decode(),
-        'author': _unlocal(ctx.user()),
-        'branch': _unlocal(ctx.branch()),
-        'desc': _unlocal(ctx.description()),
+        'author': totext(ctx.user()),
+        'branch': totext(ctx.branch()),
+        'desc': totext(ctx.description()),
         'files': [name.decode('utf-8', 'replace') for name in ctx.files()],
         'parents': [parent.hex().decode() for parent in ctx.parents()],
         # "tip" is what each of them is in its own overlay
-        'tags': [_unlocal(tag) for tag in ctx.tags() if tag != b'tip'],
+        'tags': [totext(tag) for tag in ctx.tags() if tag != b'tip'],
     }
-
-
-def _unlocal(text: bytes) -> str:
-    return encoding.fromlocal(text).decode('utf-8', 'replace')
 
 
 # -- page and feed
@@ -254,7 +250,7 @@ def _entry(web, push) -> Entry:
         user = b'literal:' + user
     return {
         b'push': b'%d' % push.id,
-        b'date': _hgdate(push.time),
+        b'date': dateutil.makedate(push.time),
         b'user': tolocal(push.user),
         b'uservars': styles.linkvars(web.tmpl, {b'user': user}),
         b'heads': templateutil.mappinglist(
@@ -279,7 +275,3 @@ def _entry(web, push) -> Entry:
         b'size': util.bytecount(push.size),
         b'node': hex(push.changesets[-1]),
     }
-
-
-def _hgdate(time: float) -> tuple[float, int]:
-    return dateutil.makedate(time)

@@ -7,9 +7,11 @@ repository into the request, and what it raises becomes a page.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import re
 import traceback
+from collections.abc import Iterator
 from typing import Any
 
 from mercurial import error
@@ -65,47 +67,40 @@ def _logpage(rctx, req, server, found: dict[bytes, bytes]) -> None:
     )
 
 
-class reporting:
+@contextlib.contextmanager
+def reporting(rctx) -> Iterator[None]:
     """Turn trouble with the store into a page with code 500, or 503 if the
     store cannot be used just now.
 
     What Python has to say about it goes to the log of the web server.
     """
-
-    def __init__(self, rctx) -> None:
-        self._rctx = rctx
-
-    def __enter__(self) -> None:
-        pass
-
-    def __exit__(self, kind, exc, tb) -> None:
-        if exc is None or not isinstance(exc, Exception):
-            return
-        if isinstance(exc, common.ErrorResponse):
-            return
-        if isinstance(exc, error.RepoLookupError):
-            raise refusals.unknown(exc.args[0]) from exc
-        isaway = isinstance(exc, error.Abort) and isinstance(
-            exc.__cause__, errors.BackendUnavailable
-        )
+    try:
+        yield
+    except common.ErrorResponse:
+        raise
+    except error.RepoLookupError as exc:
+        raise refusals.unknown(exc.args[0]) from exc
+    except Exception as exc:
+        isaway = istold = False
         if isinstance(exc, error.Abort):
+            cause = exc.__cause__
+            isaway = isinstance(cause, errors.BackendUnavailable)
+            # it says all there is to say
+            istold = isaway or cause is None
             message = exc.message
             if exc.hint:
                 message += b' (%s)' % exc.hint
         else:
             message = _(b'the stored bundle cannot be read')
-        if not isaway and not (
-            isinstance(exc, error.Abort) and exc.__cause__ is None
-        ):
-            # otherwise it says all there is to say
-            log(self._rctx, exc)
+        if not istold:
+            log(rctx, exc)
         eventlog.event(
-            self._rctx.repo.ui,
-            servermod.of(self._rctx.repo),
+            rctx.repo.ui,
+            servermod.of(rctx.repo),
             'refused',
-            what=self._rctx.req.qsparams.get(b'cmd', b''),
-            user=self._rctx.req.remoteuser,
-            by=eventlog.webway(self._rctx.req),
+            what=rctx.req.qsparams.get(b'cmd', b''),
+            user=rctx.req.remoteuser,
+            by=eventlog.webway(rctx.req),
             reason=eventlog.reason(exc),
         )
         if isaway:
