@@ -86,11 +86,6 @@ class Foundation:
                 raise _corrupt(bundle.key) from exc
         return bundle
 
-    def iscomplete(self, keys: Iterable[str]) -> bool:
-        """Whether all that the bundles rest on is among them or in the
-        base."""
-        return sound.iscomplete(self._repo, map(self.graph, keys))
-
     def rests(self) -> tuple[str, ...]:
         """Return the keys of the bundles that were of use and of all below
         them, as ``model.NewPush`` wants them."""

@@ -326,12 +326,7 @@ class Receiver:
     def _storedbefore(self, key: str, heads: list[bytes]) -> model.NewPush:
         """Return the record of a push whose very bundle is stored."""
         bundle = self._foundation.bundleof(heads)
-        if (
-            bundle is None
-            or bundle.key != key
-            or self.incoming.haschangegroup
-            or not self._foundation.iscomplete(model.chain([bundle]))
-        ):
+        if bundle is None or bundle.key != key or self.incoming.haschangegroup:
             raise error.Abort(
                 _(b'what this push rests on was removed meanwhile'),
                 hint=_(b'push again'),
