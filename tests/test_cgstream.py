@@ -403,10 +403,11 @@ def sources(draw: st.DrawFn) -> list[tuple[bytes, Stream]]:
     return result
 
 
-def opened(
-    parts: list[tuple[bytes, Stream]],
-) -> list[tuple[BinaryIO, cgstream.Layout]]:
-    result: list[tuple[BinaryIO, cgstream.Layout]] = []
+Joined = list[tuple[BinaryIO, cgstream.Layout]]
+
+
+def opened(parts: list[tuple[bytes, Stream]]) -> Joined:
+    result: Joined = []
     for version, stream in parts:
         fh = io.BytesIO(encode(stream, version))
         result.append((fh, cgstream.layout(fh, version)))
@@ -420,12 +421,30 @@ def concatenated(parts: list[tuple[bytes, Stream]]) -> tuple[bytes, bytes]:
 
 
 @settings(QUICK, max_examples=upto(40, 120))
-@given(parts=sources())
-def test_concatenate(parts: list[tuple[bytes, Stream]]) -> None:
-    version, data = concatenated(parts)
+@given(
+    parts=sources(),
+    front=streams(trees=False),
+    newer=st.booleans(),
+    sizes=st.lists(st.integers(1, 500), min_size=1, max_size=5),
+)
+def test_concatenate(
+    parts: list[tuple[bytes, Stream]],
+    front: Stream,
+    newer: bool,
+    sizes: list[int],
+) -> None:
+    """By themselves and behind another: most of the time goes into examples,
+    so both share them."""
+    joined = opened(parts)
+    version = cgstream.jointversion([layout for _fh, layout in joined])
     assert version == max(b'02', *(version for version, _ in parts))
-    whole = mercurials(data, version)
     streams = [stream for _, stream in parts]
+    alone(joined, streams, version)
+    behind(joined, streams, b'03' if newer else version, front, sizes)
+
+
+def alone(joined: Joined, streams: list[Stream], version: bytes) -> None:
+    whole = mercurials(b''.join(cgstream.concatenate(joined)), version)
     assert revisions([whole]) == revisions(streams)
     # each name once, in the order of the store
     for names in (dict(whole.trees), dict(whole.files)):
@@ -438,40 +457,21 @@ def test_concatenate(parts: list[tuple[bytes, Stream]]) -> None:
     )
 
 
-def test_concatenate_01() -> None:
-    """Version 01 cannot hold revisions from several sources: a base is the
-    revision before, whichever that is."""
-    stream = sayable(one(True, True, files=True), b'01')
-    version, data = concatenated([(b'01', stream), (b'01', stream)])
-    assert version == b'02'
-    assert revisions([mercurials(data, b'02')]) == revisions([stream, stream])
-
-
-@settings(QUICK, max_examples=upto(40, 120))
-@given(
-    parts=sources(),
-    front=streams(trees=False),
-    newer=st.booleans(),
-    sizes=st.lists(st.integers(1, 500), min_size=1, max_size=5),
-)
-def test_concatenate_behind_another(
-    parts: list[tuple[bytes, Stream]],
+def behind(
+    joined: Joined,
+    streams: list[Stream],
+    version: bytes,
     front: Stream,
-    newer: bool,
     sizes: list[int],
 ) -> None:
     """It is read as it comes, and its revisions come first everywhere."""
     files = sorted(dict(front.files).items())
     front = front._replace(files=tuple(files))
-    joined = opened(parts)
-    version = cgstream.jointversion([layout for _fh, layout in joined])
-    version = b'03' if newer else version
     read = Reader(encode(front, version), sizes)
     data = b''.join(cgstream.concatenate(joined, version, read))
     assert not read.rest()
     whole = mercurials(data, version)
-    everything = [front, *(stream for _, stream in parts)]
-    assert revisions([whole]) == revisions(everything)
+    assert revisions([whole]) == revisions([front, *streams])
     found = dict(whole.files)
     assert list(found) == sorted(found)
     assert len(found) == len(whole.files)
@@ -481,6 +481,15 @@ def test_concatenate_behind_another(
         *((found[name], group) for name, group in front.files),
     ):
         assert group[: len(first)] == first
+
+
+def test_concatenate_01() -> None:
+    """Version 01 cannot hold revisions from several sources: a base is the
+    revision before, whichever that is."""
+    stream = sayable(one(True, True, files=True), b'01')
+    version, data = concatenated([(b'01', stream), (b'01', stream)])
+    assert version == b'02'
+    assert revisions([mercurials(data, b'02')]) == revisions([stream, stream])
 
 
 @pytest.mark.parametrize('names', [(b'b', b'a'), (b'a', b'a')])
