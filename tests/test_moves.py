@@ -21,8 +21,7 @@ from harness.snapshot import untouched
 from harness.store import bundles, folder
 from harness.wire import Wire
 from hgext3rd.bundlestore import model
-from hgext3rd.bundlestore.keep import marks
-from hgext3rd.bundlestore.stores import notes
+from hgext3rd.bundlestore.stores import marks, notes
 
 NAME = 'scratch/x'
 

@@ -17,8 +17,8 @@ from hgext3rd.bundlestore.bundle import container
 from hgext3rd.bundlestore.bundle.changegroup import Entry
 from hgext3rd.bundlestore.declaring import Interfaces
 from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
-from hgext3rd.bundlestore.keep import audit, collect, findings, marks, run
-from hgext3rd.bundlestore.stores import notes
+from hgext3rd.bundlestore.keep import audit, collect, findings, run
+from hgext3rd.bundlestore.stores import marks, notes
 from hgext3rd.bundlestore.stores.file import FileStore
 
 from .changegroups import NULL, Revision, Stream, encode, node

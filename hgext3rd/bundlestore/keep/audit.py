@@ -17,9 +17,9 @@ from mercurial.i18n import _
 from .. import errors, model
 from ..batches import batches
 from ..server import tolocal
-from ..stores import notes
+from ..stores import marks, notes
 from ..words import counted
-from . import bundles, marks, repair, walk
+from . import bundles, repair, walk
 from .findings import MOST, Finding, Wish
 
 #: a push that is younger may still get its note, in seconds

@@ -13,7 +13,7 @@ from mercurial.i18n import _
 
 from .. import config, log, lookup, model, server as servermod
 from ..server import aborting, totext
-from ..stores import notes
+from ..stores import marks, notes
 from . import audit, collect, findings, health, run, walk
 from .showing import (
     Sums,
@@ -324,7 +324,7 @@ def _findpush(repo, server, name: bytes) -> model.Push:
     if _ID.match(name) and len(name) < 6:
         raise error.InputError(_(b"no push '%s'") % name)
     node = lookup.pushed(repo, server, name)
-    mark = walk.bookmark(server.index, totext(name))
+    mark = marks.find(server.index, totext(name))
     if mark is not None and mark.push is not None and mark.node == node:
         push = walk.push(server.index, mark.push)
         if push is not None:

@@ -8,8 +8,8 @@ from typing import Any, Callable, Optional
 
 from .. import errors, model
 from ..batches import batches
-from ..stores import notes
-from . import marks, walk
+from ..stores import marks, notes
+from . import walk
 from .removing import LISTS, Remover
 from .run import Gone, Run, Wish
 
@@ -152,7 +152,7 @@ class Leftovers:
     def _isneeded(self, mark: notes.BookmarkRecord) -> bool:
         """Whether an index made anew would be wrong without this note, the last
         one of a bookmark that is no push's."""
-        here = walk.bookmark(self._index, mark.name)
+        here = marks.find(self._index, mark.name)
         if here is None:
             return (
                 mark.node is not None

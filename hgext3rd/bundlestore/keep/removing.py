@@ -9,8 +9,8 @@ from collections.abc import Iterator
 from typing import Any, Optional
 
 from .. import errors, model
-from ..stores import notes
-from . import marks, walk
+from ..stores import marks, notes
+from . import walk
 from .run import Gone, Run, Wish
 
 #: the notes with the lists of what is about to go begin so

@@ -12,7 +12,7 @@ from typing import Any, Callable, NamedTuple, Optional
 
 from .. import errors, model
 from ..declaring import provides
-from ..stores import notes
+from ..stores import marks, notes
 from . import content, walk
 
 #: a note that is there while repairs are under way
@@ -252,7 +252,7 @@ class Repairer:
         winners = self._winners()
         for name in sorted(winners, key=lambda name: winners[name].id):
             winner = winners[name]
-            there = walk.bookmark(self._index, name)
+            there = marks.find(self._index, name)
             node = None if there is None else there.node
             by = there and (there.push or there.move)
             if by and by > winner.id:

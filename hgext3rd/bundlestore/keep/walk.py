@@ -66,17 +66,6 @@ def push(index: Any, id: int) -> Optional[model.Push]:
     return found
 
 
-def bookmark(index: Any, name: str) -> Optional[model.Bookmark]:
-    """Return a scratch bookmark, None if there is none of that name."""
-    # taken as a pattern, a name matches itself
-    if index.bookmark(name) is not None:
-        for found in index.bookmarks(name):
-            if found.name == name:
-                mark: model.Bookmark = found
-                return mark
-    return None
-
-
 class Seen:
     """Remembers ids of pushes, each with the bundle of the push, in little
     memory where the ids are dense."""

@@ -15,9 +15,8 @@ from mercurial import error
 from mercurial.i18n import _
 
 from .. import access, bookmarks, errors, log, model
-from ..keep import marks
 from ..server import aborting
-from ..stores import notes
+from ..stores import marks, notes
 from . import hooks, limits
 
 

@@ -14,8 +14,18 @@ from __future__ import annotations
 from typing import Any, Optional
 
 from .. import model
-from ..stores import notes
-from . import walk
+from . import notes
+
+
+def find(index: Any, name: str) -> Optional[model.Bookmark]:
+    """Return a scratch bookmark, None if there is none of that name."""
+    # taken as a pattern, a name matches itself
+    if index.bookmark(name) is not None:
+        for found in index.bookmarks(name):
+            if found.name == name:
+                mark: model.Bookmark = found
+                return mark
+    return None
 
 
 def write(
@@ -54,7 +64,7 @@ def note(store: Any, index: Any, name: str) -> None:
     """Write down where a bookmark is now; raises ``BundleStoreError``."""
     # In this order: what comes between the two has a note of its own.
     after = index.lastid()
-    mark = walk.bookmark(index, name)
+    mark = find(index, name)
     if mark is not None and mark.move is not None:
         after = mark.move
     node = None if mark is None else mark.node
