@@ -111,14 +111,6 @@ def test_commands_have_help(hg: Callable[..., Hg]) -> None:
     assert '--bundle-store' in out
 
 
-def test_server_never_imports_the_client() -> None:
-    for path in SOURCES:
-        if path.parent.name != 'client' and path.name != '__init__.py':
-            assert not re.search(
-                r'^from \.+client|import client', path.read_text(), re.M
-            ), path
-
-
 @pytest.mark.parametrize(
     'room',
     [
