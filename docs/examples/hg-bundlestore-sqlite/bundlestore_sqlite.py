@@ -85,7 +85,7 @@ class SqliteStore:
 
     def delete(self, key: str) -> None:
         model.checkkey(key)
-        if not self.change('DELETE FROM bundle WHERE key = ?', key):
+        if not self.execute('DELETE FROM bundle WHERE key = ?', key).rowcount:
             raise _unknown(key)
 
     def keys(self) -> Iterator[str]:
@@ -110,14 +110,13 @@ class SqliteStore:
     def deletestray(self, name: str) -> None:
         if not isinstance(name, str) or not (name.isascii() and name.isdigit()):
             raise errors.InvalidKey(f'not a stray: {ascii(name)[:80]}')
-        self.change('DELETE FROM bundle WHERE key IS NULL AND id = ?', name)
+        self.execute('DELETE FROM bundle WHERE key IS NULL AND id = ?', name)
 
     # -- notes
 
     def putnote(self, name: str, data: bytes) -> None:
-        values = model.checknotename(name), data
-        with self.transaction(create=True) as sql:
-            sql.execute('REPLACE INTO note VALUES (?, ?)', values)
+        model.checknotename(name)
+        self.execute('REPLACE INTO note VALUES (?, ?)', name, data, create=True)
 
     def note(self, name: str) -> bytes:
         model.checknotename(name)
@@ -134,7 +133,7 @@ class SqliteStore:
 
     def deletenote(self, name: str) -> None:
         model.checknotename(name)
-        if not self.change('DELETE FROM note WHERE name = ?', name):
+        if not self.execute('DELETE FROM note WHERE name = ?', name).rowcount:
             raise errors.UnknownNote(f'no note {name} in the store')
 
     # -- the database
@@ -146,10 +145,11 @@ class SqliteStore:
         with self._connected() as sql:
             return sql.execute(statement, values).fetchall()
 
-    def change(self, statement: str, *values: object) -> int:
-        """Return how many rows were changed."""
-        with self.transaction() as sql:
-            return sql.execute(statement, values).rowcount
+    def execute(
+        self, statement: str, *values: object, create: bool = False
+    ) -> sqlite3.Cursor:
+        with self.transaction(create) as sql:
+            return sql.execute(statement, values)
 
     @contextlib.contextmanager
     def transaction(self, create: bool = False) -> Iterator[sqlite3.Connection]:
@@ -214,10 +214,11 @@ class StagedBlob:
         self.size = 0
         self._store = store
         self._hash = hashlib.sha256()
-        with store.transaction(create=True) as sql:
-            self._id = sql.execute(
-                'INSERT INTO bundle (size, time) VALUES (0, ?)', [time.time()]
-            ).lastrowid
+        self._id = store.execute(
+            'INSERT INTO bundle (size, time) VALUES (0, ?)',
+            time.time(),
+            create=True,
+        ).lastrowid
 
     def __enter__(self) -> StagedBlob:
         return self
@@ -246,19 +247,19 @@ class StagedBlob:
         return VerifyingReader(pieces, self.key, self.size)
 
     def publish(self) -> None:
-        named = self.key, self._id
-        with self._store.transaction() as sql:
-            sql.execute('DELETE FROM bundle WHERE key = ? AND id != ?', named)
-            if not sql.execute(
-                'UPDATE bundle SET time = ?, key = ? WHERE id = ?',
-                (time.time(), *named),
-            ).rowcount:
-                raise errors.BackendUnavailable('the staged bundle is gone')
+        # a bundle of that key goes in the same step, with its pieces
+        if not self._store.execute(
+            'UPDATE OR REPLACE bundle SET key = ?, time = ? WHERE id = ?',
+            self.key,
+            time.time(),
+            self._id,
+        ).rowcount:
+            raise errors.BackendUnavailable('the staged bundle is gone')
 
     def discard(self) -> None:
         # what cannot be removed is a stray, as that of a killed process
         with contextlib.suppress(errors.BackendUnavailable):
-            self._store.change(
+            self._store.execute(
                 'DELETE FROM bundle WHERE key IS NULL AND id = ?', self._id
             )
 

@@ -22,3 +22,12 @@ class TestSqliteStore(StoreConformance):
                 sql.execute('DELETE FROM bundle WHERE id = ?', [id])
             else:
                 sql.execute('INSERT INTO piece VALUES (?, 0, ?)', [id, data])
+
+    def test_nothing_is_left_of_what_goes(self, store: SqliteStore) -> None:
+        """The suite cannot see pieces that belong to no bundle."""
+        for _time in range(2):
+            key = store.put([b'some'])
+        assert store.rows('SELECT data FROM piece') == [(b'some',)]
+        store.stage([b'other']).discard()
+        store.delete(key)
+        assert store.rows('SELECT data FROM piece') == []
