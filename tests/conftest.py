@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable
@@ -17,6 +18,7 @@ from harness import (
     history,
     matrix,
     nightly,
+    pool,
     servers,
 )
 from harness.hg import Hg, Repo
@@ -97,12 +99,21 @@ def server_version(transport_name: str, client_version: str) -> str:
     return client_version if transport_name == 'path' else matrix.NEWEST
 
 
+@pytest.fixture(scope='session')
+def _tempfolder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp('tmp')
+
+
 @pytest.fixture
-def tempfolder(tmp_path: Path) -> Path:
-    """The TMPDIR of every process of the test, to look for what was left."""
-    path = tmp_path / 'tmp'
-    path.mkdir()
-    return path
+def tempfolder(_tempfolder: Path) -> Path:
+    """The TMPDIR of every process of the test, to look for what was left.
+    As servers stay, it is that of every test, and empty at first."""
+    for path in _tempfolder.iterdir():
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
+    return _tempfolder
 
 
 @pytest.fixture
@@ -134,8 +145,25 @@ def template(
     return get
 
 
+@pytest.fixture(scope='session')
+def sharedservers(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[pool.Pool]:
+    """The servers of web pages that one test after the other uses."""
+    made = pool.Pool(lambda: tmp_path_factory.mktemp('server'))
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ownserver() -> None:
+    """For a test that changes, damages or measures the server's process."""
+
+
 @pytest.fixture
 def transport(
+    request: pytest.FixtureRequest,
+    sharedservers: pool.Pool,
     tmp_path: Path,
     hg: Callable[..., Hg],
     transport_name: str,
@@ -146,6 +174,8 @@ def transport(
     root = tmp_path / 'served'
     root.mkdir()
     made = servers.BY_NAME[transport_name](hg(server_version), root)
+    if 'ownserver' not in request.fixturenames:
+        made.share(sharedservers)
     yield made
     made.close()
 

@@ -69,18 +69,41 @@ def bound(pid: int, seconds: int = SECONDS) -> None:
     processor time."""
     # it may have ended before
     with contextlib.suppress(ProcessLookupError):
-        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, seconds + 5))
+        _, most = resource.prlimit(pid, resource.RLIMIT_CPU)
+        # only the superuser could raise the other one again
+        resource.prlimit(pid, resource.RLIMIT_CPU, (seconds, most))
 
 
-def check(pid: int, seconds: int = SECONDS, resident: int = RESIDENT) -> None:
+def renew(pid: int) -> float:
+    """Have both bounds begin anew for a running server, and what it started.
+    Return the seconds of processor time that they took until now."""
+    for one in _family(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            bound(one, int(_took(one)[0]) + SECONDS)
+            # the most memory is what there is now
+            Path(f'/proc/{one}/clear_refs').write_text('5')
+    return took(pid)
+
+
+def took(pid: int) -> float:
+    """Return the seconds of processor time that a running server took, and
+    what it started."""
+    seconds = 0.0
+    for one in _family(pid):
+        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+            seconds += _took(one)[0]
+    return seconds
+
+
+def check(pid: int, seconds: float = SECONDS, resident: int = RESIDENT) -> None:
     """Complain about a running server, and what it started, if it took more
     than that."""
     for one in _family(pid):
         try:
-            took, most = _took(one)
+            used, most = _took(one)
         except (FileNotFoundError, ProcessLookupError):
             continue
-        assert took <= seconds, f'a server computed for {took:.0f} seconds'
+        assert used <= seconds, f'a server computed for {used:.0f} seconds'
         assert most <= resident, f'a server took {most >> 20} MB of memory'
 
 

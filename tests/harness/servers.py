@@ -27,7 +27,7 @@ from typing import ClassVar
 
 import pytest
 
-from . import cost, forked, matrix
+from . import cost, forked, matrix, pool
 from .hg import CONFIG, PATIENCE, Hg, Repo
 
 #: not resolved by anything: the stand-in for ssh drops it
@@ -91,6 +91,9 @@ class Transport:
         """Have ``client`` use this transport, to ``repo`` by default."""
         client.configure('ui', self.clientconfig())
         client.configure('paths', {'default': self.url(repo)})
+
+    def share(self, servers: pool.Pool) -> None:
+        """Use one of ``servers`` if that will do."""
 
     def restart(self) -> None:
         """Have the server read its configuration again."""
@@ -204,16 +207,20 @@ class WebTransport(Transport):
 
     def __init__(self, hg: Hg, root: Path) -> None:
         super().__init__(hg, root)
+        self._shared: pool.Pool | None = None
+        self._lease: pool.Lease | None = None
+        #: the seconds of its processor time that ``cost`` was told of
+        self.told = 0.0
         self.webconf = root / 'web.conf'
-        self.accesslog = root / 'access.log'
-        self.errorlog = root / 'error.log'
-        self.output = root / 'serve.out'
+        self._ownfiles()
         self.process: forked.Process | None = None
         self.port = 0
         #: a test that has the server crash on purpose sets this
         self.maycrash = False
         # where in the output that began which the running server writes
         self._begin = 0
+        # what it complains to, and from which position on
+        self._logs: dict[Path, int] = {}
         self.webconf.write_text(
             f'[paths]\n/ = {root}/*\n'
             '[web]\n'
@@ -222,6 +229,14 @@ class WebTransport(Transport):
             # look for new repositories at each request
             'refreshinterval = 0\n'
         )
+
+    def share(self, servers: pool.Pool) -> None:
+        self._shared = servers
+
+    def _ownfiles(self) -> None:
+        self.accesslog = self.root / 'access.log'
+        self.errorlog = self.root / 'error.log'
+        self.output = self.root / 'serve.out'
 
     def _command(self) -> list[str]:
         """Return what starts the server, on ``port`` or, if that is 0, on any
@@ -244,6 +259,24 @@ class WebTransport(Transport):
         if self.process is not None:
             self.assertalive()
             return
+        if self._shared is not None:
+            self._lease = self._shared.borrow(self)
+        if self._lease is None:
+            self._launch()
+        else:
+            self._join(self._lease)
+
+    def _join(self, lease: pool.Lease) -> None:
+        host = lease.host
+        self.process, self.port = host.process, host.port
+        self.output, self._begin = host.output, host._begin
+        self.errorlog, self.accesslog = host.errorlog, host.accesslog
+        self._logs = lease.logs
+
+    def _launch(self) -> None:
+        self._ownfiles()
+        for log in (self.output, self.errorlog):
+            self._logs.setdefault(log, 0)
         # restarted, it adds to what is there: the log is looked at in the end
         with open(self.output, 'ab') as output:
             self._begin = output.tell()
@@ -282,8 +315,11 @@ class WebTransport(Transport):
 
     def log(self) -> str:
         """Return all that the server said about trouble."""
-        logs = (self.output, self.errorlog)
-        return ''.join(p.read_text('utf-8') for p in logs if p.exists())
+        return ''.join(
+            path.read_bytes()[begin:].decode('utf-8')
+            for path, begin in self._logs.items()
+            if path.exists()
+        )
 
     def assertalive(self) -> None:
         assert self.process is not None
@@ -291,13 +327,46 @@ class WebTransport(Transport):
         assert code is None, f'the server died ({code})\n{self.log()}'
 
     def restart(self) -> None:
-        # on the same port: clients have the address in their configuration
-        if self.process is not None:
+        if self.process is None:
+            return
+        if self._lease is not None and pool.keyof(self) == self._lease.key:
+            # what the repositories say, it reads anyway
             self.assertalive()
-            cost.check(self.process.pid)
-            self._stop(self.process)
-            self.process = None
-            self.start()
+            return
+        self._leave(last=False)
+        # on the same port: clients have the address in their configuration
+        self._launch()
+
+    def close(self) -> None:
+        if self.process is not None:
+            self._leave(last=True)
+
+    def discard(self) -> None:
+        """Stop what was started, in whatever state it is."""
+        if self.process is not None:
+            process, self.process = self.process, None
+            self._stop(process)
+
+    def _leave(self, last: bool) -> None:
+        lease, self._lease = self._lease, None
+        assert self.process is not None
+        fit = False
+        try:
+            # what is still under way may go wrong yet
+            idle = lease is None or pool.quiet(self.port)
+            self.assertalive()
+            before = 0 if lease is None else lease.before
+            cost.check(self.process.pid, before + cost.SECONDS)
+            if last and not self.maycrash:
+                log = self.log()
+                assert not crashes(log), log
+            fit = last and idle
+        finally:
+            if lease is None:
+                self.discard()
+            else:
+                self.process = None
+                lease.end(fit and pool.keyof(self) == lease.key)
 
     def _stop(self, process: forked.Process) -> None:
         process.terminate()
@@ -306,19 +375,6 @@ class WebTransport(Transport):
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
-
-    def close(self) -> None:
-        if self.process is None:
-            return
-        try:
-            self.assertalive()
-            cost.check(self.process.pid)
-            if not self.maycrash:
-                log = self.log()
-                assert not crashes(log), log
-        finally:
-            self._stop(self.process)
-            self.process = None
 
 
 class HttpTransport(WebTransport):
@@ -455,6 +511,9 @@ class WsgiRepositoryTransport(WsgiTransport):
 
     name = 'wsgi-hgweb'
     application = 'hgweb'
+
+    def share(self, servers: pool.Pool) -> None:
+        pass
 
 
 BY_NAME: dict[str, type[Transport]] = {
