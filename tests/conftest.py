@@ -20,6 +20,7 @@ from harness import (
     nightly,
     pool,
     servers,
+    shelf as shelves,
 )
 from harness.hg import Hg, Repo
 from harness.inspector import Inspector
@@ -153,6 +154,12 @@ def sharedservers(
     made = pool.Pool(lambda: tmp_path_factory.mktemp('server'))
     yield made
     made.close()
+
+
+@pytest.fixture(scope='session')
+def shelf(tmp_path_factory: pytest.TempPathFactory) -> shelves.Shelf:
+    """What many tests begin with (see harness/shelf.py)."""
+    return shelves.Shelf(lambda: tmp_path_factory.mktemp('shelf'))
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from harness.commandserver import CommandServer
 from harness.connections import Connections
 from harness.hg import Hg, Repo, finish
 from harness.servers import Transport, serve_bundlestore
+from harness.shelf import Shelf
 from harness.snapshot import untouched
 
 UNKNOWN = 'abcdef123456'
@@ -313,11 +314,20 @@ def test_server_that_gets_a_store(
 
 
 @pytest.fixture
-def pushed(base: Repo, newclient: Callable[..., Repo]) -> str:
+def pushed(
+    transport: Transport,
+    base: Repo,
+    newclient: Callable[..., Repo],
+    shelf: Shelf,
+) -> str:
     author = newclient('author')
-    node = author.commit({'a': 'a\n'}, 'scratch')
-    author.run('push', '--bundle-store')
-    return node
+
+    def push() -> str:
+        node = author.commit({'a': 'a\n'}, 'scratch')
+        author.run('push', '--bundle-store')
+        return node
+
+    return shelf.once(f'{transport.name} asked for', [base, author], push)
 
 
 @pytest.mark.parametrize(

@@ -13,19 +13,29 @@ from harness.connections import Connections
 from harness.hg import Repo
 from harness.history import History
 from harness.servers import Transport
+from harness.shelf import Shelf
 from harness.snapshot import untouched
 
 NAME = 'scratch/alice/some-thing'
 
 
 @pytest.fixture
-def pushed(base: Repo, newclient: Callable[..., Repo]) -> list[str]:
+def pushed(
+    transport: Transport,
+    base: Repo,
+    newclient: Callable[..., Repo],
+    shelf: Shelf,
+) -> list[str]:
     author = newclient('author')
-    nodes = [
-        author.commit({f'f{n}': f'{n}\n'}, f'change {n}') for n in range(2)
-    ]
-    author.run('push', '-r', '.', '-B', NAME)
-    return nodes
+
+    def push() -> list[str]:
+        nodes = [
+            author.commit({f'f{n}': f'{n}\n'}, f'change {n}') for n in range(2)
+        ]
+        author.run('push', '-r', '.', '-B', NAME)
+        return nodes
+
+    return shelf.once(f'{transport.name} to update to', [base, author], push)
 
 
 @matrix.every_version

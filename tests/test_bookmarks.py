@@ -11,6 +11,7 @@ from harness import matrix
 from harness.hg import Repo
 from harness.history import History
 from harness.servers import Transport
+from harness.shelf import Shelf
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
 
@@ -38,10 +39,13 @@ def test_push_and_pull(
 
 
 @pytest.fixture
-def marked(base: Repo, client: Repo) -> str:
-    node = client.commit({'a': 'a\n'}, 'marked')
-    client.run('push', '-r', node, '-B', NAME)
-    return node
+def marked(transport: Transport, base: Repo, client: Repo, shelf: Shelf) -> str:
+    def push() -> str:
+        node = client.commit({'a': 'a\n'}, 'marked')
+        client.run('push', '-r', node, '-B', NAME)
+        return node
+
+    return shelf.once(f'{transport.name} {NAME}', [base, client], push)
 
 
 @matrix.every_version

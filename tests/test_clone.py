@@ -11,15 +11,19 @@ from harness import matrix
 from harness.hg import Repo
 from harness.history import History
 from harness.servers import Transport
+from harness.shelf import Shelf
 
 NAME = 'scratch/alice/x'
 
 
 @pytest.fixture
-def stored(base: Repo, client: Repo) -> str:
-    node = client.commit({'a': 'a\n'}, 'a try')
-    client.run('push', '-r', node, '-B', NAME)
-    return node
+def stored(transport: Transport, base: Repo, client: Repo, shelf: Shelf) -> str:
+    def push() -> str:
+        node = client.commit({'a': 'a\n'}, 'a try')
+        client.run('push', '-r', node, '-B', NAME)
+        return node
+
+    return shelf.once(f'{transport.name} to clone', [base, client], push)
 
 
 def cloned(

@@ -18,6 +18,7 @@ from harness import matrix
 from harness.hg import Repo
 from harness.history import History
 from harness.servers import HttpTransport, Transport
+from harness.shelf import Shelf
 from harness.store import bundles, folder, leftovers
 from hgext3rd.bundlestore import backends, model
 
@@ -91,12 +92,25 @@ def state(repo: Repo) -> tuple[list[str], list[str], list[str]]:
 
 @pytest.fixture
 def scratch(
-    transport: Transport, base: Repo, client: Repo, hashes: History
+    transport: Transport,
+    base: Repo,
+    log: Log,
+    client: Repo,
+    hashes: History,
+    shelf: Shelf,
 ) -> dict[str, str]:
     """Pushes of all kinds, by name; what landed since is not in ``vanilla``."""
     for repo in (base, client):
         repo.configure('experimental', {'evolution': 'all'})
     transport.restart()
+    return shelf.once(
+        f'{transport.name} pushes of all kinds',
+        [base, client],
+        lambda: _scratch(client, hashes),
+    )
+
+
+def _scratch(client: Repo, hashes: History) -> dict[str, str]:
     made: dict[str, str] = {}
 
     def commit(name: str, parent: str) -> None:
@@ -333,10 +347,10 @@ def assertrefused(repo: Repo, nodes: list[str], text: str) -> None:
 def test_rot_is_never_served(
     transport: Transport,
     base: Repo,
+    log: Log,
     client: Repo,
     vanilla: Repo,
     hashes: History,
-    log: Log,
 ) -> None:
     """Wherever it is, and whether one bundle or several are sent."""
     pushed = []
@@ -374,9 +388,9 @@ def test_rot_is_never_served(
 def test_rot_in_a_large_bundle(
     transport: Transport,
     base: Repo,
+    log: Log,
     client: Repo,
     vanilla: Repo,
-    log: Log,
 ) -> None:
     """It is hashed while it is sent, and the answer breaks off."""
     node = client.commit({'zeros': bytes(36 << 20), 'two': '2\n'}, 'large')
@@ -407,14 +421,15 @@ atexit.register(report)
 """
 
 
+@pytest.mark.usefixtures('ownserver')
 @matrix.over('ssh', 'http')
 def test_memory(
     transport: Transport,
     base: Repo,
+    log: Log,
     client: Repo,
     vanilla: Repo,
     hashes: History,
-    log: Log,
     tmp_path: Path,
 ) -> None:
     """A server holds no more of a pull than of any other request."""

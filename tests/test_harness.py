@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +14,11 @@ from pathlib import Path
 
 import pytest
 
-from harness import cost, matrix, nightly, spent
+from harness import cost, matrix, nightly, pool, spent, web
 from harness.hg import Hg, Repo
-from harness.history import History
+from harness.history import History, copy
 from harness.servers import HttpTransport, Transport, crashes, patiently
+from harness.shelf import Shelf
 from harness.snapshot import differences, snapshot, untouched
 
 
@@ -74,6 +77,7 @@ def test_hashes_do_not_depend_on_the_version(
     assert len({template(version)[1] for version in matrix.VERSIONS}) == 1
 
 
+@pytest.mark.usefixtures('ownserver')
 @matrix.over('http')
 def test_death_of_the_server_is_noticed(
     transport: HttpTransport, plainbase: Repo
@@ -88,6 +92,7 @@ def test_death_of_the_server_is_noticed(
         transport.close()
 
 
+@pytest.mark.usefixtures('ownserver')
 @matrix.over('http')
 def test_restart_keeps_the_address(
     transport: HttpTransport, plainbase: Repo
@@ -95,6 +100,91 @@ def test_restart_keeps_the_address(
     url = transport.url(plainbase)
     transport.restart()
     assert transport.url(plainbase) == url
+
+
+def test_server_serves_one_test_after_the_other(
+    hg: Callable[..., Hg],
+    template: Callable[[str], tuple[Path, History]],
+    tmp_path: Path,
+) -> None:
+    numbers = itertools.count()
+
+    def makefolder() -> Path:
+        folder = tmp_path / f'server{next(numbers)}'
+        folder.mkdir()
+        return folder
+
+    def first(*extensions: str) -> tuple[HttpTransport, Repo, int]:
+        transport = HttpTransport(hg(), makefolder())
+        transport.share(servers)
+        path = transport.root / transport.root.name
+        copy(template(matrix.NEWEST)[0], path)
+        repo = Repo(transport.hg, path)
+        repo.configure('extensions', dict.fromkeys(extensions, ''))
+        assert web.get(transport.url(repo)).status == 200
+        assert transport.process is not None
+        return transport, repo, transport.process.pid
+
+    servers = pool.Pool(makefolder)
+    try:
+        one, repo, pid = first()
+        assert web.get(f'{one.url(repo)}/no-such-page').status == 400
+        seen = one.url(repo)
+        one.restart()
+        assert web.get(seen).status == 200
+        one.close()
+        # the same process, with other repositories
+        two, _, other = first()
+        assert other == pid
+        assert web.get(seen).status == 404
+        assert two.log() == ''
+        two.close()
+        # not where an extension is loaded, nor after one was
+        three, repo, other = first('strip')
+        assert other != pid
+        repo.configure('extensions', {'churn': ''})
+        url = three.url(repo)
+        three.restart()
+        assert web.get(url).status == 200
+        assert three.process is not None
+        assert three.process.pid != other
+        three.close()
+        four, repo, other = first()
+        assert other == pid
+        repo.enable()
+        four.close()
+        five, _, other = first()
+        assert other != pid
+        five.close()
+    finally:
+        servers.close()
+
+
+def test_made_once(plainbase: Repo, vanilla: Repo, tmp_path: Path) -> None:
+    folders = (tmp_path / f'kept{n}' for n in itertools.count())
+    shelf = Shelf(lambda: next(folders))
+    made: list[str] = []
+
+    def make() -> list[str]:
+        made.append(vanilla.commit({'a': 'a\n'}, 'once'))
+        return list(made)
+
+    before = vanilla.path.parent / 'before'
+    copy(vanilla.path, before)
+    assert shelf.once('it', [vanilla], make) == made
+    shutil.rmtree(vanilla.path)
+    copy(before, vanilla.path)
+    assert not vanilla.knows(made[0])
+    vanilla.configure('paths', {'default': 'elsewhere'})
+    shelf.once('it', [vanilla], make).append('mine alone')
+    assert vanilla.knows(made[0])
+    assert 'elsewhere' in vanilla.hgrc.read_text()
+    assert shelf.once('it', [vanilla], make) == made
+    assert len(made) == 1
+    # something else, and in a repository of another kind
+    assert shelf.once('more', [vanilla], lambda: 'more') == 'more'
+    vanilla.configure('experimental', {'evolution': 'all'})
+    assert shelf.once('it', [vanilla], lambda: ['again']) == ['again']
 
 
 @matrix.over('ssh')

@@ -13,6 +13,7 @@ import pytest
 from harness import matrix, servers, web
 from harness.hg import Repo
 from harness.servers import Transport
+from harness.shelf import Shelf
 from harness.store import bundles, tryurl
 
 OTHERS = ('http', 'path')
@@ -29,16 +30,25 @@ def strip(base: Repo, node: str) -> None:
 
 @pytest.fixture
 def lost(
-    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    vanilla: Repo,
+    shelf: Shelf,
 ) -> dict[str, str]:
     """A series of scratch changesets, in two pushes, that rests on one which
     the base had then."""
-    nodes = {'landed': client.commit({'landed': 'x\n'}, 'landed')}
-    client.run('push')
-    for name in ('below', 'top'):
-        nodes[name] = client.commit({name: f'{name}\n'}, name)
-        client.run('push', '--bundle-store', '-r', '.')
-    strip(base, nodes['landed'])
+
+    def push() -> dict[str, str]:
+        nodes = {'landed': client.commit({'landed': 'x\n'}, 'landed')}
+        client.run('push')
+        for name in ('below', 'top'):
+            nodes[name] = client.commit({name: f'{name}\n'}, name)
+            client.run('push', '--bundle-store', '-r', '.')
+        strip(base, nodes['landed'])
+        return nodes
+
+    nodes = shelf.once(f'{transport.name} lost', [base, client], push)
     transport.restart()
     return nodes
 

@@ -13,18 +13,26 @@ from harness.collision import collision
 from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import Transport
+from harness.shelf import Shelf
 from harness.snapshot import untouched
 from harness.store import bundles, leftovers
 
 
 @pytest.fixture
-def pushed(base: Repo, client: Repo) -> list[str]:
+def pushed(
+    transport: Transport, base: Repo, client: Repo, shelf: Shelf
+) -> list[str]:
     """A stack of three that was pushed: full hashes, oldest first."""
-    stack = [
-        client.commit({f'{n}.txt': f'{n}\n'}, f'change {n}') for n in range(3)
-    ]
-    client.run('push', '--bundle-store')
-    return stack
+
+    def push() -> list[str]:
+        stack = [
+            client.commit({f'{n}.txt': f'{n}\n'}, f'change {n}')
+            for n in range(3)
+        ]
+        client.run('push', '--bundle-store')
+        return stack
+
+    return shelf.once(f'{transport.name} three', [base, client], push)
 
 
 @matrix.every_version

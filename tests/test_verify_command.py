@@ -18,6 +18,7 @@ from harness.changegroups import node
 from harness.filled import Filled, Killed, Mortal
 from harness.hg import Repo
 from harness.servers import Transport
+from harness.shelf import Shelf
 from harness.snapshot import untouched
 from harness.store import folder
 from hgext3rd.bundlestore import errors, model
@@ -294,13 +295,19 @@ def test_repair_that_is_killed_at_any_moment(
 
 
 @pytest.fixture
-def stored(client: Repo) -> list[str]:
+def stored(base: Repo, client: Repo, shelf: Shelf) -> list[str]:
     """A client that pushed a stack in two pushes, with a bookmark."""
-    nodes = []
-    for number in range(2):
-        nodes.append(client.commit({'new': f'{number}\n'}, f'new {number}'))
-        client.run('push', '-q', '--bundle-store', '-r', '.', '-B', 'scratch/x')
-    return nodes
+
+    def push() -> list[str]:
+        nodes = []
+        for number in range(2):
+            nodes.append(client.commit({'new': f'{number}\n'}, f'n {number}'))
+            client.run(
+                *('push', '-q', '--bundle-store', '-r', '.', '-B', 'scratch/x')
+            )
+        return nodes
+
+    return shelf.once('two pushes', [base, client], push)
 
 
 @matrix.over('ssh')

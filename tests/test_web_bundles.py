@@ -13,14 +13,29 @@ import pytest
 
 from harness import history, servers, store
 from harness.hg import Repo
+from harness.shelf import Shelf
 from harness.web import get
 
 
 @pytest.fixture
-def pushed(client: Repo, hashes: history.History) -> Callable[..., str]:
-    """``pushed(name)`` pushes some changesets and returns the last."""
+def pushed(
+    transport: servers.WebTransport,
+    base: Repo,
+    client: Repo,
+    hashes: history.History,
+    shelf: Shelf,
+) -> Callable[..., str]:
+    """``pushed(name)`` pushes some changesets, the first of the test, and
+    returns the last."""
 
     def make(name: str, *args: str) -> str:
+        return shelf.once(
+            f'{transport.name} bundle {name} {args}',
+            [base, client],
+            lambda: one(name, *args),
+        )
+
+    def one(name: str, *args: str) -> str:
         parent = hashes.merged
         for number in range(3):
             parent = client.commit(

@@ -12,6 +12,7 @@ import pytest
 
 from harness import history, matrix, servers, store
 from harness.hg import Repo
+from harness.shelf import Shelf
 from harness.snapshot import untouched
 from harness.web import get
 
@@ -77,10 +78,26 @@ def site(transport: servers.Transport, base: Repo) -> str:
 
 
 @pytest.fixture
-def push(client: Repo, hashes: history.History) -> Callable[..., str]:
+def push(
+    transport: servers.Transport,
+    base: Repo,
+    client: Repo,
+    hashes: history.History,
+    shelf: Shelf,
+) -> Callable[..., str]:
     """``push(name)`` pushes a changeset of that name and returns its hash."""
 
     def make(name: str, *args: str, parent: str = '') -> str:
+        if pushed:
+            return one(name, *args, parent=parent)
+        pushed.append(name)
+        return shelf.once(
+            f'{transport.name} page {name} {parent} {args}',
+            [base, client],
+            lambda: one(name, *args, parent=parent),
+        )
+
+    def one(name: str, *args: str, parent: str) -> str:
         node = client.commit(
             {'src/main.txt': f'{name}\n', 'new.txt': name},
             f'{name}: a try\n\nwith more words',
@@ -89,6 +106,7 @@ def push(client: Repo, hashes: history.History) -> Callable[..., str]:
         client.run('push', '--bundle-store', '-r', node, *args)
         return node
 
+    pushed: list[str] = []
     return make
 
 

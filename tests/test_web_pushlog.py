@@ -14,6 +14,7 @@ import pytest
 
 from harness import history, servers, store
 from harness.hg import Hg, Repo
+from harness.shelf import Shelf
 from harness.web import crawl, get
 
 STYLES = ('paper', 'gitweb', 'monoblue', 'coal', 'spartan')
@@ -68,23 +69,30 @@ def log(
     base: Repo,
     client: Repo,
     hashes: history.History,
+    shelf: Shelf,
 ) -> Log:
     """The push log of ``PUSHES``."""
-    log = Log(transport.url(base))
-    for user, names in PUSHES:
-        parent = hashes.merged
-        for name in names:
-            parent = client.commit(
-                {name: name},
-                f'{name} parser\n\nbody of {name}',
-                parent=parent,
-                user=f'{user} <{user}@example.org>',
+
+    def push() -> dict[str, str]:
+        nodes: dict[str, str] = {}
+        for user, names in PUSHES:
+            parent = hashes.merged
+            for name in names:
+                parent = client.commit(
+                    {name: name},
+                    f'{name} parser\n\nbody of {name}',
+                    parent=parent,
+                    user=f'{user} <{user}@example.org>',
+                )
+                nodes[name] = parent
+            client.run(
+                *('push', '--bundle-store', '-r', parent, base.path),
+                env={'REMOTE_USER': user},
             )
-            log.nodes[name] = parent
-        client.run(
-            *('push', '--bundle-store', '-r', parent, base.path),
-            env={'REMOTE_USER': user},
-        )
+        return nodes
+
+    log = Log(transport.url(base))
+    log.nodes = shelf.once('push log', [base, client], push)
     return log
 
 

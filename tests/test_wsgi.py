@@ -171,6 +171,7 @@ def test_upload_after_a_challenge(
     assert base.node('tip') == node
 
 
+@pytest.mark.usefixtures('ownserver')
 @servers.overweb('wsgi')
 def test_death_of_a_worker_is_noticed(
     transport: WsgiTransport, plainbase: Repo
@@ -205,6 +206,7 @@ def test_crash_is_noticed(
         transport.close()
 
 
+@pytest.mark.usefixtures('ownserver')
 @servers.overweb('wsgi')
 def test_restart_keeps_the_address(
     transport: WsgiTransport, plainbase: Repo
@@ -244,6 +246,7 @@ def test_first_requests_at_once(transport: WsgiTransport, base: Repo) -> None:
     assert {answer.status for answer in answers} == {200}
 
 
+@pytest.mark.usefixtures('ownserver')
 @pytest.mark.slow('thousands of requests')
 @servers.overweb('wsgi')
 def test_soak(transport: WsgiTransport, plainbase: Repo) -> None:

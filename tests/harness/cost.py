@@ -77,21 +77,13 @@ def bound(pid: int, seconds: int = SECONDS) -> None:
 def renew(pid: int) -> float:
     """Have both bounds begin anew for a running server, and what it started.
     Return the seconds of processor time that they took until now."""
-    for one in _family(pid):
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            bound(one, int(_took(one)[0]) + SECONDS)
-            # the most memory is what there is now
-            Path(f'/proc/{one}/clear_refs').write_text('5')
-    return took(pid)
-
-
-def took(pid: int) -> float:
-    """Return the seconds of processor time that a running server took, and
-    what it started."""
     seconds = 0.0
     for one in _family(pid):
         with contextlib.suppress(FileNotFoundError, ProcessLookupError):
             seconds += _took(one)[0]
+            bound(one, int(_took(one)[0]) + SECONDS)
+            # the most memory is what there is now
+            Path(f'/proc/{one}/clear_refs').write_text('5')
     return seconds
 
 

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import cost
+from . import cost, forked
 
 if TYPE_CHECKING:
     from .servers import WebTransport
@@ -50,7 +50,7 @@ class Pool:
         if host is None:
             while len(self.idle) >= MOST:
                 # the one that was not used for longest
-                stop(self.idle.pop(next(iter(self.idle))))
+                self.idle.pop(next(iter(self.idle))).discard()
             host = type(guest)(guest.hg, self._makefolder())
         link = host.root / 'link'
         link.symlink_to(guest.webconf)
@@ -60,7 +60,7 @@ class Pool:
 
     def close(self) -> None:
         while self.idle:
-            stop(self.idle.popitem()[1])
+            self.idle.popitem()[1].discard()
 
 
 class Lease:
@@ -82,20 +82,10 @@ class Lease:
     def end(self, fit: bool) -> None:
         """Give the server back; it is stopped unless it is ``fit`` for
         others."""
-        assert self.host.process is not None
-        took = cost.took(self.host.process.pid)
-        cost.add(took - self.host.told)
-        self.host.told = took
         if fit:
             self._pool.idle[self.key] = self.host
         else:
-            stop(self.host)
-
-
-def stop(host: WebTransport) -> None:
-    # from now on it is among those that were waited for
-    cost.add(-host.told)
-    host.discard()
+            self.host.discard()
 
 
 def keyof(guest: WebTransport) -> Key | None:
@@ -108,7 +98,8 @@ def keyof(guest: WebTransport) -> Key | None:
         # a file of the test
         return None
     environ = tuple(sorted(guest.hg.environ.items()))
-    return type(guest), guest.hg.executable, environ, turnedon
+    real = forked.real
+    return type(guest), guest.hg.executable, environ, turnedon, real
 
 
 def extensions(root: Path) -> frozenset[tuple[str, str]]:

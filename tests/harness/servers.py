@@ -209,8 +209,6 @@ class WebTransport(Transport):
         super().__init__(hg, root)
         self._shared: pool.Pool | None = None
         self._lease: pool.Lease | None = None
-        #: the seconds of its processor time that ``cost`` was told of
-        self.told = 0.0
         self.webconf = root / 'web.conf'
         self._ownfiles()
         self.process: forked.Process | None = None
