@@ -6,6 +6,8 @@ import io
 import os
 import struct
 import tempfile
+import tracemalloc
+import zlib
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,7 @@ from typing import Any
 import pytest
 from hypothesis import given, strategies as st
 from mercurial import ui as uimod
+from mercurial.error import Abort, BundleValueError
 
 from harness.changegroups import (
     QUICK,
@@ -24,7 +27,7 @@ from harness.changegroups import (
 )
 from hgext3rd.bundlestore.bundle import container, reading
 from hgext3rd.bundlestore.bundle.changegroup import Entry, MalformedChangegroup
-from hgext3rd.bundlestore.errors import CorruptBundle
+from hgext3rd.bundlestore.errors import BundleStoreError, CorruptBundle
 from hgext3rd.bundlestore.stores.file import FileStore
 
 UI: Any = uimod.ui()
@@ -141,6 +144,88 @@ def test_damaged_elsewhere(store: FileStore) -> None:
     assert 0 < sent.tell() < len(encode(STREAMS[1], b'02'))
 
 
+MARKERS = (b'first', b'second')
+
+
+def bundled(version: bytes = b'02') -> list[Any]:
+    """Return the parts of a bundle: markers in front of the changesets, and
+    behind them."""
+    first, second = map(container.markerspart, MARKERS)
+    data = iter([encode(STREAMS[0], b'02')])
+    return [first, container.changegrouppart(data, version, False), second]
+
+
+@pytest.mark.parametrize('file', [False, True])
+def test_parts_in_any_order(tmp_path: Path, file: bool) -> None:
+    data = b''.join(container.container(UI, bundled()))
+    found: Any
+    if file:
+        path = tmp_path / 'bundle'
+        path.write_bytes(data)
+        with reading.File(UI, os.fsencode(path)) as found:
+            found.payload.seek(0)
+            changesets = found.payload.read(1 << 20)
+    else:
+        found = reading.Stream(UI, io.BytesIO(data))
+        changesets = found.read(1 << 20)
+        found.readmarkers()
+    assert changesets == encode(STREAMS[0], b'02')
+    assert tuple(found.markers) == MARKERS
+    assert (found.version, found.trees) == (b'02', False)
+
+
+NONSENSE = {
+    'nothing': b'',
+    'no parameters': b'HG20',
+    'bundle1': b'HG10UN' + encode(STREAMS[0], b'02'),
+    'no part': b'HG20' + bytes(8),
+    'no changesets': b''.join(
+        container.container(UI, [container.markerspart(b'data')])
+    ),
+    'a newer version': b''.join(container.container(UI, bundled(b'07'))),
+    # they say that they have two gigabytes
+    'a long header': b'HG20' + bytes(4) + struct.pack('>i', 2**31 - 1),
+    'a long chunk': b''.join(container.container(UI, bundled())).replace(
+        struct.pack('>i', 6) + b'second', struct.pack('>i', 2**31 - 1)
+    ),
+}
+
+
+def readall(path: Path, file: bool) -> None:
+    if file:
+        reading.File(UI, os.fsencode(path))
+    else:
+        reading.Stream(UI, io.BytesIO(path.read_bytes())).readmarkers()
+
+
+@pytest.mark.parametrize('what', NONSENSE)
+@pytest.mark.parametrize('file', [False, True])
+def test_nonsense(tmp_path: Path, what: str, file: bool) -> None:
+    """It costs no memory, and ends in an exception that is expected."""
+    path = tmp_path / 'bundle'
+    path.write_bytes(NONSENSE[what])
+    tracemalloc.start()
+    try:
+        with pytest.raises((BundleStoreError, Abort, BundleValueError)):
+            readall(path, file)
+        assert tracemalloc.get_traced_memory()[1] < 1 << 20
+    finally:
+        tracemalloc.stop()
+
+
+def test_packed_file(tmp_path: Path) -> None:
+    """It is read from front to end only."""
+    parts = b''.join(container.container(UI, bundled()))[8:]
+    data = b'HG20' + struct.pack('>i', 14) + b'Compression=GZ'
+    path = tmp_path / 'bundle'
+    path.write_bytes(data + zlib.compress(parts))
+    with path.open('rb') as fh:
+        found = reading.readgraph(UI, fh)
+    assert set(found) == {node(2), node(3)}
+    with pytest.raises(MalformedChangegroup, match='packed'):
+        reading.File(UI, os.fsencode(path))
+
+
 # the payload of a bundle2 part
 
 
@@ -184,7 +269,7 @@ def test_payload(
         (b'', MalformedChangegroup),
         (struct.pack('>i', 5) + b'12345', MalformedChangegroup),
         # something put in between, as bundle2 has it
-        (struct.pack('>i', -1), reading.Unusual),
+        (struct.pack('>i', -1), MalformedChangegroup),
     ],
 )
 def test_payload_that_is_damaged(data: bytes, error: type[Exception]) -> None:

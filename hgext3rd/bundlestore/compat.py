@@ -77,14 +77,6 @@ def parthandler(name: bytes, params: tuple[bytes, ...]):
     return parthandlers.parthandler(name, params)
 
 
-def seekablepart(part):
-    """Return a part of ``iterparts(seekable=True)`` as a seekable file."""
-    if hasattr(part, 'as_seekable'):
-        return part.as_seekable()
-    # hg <= 7.1 (bundle2: parts had no as_seekable)
-    return part
-
-
 def boolpathoption(option: bytes, attr: str):
     """Declare a yes/no option of ``[paths]``."""
     display = getattr(urlutil, 'display_bool', None)

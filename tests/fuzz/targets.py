@@ -18,7 +18,6 @@ from harness.changegroups import Reader, Stream, mercurials, sayable
 from hgext3rd.bundlestore import model
 from hgext3rd.bundlestore.bundle import (
     changegroup as cgstream,
-    container,
     overlay,
     reading,
     unbundle,
@@ -90,9 +89,8 @@ def _received(cg: Any, hashes: bool) -> Optional[bytes]:
     finally:
         below.close()
         checker.close()
-    read, version = container.readchangegroup(made.ui, io.BytesIO(result))
-    entries = cgstream.changesets(read, version)
-    assert tuple(entry.node for entry, _delta in entries) == nodes
+    stored = reading.readgraph(made.ui, io.BytesIO(result))
+    assert tuple(stored) == nodes
     return result
 
 
@@ -100,13 +98,10 @@ def _readback(result: bytes, deep: bool) -> None:
     """Read a stored bundle in all ways that there are."""
     made = world()
     path = _file(result)
-    file = container.BundleFile(made.ui, path)
-    try:
+    with reading.File(made.ui, path) as file:
         layout = file.layout()
-        file.changegroup.seek(0)
-        plain = file.changegroup.read()
-    finally:
-        file.close()
+        file.payload.seek(0)
+        plain = file.payload.read(1 << 30)
     # Mercurial reads the same, and so do those who send it
     whole = mercurials(plain, layout.version)
     again = b''.join(cgstream.concatenate([(io.BytesIO(plain), layout)]))
@@ -299,10 +294,7 @@ _COMMANDS: dict[bytes, Callable[[dict[bytes, bytes]], None]] = {
 
 def storedbundle(data: bytes) -> None:
     """What is read of a bundle before all of it was hashed."""
-    made = world()
-    read, version = container.readchangegroup(made.ui, io.BytesIO(data))
-    for _entry, _delta in cgstream.changesets(read, version):
-        pass
+    reading.readgraph(world().ui, io.BytesIO(data))
 
 
 # -- words, patterns and prefixes

@@ -1,4 +1,4 @@
-"""The stored bundle: what is in the file, how it is written and read.
+"""The stored bundle: what is in the file, how it is written and got at.
 
 It is a plain Mercurial bundle (HG20, see ``hg help internals.bundle2``),
 without compression, with one ``changegroup`` part in version 02 (03 only for
@@ -9,18 +9,15 @@ part. ``hg unbundle`` takes it, ``bundle:BASE+FILE`` opens it.
 from __future__ import annotations
 
 import contextlib
-import os
 import struct
 from collections.abc import Iterable, Iterator
-from contextlib import AbstractContextManager
-from typing import Any, Callable, Union
+from typing import Any, Callable
 
-from mercurial import bundle2, exchange, obsolete
+from mercurial import bundle2, obsolete
 
-from .. import compat, errors, model
+from .. import errors
 from ..declaring import provides
 from ..stores import fileops, localfiles
-from . import changegroup, unbundle
 
 _EMPTY = struct.pack('>i', 0)
 
@@ -66,66 +63,13 @@ def decodemarkers(data: bytes) -> list:
     return list(obsolete._readmarkers(data)[1])
 
 
-class BundleFile:
-    """A stored bundle, opened for reading at random places."""
-
-    def __init__(self, ui, path: bytes) -> None:
-        self.version = b'01'
-        self.trees = False
-        self.markers: list[bytes] = []
-        #: the changegroup part, seekable
-        self.changegroup: Any = None
-        self._fh = open(path, 'rb')
-        try:
-            self._readparts(ui, path)
-        except BaseException:
-            self._fh.close()
-            raise
-
-    def _readparts(self, ui, path: bytes) -> None:
-        bundle = exchange.readbundle(ui, self._fh, path)
-        for part in bundle.iterparts(seekable=True):
-            if part.type == b'changegroup':
-                self.changegroup = compat.seekablepart(part)
-                self.version = part.params.get(b'version', b'01')
-                self.trees = b'treemanifest' in part.params
-            elif part.type == b'obsmarkers':
-                self.markers.append(part.read())
-
-    def layout(self) -> changegroup.Layout:
-        """Scan the changegroup, see :func:`changegroup.layout`."""
-        self.changegroup.seek(0)
-        return changegroup.layout(self.changegroup, self.version)
-
-    def close(self) -> None:
-        self._fh.close()
-
-
-def join(ui, paths: list[bytes], directory: bytes | None = None) -> bytes:
-    """Write the bundles at ``paths`` as one into a new temporary file and
-    return its path; the caller removes it."""
-    files: list[BundleFile] = []
-    try:
-        for path in paths:
-            files.append(BundleFile(ui, path))
-        sources = [(f.changegroup, f.layout()) for f in files]
-        layouts = [layout for _cg, layout in sources]
-        parts = [
-            changegrouppart(
-                changegroup.concatenate(sources),
-                changegroup.jointversion(layouts),
-                any(f.trees for f in files),
-            )
-        ]
-        parts += [markerspart(m) for m in _uniquemarkers(files)]
-        return writetemp(container(ui, parts), directory)
-    finally:
-        for bundle in files:
-            bundle.close()
-
-
-def _uniquemarkers(files: list[BundleFile]) -> list[bytes]:
-    return list(dict.fromkeys(m for f in files for m in f.markers))
+def addmarkers(obsstore, payloads: Iterable[bytes]) -> None:
+    """Give ``obsstore``, in memory only, the markers in the payloads of
+    parts."""
+    for data in payloads:
+        obsstore._addmarkers(
+            set(decodemarkers(data)).difference(obsstore), data
+        )
 
 
 def opened(store: Any, key: str) -> Any:
@@ -147,24 +91,6 @@ def drain(reader: Any) -> None:
         pass
 
 
-def readchangegroup(ui, stream) -> tuple[changegroup.Read, bytes]:
-    """Return what reads the changegroup of a bundle (``stream`` has ``read``)
-    and its version.
-
-    Whatever the bytes are, this and what it returns raise nothing but
-    ``BundleStoreError``, ``error.Abort`` and ``error.BundleValueError``.
-    """
-    bundle = unbundle.tame(exchange.readbundle(ui, stream, b''))
-    if isinstance(bundle, bundle2.unbundle20):
-        for part in bundle.iterparts():
-            if part.type == b'changegroup':
-                version = part.params.get(b'version', b'01')
-                if version in changegroup.VERSIONS:
-                    return part.read, version
-                break
-    raise changegroup.MalformedChangegroup('there is none')
-
-
 @contextlib.contextmanager
 def checkedfile(store: Any, key: str) -> Iterator[bytes]:
     """Give the path of a plain file with the bytes of a stored bundle, read
@@ -174,53 +100,6 @@ def checkedfile(store: Any, key: str) -> Iterator[bytes]:
             drain(reader)
     with plainfile(store, key, lambda: opened(store, key)) as path:
         yield path
-
-
-@contextlib.contextmanager
-def completefile(
-    ui, store: Any, rests: Iterable[str], file: AbstractContextManager[bytes]
-) -> Iterator[bytes]:
-    """Give the path of a bundle that is complete with the base repository:
-    what ``file`` gives (see :func:`plainfile`), and the bundles of ``store``
-    that it rests on."""
-    with contextlib.ExitStack() as stack:
-        paths = [stack.enter_context(checkedfile(store, key)) for key in rests]
-        paths.append(stack.enter_context(file))
-        if len(paths) > 1:
-            paths = [join(ui, paths)]
-            stack.callback(localfiles.tryunlink, paths[0])
-        yield paths[0]
-
-
-class _Joined:
-    """A joined bundle, to be read from front to end (as ``IBundleReader``)."""
-
-    def __init__(self, path: bytes) -> None:
-        self._file = open(path, 'rb')
-        self.size = os.fstat(self._file.fileno()).st_size
-        self.read = self._file.read
-        self.seek = self._file.seek
-        self.close = self._file.close
-
-    def __enter__(self) -> _Joined:
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self.close()
-
-
-def opencomplete(
-    ui, store: Any, bundle: Union[model.Push, model.Bundle, model.Location]
-) -> Any:
-    """Return a reader of a bundle and of all that it rests on, in one; raises
-    ``BundleStoreError``."""
-    if not bundle.rests:
-        return opened(store, bundle.key)
-    # the file goes with its name; what is open stays
-    with completefile(
-        ui, store, bundle.rests, checkedfile(store, bundle.key)
-    ) as path:
-        return _Joined(path)
 
 
 @contextlib.contextmanager

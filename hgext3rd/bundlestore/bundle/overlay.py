@@ -8,7 +8,6 @@ overlay of this module does none of that.
 
 from __future__ import annotations
 
-import contextlib
 import errno
 import os
 from collections.abc import Iterable
@@ -27,8 +26,7 @@ from mercurial.node import short
 
 from ..server import of, servedview
 from ..start.wraps import inplaceof
-from ..stores import localfiles
-from . import container, graph, sound
+from . import complete, container, graph, reading, sound
 
 
 class _ReadonlyVfs(vfsmod.readonlyvfs):
@@ -161,16 +159,10 @@ def _loglike(ui, baseui) -> None:
 
 def _addmarkers(overlay, path: bytes) -> None:
     """Give the overlay the obsolescence markers that the bundle holds."""
-    bundle = container.BundleFile(overlay.ui, path)
-    try:
+    with reading.File(overlay.ui, path) as bundle:
         payloads = bundle.markers
-    finally:
-        bundle.close()
     if payloads:
-        obsstore = overlay.obsstore
-        for data in payloads:
-            new = set(container.decodemarkers(data)).difference(obsstore)
-            obsstore._addmarkers(new, data)
+        container.addmarkers(overlay.obsstore, payloads)
         overlay.invalidatevolatilesets()
 
 
@@ -249,18 +241,15 @@ def pinnedrevs(orig, repo):
     return pinned
 
 
-def openbundles(repo, server, keys: Iterable[str]):
+def openbundles(repo, server, keys: list[str]):
     """Return the overlay of ``repo`` and the stored bundles ``keys``, all of
     them checked against their keys; the caller closes it."""
-    with sound.reading(), contextlib.ExitStack() as stack:
-        paths = [
-            stack.enter_context(container.checkedfile(server.store, key))
-            for key in keys
-        ]
-        if len(paths) > 1:
-            paths = [container.join(repo.ui, paths)]
-            stack.callback(localfiles.tryunlink, paths[0])
-        return openfile(repo, paths[0])
+    with sound.reading():
+        last = container.checkedfile(server.store, keys[-1])
+        with complete.completefile(
+            repo.ui, server.store, keys[:-1], last
+        ) as path:
+            return openfile(repo, path)
 
 
 def opennodes(repo, server, nodes: Iterable[bytes]):
@@ -277,7 +266,7 @@ def opennodes(repo, server, nodes: Iterable[bytes]):
     )
 
 
-def openlocated(repo, server, located: Iterable[bytes], keys: Iterable[str]):
+def openlocated(repo, server, located: Iterable[bytes], keys: list[str]):
     """Return the overlay of ``repo`` and the stored bundles ``keys``; raises
     ``Unserved`` if it does not show all changesets in ``located``."""
     overlay = openbundles(repo, server, keys)

@@ -1,10 +1,14 @@
-"""Reads stored bundles for sending: their changegroups as they are.
+"""Where the changegroup and the markers of a stored bundle are.
 
-One bundle is read once from front to end (:class:`Whole`), straight from any
-store: the changelog, which tells what the bundle rests on, is kept aside while
-the answer is being decided on, and goes out in front of the rest. Several
-bundles are joined group by group, so they are read at random places
-(:class:`Joint`), from a file.
+A bundle is read from front to end (:class:`Stream`), or from a file at random
+places (:class:`File`). Neither believes a size that it is told, as
+``unbundle.py`` says: much is read before all of a bundle was hashed.
+
+For sending, changegroups are taken as they are. That of one bundle is read
+once (:class:`Whole`), straight from any store: the changelog, which tells what
+the bundle rests on, is kept aside while the answer is being decided on, and
+goes out in front of the rest. Those of several bundles are joined group by
+group, so they are read at random places (:class:`Joint`).
 
 Nothing of a bundle counts before all of it was hashed. ``Whole`` hashes what
 it sends and holds the last piece back until then. As a client may stumble over
@@ -31,7 +35,7 @@ from mercurial import bundle2, exchange
 from .. import errors
 from ..declaring import provides
 from ..stores.reader import VerifyingReader
-from . import changegroup, container, graph
+from . import changegroup, container, graph, unbundle
 
 _FRAME = struct.Struct('>i')
 #: the most of a frame that is in memory
@@ -42,184 +46,107 @@ ADVANCE = 32 * 1024 * 1024
 _KEEP = 4 * 1024 * 1024
 
 
-class Unusual(Exception):
-    """A stored bundle of a form that is not sent as it is."""
+class Stream:
+    """What is in a bundle, read once from front to end; ``stream`` has
+    ``read``.
 
+    Whatever the bytes are, this and ``read`` raise nothing but
+    ``BundleStoreError``, ``error.Abort`` and ``error.BundleValueError``.
+    """
 
-class Whole:
-    """The changegroup of one bundle, to be read once, from any store."""
-
-    def __init__(self, ui, store: Any, key: str) -> None:
-        self.key = key
-        #: what the bundle holds besides, known after :meth:`chunks`
+    def __init__(self, ui, stream: Any) -> None:
+        #: the payloads of the parts with markers, see :meth:`readmarkers`
         self.markers: list[bytes] = []
-        self._reader, self.size = _checked(store, key)
-        self._kept = tempfile.SpooledTemporaryFile(max_size=_KEEP)
-        try:
-            bundle = exchange.readbundle(ui, self._reader, b'')
-            self._parts = bundle.iterparts()
-            self._part: Any = next(self._parts, None)
-            if self._part is None or self._part.type != b'changegroup':
-                raise Unusual
-            self.version = self._part.params.get(b'version', b'01')
-            self.trees = b'treemanifest' in self._part.params
-            if self.version not in (b'02', b'03'):
-                raise Unusual
-            self.parents = graph.read(self._keptread, self.version)
-        except BaseException:
-            self.close()
-            raise
+        self._bundle = unbundle.tame(exchange.readbundle(ui, stream, b''))
+        self._parts: Iterator[Any] = iter(())
+        if isinstance(self._bundle, bundle2.unbundle20):
+            self._parts = self._bundle.iterparts()
+        self._part: Any = self._find(b'changegroup')
+        if self._part is None:
+            raise changegroup.MalformedChangegroup('there is none')
+        self.version: bytes = self._part.params.get(b'version', b'01')
+        self.trees = b'treemanifest' in self._part.params
+        if self.version not in changegroup.VERSIONS:
+            raise changegroup.MalformedChangegroup('its version is not known')
+        #: reads the changegroup
+        self.read: changegroup.Read = self._part.read
 
-    def _keptread(self, size: int) -> bytes:
-        data: bytes = self._part.read(size)
-        self._kept.write(data)
-        return data
+    def _find(self, kind: bytes) -> Any:
+        """Return the next part of that kind, None if there is none."""
+        for part in self._parts:
+            if part.type == kind:
+                return part
+            if part.type == b'obsmarkers':
+                self.markers.append(part.read())
+        return None
 
-    def chunks(self, target: bytes) -> Iterator[bytes]:
-        """Yield the changegroup in version ``target``.
+    def readmarkers(self) -> None:
+        """Read what comes behind the changegroup."""
+        self._find(b'')
 
-        Raises ``CorruptBundle`` or, where the damage does not let it come to
-        that, another exception, before it has yielded the last of it.
-        """
-        chunks = self._stream()
-        if target != self.version:
-            chunks = changegroup.transcode(
-                _Reading(chunks).read,
-                self.version,
-                target,
-                changegroup.Visitor(),
-            )
-        held = b''
-        for chunk in chunks:
-            if held:
-                yield held
-            held = chunk
-        self.markers += _markers(self._parts)
-        self.check()
-        yield held
-
-    def _stream(self) -> Iterator[bytes]:
-        self._kept.seek(0)
-        yield from iter(lambda: self._kept.read(container.BLOCK), b'')
-        yield from iter(lambda: self._part.read(container.BLOCK), b'')
-
-    def check(self) -> None:
-        """Read to the very end; raises ``CorruptBundle`` if the bundle is not
-        what it was."""
-        container.drain(self._reader)
-
-    def close(self) -> None:
-        self._kept.close()
-        self._reader.close()
+    def seekable(self, fh: Any) -> Payload:
+        """Return the changegroup as a file, in place of ``read``; ``fh`` is
+        the unbuffered file that this reads, and not packed."""
+        if self._bundle.compressed():
+            raise changegroup.MalformedChangegroup('it is packed')
+        payload = Payload(fh)
+        # the file is behind the part's end now
+        self._part.consumed = True
+        return payload
 
 
-class Joint:
-    """The changegroups of some bundles, joined: they come in the order of
-    ``keys``, in which each comes after what it rests on."""
-
-    def __init__(self, ui, store: Any, keys: Iterable[str]) -> None:
-        self.markers: list[bytes] = []
-        self.parents: graph.Graph = {}
-        self.size = 0
-        self._stack = contextlib.ExitStack()
-        self._files: list[_File] = []
-        try:
-            for key in keys:
-                self._add(ui, store, key)
-        except BaseException:
-            self.close()
-            raise
-        layouts = [file.layout for file in self._files]
-        self.version = changegroup.jointversion(layouts)
-        self.trees = any(file.trees for file in self._files)
-
-    def _add(self, ui, store, key: str) -> None:
-        path = self._stack.enter_context(
-            container.plainfile(
-                store, key, lambda: container.opened(store, key)
-            )
-        )
-        file = self._stack.enter_context(_File(ui, path, key))
-        self._files.append(file)
-        self.markers += file.markers
-        self.parents.update(file.parents)
-        self.size += file.size
-
-    def chunks(
-        self, target: bytes, front: Optional[changegroup.Read] = None
-    ) -> Iterator[bytes]:
-        """Yield the joint changegroup in version ``target``; ``front`` is as
-        in ``changegroup.concatenate``."""
-        sources = [(f.payload, f.layout) for f in self._files]
-        held = b''
-        for chunk in changegroup.concatenate(sources, target, front):
-            if held:
-                yield held
-            held = chunk
-        self.check()
-        yield held
-
-    def check(self) -> None:
-        """Raise ``CorruptBundle`` if a file was written to after it was
-        hashed."""
-        for file in self._files:
-            file.check()
-
-    def close(self) -> None:
-        self._stack.close()
+def readgraph(ui, stream: Any) -> graph.Graph:
+    """Return the graph of the bundle that ``stream`` reads; raises what
+    :class:`Stream` does."""
+    found = Stream(ui, stream)
+    return graph.read(found.read, found.version)
 
 
-class _File:
-    """One bundle of several: hashed, then read where it is needed."""
+class File:
+    """A bundle in a file, read at random places: ``payload`` is the
+    changegroup. With a ``key`` all of it is hashed first."""
 
-    def __init__(self, ui, path: bytes, key: str) -> None:
-        self.key = key
-        self.markers: list[bytes] = []
-        self.trees = False
+    def __init__(self, ui, path: bytes, key: Optional[str] = None) -> None:
         self._fh = open(path, 'rb', buffering=0)
         try:
             self._before = os.fstat(self._fh.fileno())
             self.size = self._before.st_size
-            container.drain(VerifyingReader(self._fh, key, self.size))
-            self._readparts(ui)
+            if key is not None:
+                container.drain(VerifyingReader(self._fh, key, self.size))
+                self._fh.seek(0)
+            stream = Stream(ui, self._fh)
+            self.version, self.trees = stream.version, stream.trees
+            self.payload = cast(BinaryIO, stream.seekable(self._fh))
+            # as much of a file as is needed
+            stream.readmarkers()
+            self.markers = stream.markers
         except BaseException:
             self._fh.close()
             raise
 
-    def __enter__(self) -> _File:
+    def __enter__(self) -> File:
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._fh.close()
 
-    def _readparts(self, ui) -> None:
-        self._fh.seek(0)
-        parts = exchange.readbundle(ui, self._fh, b'').iterparts()
-        part = next(parts, None)
-        if part is None or part.type != b'changegroup':
-            raise Unusual
-        self.version = part.params.get(b'version', b'01')
-        self.trees = b'treemanifest' in part.params
-        if self.version not in (b'02', b'03'):
-            raise Unusual
-        # as much of a file as is needed
-        self.payload = cast(BinaryIO, Payload(self._fh))
-        # the file is behind the part's end now
-        part.consumed = True
-        self.markers += _markers(parts)
-        self.parents = graph.read(self.payload.read, self.version)
+    def readgraph(self) -> graph.Graph:
+        """Read the changesets, see :func:`graph.read`."""
         self.payload.seek(0)
-        self.layout = changegroup.layout(self.payload, self.version)
+        return graph.read(self.payload.read, self.version)
 
-    def check(self) -> None:
+    def layout(self) -> changegroup.Layout:
+        """Scan the changegroup, see :func:`changegroup.layout`."""
+        self.payload.seek(0)
+        return changegroup.layout(self.payload, self.version)
+
+    def waswritten(self) -> bool:
+        """Whether the file was written to after it was opened."""
         now, before = os.fstat(self._fh.fileno()), self._before
-        if (now.st_mtime_ns, now.st_size) != (
+        return (now.st_mtime_ns, now.st_size) != (
             before.st_mtime_ns,
             before.st_size,
-        ):
-            raise errors.CorruptBundle(
-                f'stored bundle {self.key} was written to while it was read'
-            )
+        )
 
 
 class Payload:
@@ -252,7 +179,8 @@ class Payload:
                 begin += step
                 offset += step
         if length < 0:
-            raise Unusual  # something else is put in between
+            # something else is put in between
+            raise changegroup.MalformedChangegroup('it is interrupted')
         self._size = begin
         fh.seek(offset)
 
@@ -301,6 +229,128 @@ class Payload:
         self._data = self._at(self._offsets[number], end - self._begin)
 
 
+class Whole:
+    """The changegroup of one bundle, to be read once, from any store."""
+
+    def __init__(self, ui, store: Any, key: str) -> None:
+        self.key = key
+        self._reader, self.size = _checked(store, key)
+        self._kept = tempfile.SpooledTemporaryFile(max_size=_KEEP)
+        try:
+            self._stream = Stream(ui, self._reader)
+            self.version = self._stream.version
+            self.trees = self._stream.trees
+            #: what the bundle holds besides, known after :meth:`chunks`
+            self.markers = self._stream.markers
+            self.parents = graph.read(self._keptread, self.version)
+        except BaseException:
+            self.close()
+            raise
+
+    def _keptread(self, size: int) -> bytes:
+        data = self._stream.read(size)
+        self._kept.write(data)
+        return data
+
+    def chunks(self, target: bytes) -> Iterator[bytes]:
+        """Yield the changegroup in version ``target``.
+
+        Raises ``CorruptBundle`` or, where the damage does not let it come to
+        that, another exception, before it has yielded the last of it.
+        """
+        chunks = self._plain()
+        if target != self.version:
+            chunks = changegroup.transcode(
+                _Reading(chunks).read,
+                self.version,
+                target,
+                changegroup.Visitor(),
+            )
+        held = b''
+        for chunk in chunks:
+            if held:
+                yield held
+            held = chunk
+        self._stream.readmarkers()
+        self.check()
+        yield held
+
+    def _plain(self) -> Iterator[bytes]:
+        self._kept.seek(0)
+        yield from iter(lambda: self._kept.read(container.BLOCK), b'')
+        yield from iter(lambda: self._stream.read(container.BLOCK), b'')
+
+    def check(self) -> None:
+        """Read to the very end; raises ``CorruptBundle`` if the bundle is not
+        what it was."""
+        container.drain(self._reader)
+
+    def close(self) -> None:
+        self._kept.close()
+        self._reader.close()
+
+
+class Joint:
+    """The changegroups of some bundles, joined: they come in the order of
+    ``keys``, in which each comes after what it rests on."""
+
+    def __init__(self, ui, store: Any, keys: Iterable[str]) -> None:
+        self.markers: list[bytes] = []
+        self.parents: graph.Graph = {}
+        self.size = 0
+        self._stack = contextlib.ExitStack()
+        self._files: dict[str, File] = {}
+        self._layouts: list[changegroup.Layout] = []
+        try:
+            for key in keys:
+                self._add(ui, store, key)
+        except BaseException:
+            self.close()
+            raise
+        self.version = changegroup.jointversion(self._layouts)
+        self.trees = any(file.trees for file in self._files.values())
+
+    def _add(self, ui, store, key: str) -> None:
+        path = self._stack.enter_context(
+            container.plainfile(
+                store, key, lambda: container.opened(store, key)
+            )
+        )
+        file = self._stack.enter_context(File(ui, path, key))
+        self._files[key] = file
+        self._layouts.append(file.layout())
+        self.markers += file.markers
+        self.parents.update(file.readgraph())
+        self.size += file.size
+
+    def chunks(
+        self, target: bytes, front: Optional[changegroup.Read] = None
+    ) -> Iterator[bytes]:
+        """Yield the joint changegroup in version ``target``; ``front`` is as
+        in ``changegroup.concatenate``."""
+        payloads = [file.payload for file in self._files.values()]
+        sources = list(zip(payloads, self._layouts))
+        held = b''
+        for chunk in changegroup.concatenate(sources, target, front):
+            if held:
+                yield held
+            held = chunk
+        self.check()
+        yield held
+
+    def check(self) -> None:
+        """Raise ``CorruptBundle`` if a file was written to after it was
+        hashed."""
+        for key, file in self._files.items():
+            if file.waswritten():
+                raise errors.CorruptBundle(
+                    f'stored bundle {key} was written to while it was read'
+                )
+
+    def close(self) -> None:
+        self._stack.close()
+
+
 class _Reading:
     """Reads what an iterator of chunks gives."""
 
@@ -331,7 +381,3 @@ def _checked(store: Any, key: str) -> tuple[Any, int]:
             container.drain(reader)
         reader = container.opened(store, key)
     return reader, size
-
-
-def _markers(parts: Iterable[bundle2.unbundlepart]) -> list[bytes]:
-    return [part.read() for part in parts if part.type == b'obsmarkers']

@@ -24,7 +24,7 @@ from .. import errors, log, model
 from ..server import hasnode, tolocal
 from . import container, graph
 from .graph import NULLID, Graph
-from .reading import ADVANCE
+from .reading import ADVANCE, readgraph
 
 _T = TypeVar('_T')
 
@@ -120,7 +120,7 @@ def checklarge(
 def checkcomplete(ui, repo, stream: Any) -> None:
     """Raise ``Unserved`` if the bundle that ``stream`` reads and the base
     repository lack what a changeset of the bundle rests on."""
-    for node, child in _lacking(repo, [_read(ui, stream)]):
+    for node, child in _lacking(repo, [readgraph(ui, stream)]):
         raise _unserved(node, child)
 
 
@@ -251,13 +251,9 @@ def read(ui, store: Any, key: str) -> Graph:
     """Return the graph of a stored bundle, which is read to the end and found
     true."""
     with container.opened(store, key) as stream:
-        found = _read(ui, stream)
+        found = readgraph(ui, stream)
         container.drain(stream)
     return found
-
-
-def _read(ui, stream: Any) -> Graph:
-    return graph.read(*container.readchangegroup(ui, stream))
 
 
 # -- pushes
@@ -360,7 +356,7 @@ class Choice:
             )
         with store.open(bundle.key) as reader:
             metered = _Metered(reader, self._allowance)
-            found = _read(self._repo.ui, metered)
+            found = readgraph(self._repo.ui, metered)
             if bundle.size <= MAX_HASHED:
                 container.drain(metered)
         return found

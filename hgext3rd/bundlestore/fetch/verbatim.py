@@ -132,7 +132,7 @@ def prepare(
     )
     try:
         return _prepare(request, keys)
-    except (reading.Unusual, errors.BundleStoreError, *_DAMAGE):
+    except (errors.BundleStoreError, *_DAMAGE):
         # the overlay knows how to say what is wrong
         return None
 
@@ -253,6 +253,9 @@ def _lacking(
 def _version(request: _Request, source, front: bool) -> Optional[bytes]:
     """Return the version of changegroup to send; None if there is none."""
     repo = request.repo
+    if source.version == b'01':
+        # nothing is stored as that
+        return None
     if source.trees != scmutil.istreemanifest(repo):
         return None
     if source.trees and front:
@@ -410,9 +413,7 @@ class Answer:
         if not self._source.markers and not repo.obsstore:
             return set()
         obsstore = obsolete.obsstore(repo, repo.svfs, readonly=True)
-        for data in self._source.markers:
-            new = set(container.decodemarkers(data)).difference(obsstore)
-            obsstore._addmarkers(new, data)
+        container.addmarkers(obsstore, self._source.markers)
         changelog = repo.changelog
         content = self._content
         heads = {*content.below, *content.landed, *self._request.others}

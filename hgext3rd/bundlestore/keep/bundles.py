@@ -11,7 +11,7 @@ from mercurial.node import short
 
 from .. import errors, model
 from ..batches import batches
-from ..bundle import changegroup, container
+from ..bundle import changegroup, complete, container
 from ..push import fullcheck
 from ..server import tolocal
 from . import content, repair, walk
@@ -126,7 +126,7 @@ class BundleAudit:
             yield from self._checkfull(bundle)
 
     def _checkfull(self, bundle: model.Bundle) -> Iterator[Finding]:
-        file = container.completefile(
+        file = complete.completefile(
             self._repo.ui,
             self._store,
             bundle.rests,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any, NamedTuple
 
 from .. import errors
-from ..bundle import container, graph
+from ..bundle import container, graph, reading
 
 
 class Content(NamedTuple):
@@ -32,7 +32,7 @@ def read(ui, store: Any, key: str) -> Content:
     """
     with store.open(key) as stream:
         try:
-            found = graph.read(*container.readchangegroup(ui, stream))
+            found = reading.readgraph(ui, stream)
         except errors.BackendUnavailable:
             raise
         except Exception as exc:

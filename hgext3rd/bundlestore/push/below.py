@@ -13,7 +13,7 @@ from typing import Optional
 from mercurial import error
 
 from .. import errors, model
-from ..bundle import changegroup, container, sound
+from ..bundle import changegroup, container, reading, sound
 from ..bundle.graph import NULLID, Graph
 from ..server import hasnode, servedview
 from . import check, known
@@ -174,8 +174,10 @@ class _StoredChangesets:
         self._texts = check.Texts(0)
         try:
             with container.opened(server.store, key) as stream:
-                read, version = container.readchangegroup(ui, stream)
-                for entry, delta in changegroup.changesets(read, version):
+                bundle = reading.Stream(ui, stream)
+                for entry, delta in changegroup.changesets(
+                    bundle.read, bundle.version
+                ):
                     self._add(entry, delta)
         except (
             changegroup.MalformedChangegroup,

@@ -23,7 +23,7 @@ from mercurial import error, mdiff
 from mercurial.node import short
 
 from .. import config
-from ..bundle import changegroup, container, overlay
+from ..bundle import changegroup, overlay, reading
 from ..bundle.changegroup import MalformedChangegroup
 from ..bundle.graph import NULLID
 from ..server import of
@@ -72,8 +72,7 @@ def _reason(exc: Exception) -> str:
 def _checkbundle(view, path: bytes, limit: int) -> None:
     """Rebuild and hash every revision in the bundle at ``path``."""
     with contextlib.ExitStack() as stack:
-        bundle = container.BundleFile(view.ui, path)
-        stack.callback(bundle.close)
+        bundle = stack.enter_context(reading.File(view.ui, path))
         checker = _Revisions(view, bundle, limit)
         stack.callback(checker.close)
         layout = bundle.layout()
@@ -97,7 +96,7 @@ class _Revisions:
     """Rebuilds and hashes the revisions of a bundle as its bytes have them,
     to no more than ``limit`` bytes of text in all (0: any)."""
 
-    def __init__(self, view, bundle: container.BundleFile, limit: int) -> None:
+    def __init__(self, view, bundle: reading.File, limit: int) -> None:
         self._changelog = view.changelog
         self._bundle = bundle
         self._limit = limit
@@ -121,7 +120,7 @@ class _Revisions:
         changeset that it names is one with that revision."""
         self._texts.clear()
         self._kept = 0
-        payload = self._bundle.changegroup
+        payload = self._bundle.payload
         payload.seek(offset)
         for entry, delta in changegroup.revisions(
             payload.read, self._bundle.version

@@ -32,7 +32,7 @@ from mercurial import (
 from mercurial.i18n import _
 
 from .. import access, bookmarks, errors, log, model, server as servermod
-from ..bundle import container, graph
+from ..bundle import complete, container, graph
 from ..bundle.unbundle import tame
 from ..declaring import provides
 from ..server import aborting
@@ -362,7 +362,7 @@ class Receiver:
         return self._completefile(plain, push)
 
     def _completefile(self, plain, push: model.NewPush | model.Push):
-        return container.completefile(
+        return complete.completefile(
             self.ui, self.server.store, push.rests, plain
         )
 

@@ -22,7 +22,7 @@ from .. import (
     model,
     server as servermod,
 )
-from ..bundle import container, sound
+from ..bundle import complete, container, sound
 from ..declaring import provides
 from ..server import aborting
 from . import queries, refusals, scratch
@@ -238,7 +238,7 @@ def _open(web, store: Any, bundle: model.Location) -> Any:
     Up to some size it was read once, before the answer begins: who asks for
     one that is damaged, or rests on what the base lacks, is told so.
     """
-    reader = container.opencomplete(web.repo.ui, store, bundle)
+    reader = complete.opencomplete(web.repo.ui, store, bundle)
     if bundle.rests:
         # made of bundles that were read
         _check(web, reader)
