@@ -9,14 +9,23 @@ from __future__ import annotations
 PARAMETER = b'BUNDLESTORE'
 #: capability of a repository with a bundle store, and of bundle2 there
 CAPABILITY = b'bundlestore'
+#: advisory stream parameter of a push with force, by a client with this
+#: extension
+FORCE = b'bundlestore-force'
 #: Part of a push that stands in for the changegroup where the store has the
-#: very same bundle: the heads of the push, in the parameter ``key`` the bundle.
+#: very same bundle: the heads of the push, in the parameter ``KEY`` the bundle.
 SAME = b'bundlestore:same'
-#: advisory part of the reply to clients with this extension
+#: advisory part of the reply to clients with this extension: hashes of the
+#: changesets, with the parameters ``PUSH`` and ``KEY``
 STORED = b'bundlestore:stored'
+#: parameters of parts: the id of a push, the key of a bundle
+PUSH = b'push'
+KEY = b'key'
 #: advisory part of the answer to a pull, for clients that know it: hashes of
 #: changesets that come from the store
 FROMSTORE = b'bundlestore:fromstore'
+#: what a client that knows it adds to the capability of bundle2
+TELLORIGIN = b'fromstore'
 #: capability of a try URL: no push lands there
 ALLSTORED = b'bundlestoretry'
 #: the versions of a changegroup that can be stored

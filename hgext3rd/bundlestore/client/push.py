@@ -360,13 +360,13 @@ def _bundler(pushop, moves, force, same):
     bundler.addparam(names.PARAMETER, b'1')
     if force:
         # advisory, so lower case
-        bundler.addparam(b'bundlestore-force', b'1')
+        bundler.addparam(names.FORCE, b'1')
     caps = bundle2.encodecaps(compat.clientcaps(repo))
     bundler.newpart(b'replycaps', data=caps)
     exchange.b2partsgenmapping[b'pushvars'](pushop, bundler)
     if same is not None:
         part = bundler.newpart(names.SAME, data=b''.join(same.heads))
-        part.addparam(b'key', same.key.encode())
+        part.addparam(names.KEY, same.key.encode())
     elif pushop.outgoing.missing:
         _addchangegroup(pushop, bundler)
         exchange.b2partsgenmapping[b'obsmarkers'](pushop, bundler)

@@ -24,7 +24,7 @@ def announce(bundlecaps: Iterable[bytes]) -> set[bytes]:
         name, _equals, value = cap.partition(b'=')
         if name == b'bundle2':
             caps = bundle2.decodecaps(util.urlreq.unquote(value))
-            caps[names.CAPABILITY] = [b'fromstore']
+            caps[names.CAPABILITY] = [names.TELLORIGIN]
             result.remove(cap)
             value = util.urlreq.quote(bundle2.encodecaps(caps))
             result.add(b'bundle2=' + value)
@@ -33,7 +33,7 @@ def announce(bundlecaps: Iterable[bytes]) -> set[bytes]:
 
 def iswanted(b2caps) -> bool:
     """Whether a client with these capabilities wants to know."""
-    return b'fromstore' in b2caps.get(names.CAPABILITY, ())
+    return names.TELLORIGIN in b2caps.get(names.CAPABILITY, ())
 
 
 def part(nodes: Iterable[bytes]):

@@ -109,7 +109,7 @@ class Incoming:
 
     def _incomingparts(self):
         """Read the parts of the push; yield those that are stored."""
-        self.force = b'bundlestore-force' in self._cg.params
+        self.force = names.FORCE in self._cg.params
         for part in self._cg.iterparts():
             handler = self._handlers.get(part.type)
             if handler is not None:
@@ -149,7 +149,7 @@ class Incoming:
         if len(heads) % 20 or not heads:
             raise error.Abort(_(b'not a list of hashes'))
         nodes = [heads[i : i + 20] for i in range(0, len(heads), 20)]
-        key = part.params.get(b'key', b'').decode('ascii', 'replace')
+        key = part.params.get(names.KEY, b'').decode('ascii', 'replace')
         self.same = (model.checkkey(key), nodes)
 
     def _replycapspart(self, part) -> None:

@@ -8,8 +8,7 @@ from mercurial import bundle2, formatter
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
-from .. import model
-from ..names import STORED
+from .. import model, names
 from ..server import tolocal
 
 #: heads and bookmarks that are listed before the rest is only counted
@@ -74,9 +73,9 @@ def make(ui, outcome: Outcome, link, replycaps, requested: bool):
             _PARAMETER[answer.kind], b'%d' % answer.value, mandatory=False
         )
     if push is not None and requested:
-        part = bundler.newpart(STORED, mandatory=False)
-        part.addparam(b'push', b'%d' % push.id, mandatory=False)
-        part.addparam(b'key', push.key.encode(), mandatory=False)
+        part = bundler.newpart(names.STORED, mandatory=False)
+        part.addparam(names.PUSH, b'%d' % push.id, mandatory=False)
+        part.addparam(names.KEY, push.key.encode(), mandatory=False)
         part.data = b''.join(push.changesets)
     bundler.newpart(b'output', data=text, mandatory=False)
     return bundler

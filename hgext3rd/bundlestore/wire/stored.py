@@ -24,7 +24,7 @@ def checkparameter(unbundler, param, value) -> None:
 @functools.cache
 def registerreply() -> None:
     """Make the reply part known to this process, a client."""
-    compat.parthandler(names.STORED, (b'push', b'key'))(_recordstored)
+    compat.parthandler(names.STORED, (names.PUSH, names.KEY))(_recordstored)
 
 
 def _recordstored(operation, part) -> None:
@@ -32,8 +32,8 @@ def _recordstored(operation, part) -> None:
     operation.records.add(
         names.STORED,
         {
-            b'push': int(part.params[b'push']),
-            b'key': part.params[b'key'],
+            b'push': int(part.params[names.PUSH]),
+            b'key': part.params[names.KEY],
             b'nodes': part.read(),
         },
     )
