@@ -286,8 +286,9 @@ def test_rot_is_not_served(
     log has the reason."""
     impatient = tmp_path / 'impatient.py'
     impatient.write_text(
+        'from hgext3rd.bundlestore.bundle import reading\n'
         'from hgext3rd.bundlestore.web import download\n'
-        'download._KEEP = download._ADVANCE = 0\n'
+        'download._KEEP = reading.ADVANCE = 0\n'
     )
     base.configure('extensions', {'impatient': str(impatient)})
     pushed('file')

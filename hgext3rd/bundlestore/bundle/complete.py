@@ -8,7 +8,7 @@ import contextlib
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Any, Union
+from typing import Any
 
 from .. import model
 from ..stores import localfiles
@@ -70,13 +70,9 @@ class _Joined:
         self.close()
 
 
-def opencomplete(
-    ui, store: Any, bundle: Union[model.Push, model.Bundle, model.Location]
-) -> Any:
-    """Return a reader of a bundle and of all that it rests on, in one; raises
+def joined(ui, store: Any, bundle: model.Location) -> Any:
+    """Return a reader of a bundle and of what it rests on, in one; raises
     ``BundleStoreError``."""
-    if not bundle.rests:
-        return container.opened(store, bundle.key)
     # the file goes with its name; what is open stays
     with completefile(
         ui, store, bundle.rests, container.checkedfile(store, bundle.key)

@@ -234,7 +234,8 @@ class Whole:
 
     def __init__(self, ui, store: Any, key: str) -> None:
         self.key = key
-        self._reader, self.size = _checked(store, key)
+        self._reader, _wasread = hashed(store, key)
+        self.size = self._reader.size
         self._kept = tempfile.SpooledTemporaryFile(max_size=_KEEP)
         try:
             self._stream = Stream(ui, self._reader)
@@ -367,17 +368,27 @@ class _Reading:
         return data
 
 
-def _checked(store: Any, key: str) -> tuple[Any, int]:
-    """Return a reader of a stored bundle, and its size; raises
-    ``BundleStoreError``."""
+class _Kept(io.BytesIO):
+    """A small bundle, read and found true."""
+
+    def __init__(self, data: bytes) -> None:
+        super().__init__(data)
+        self.size = len(data)
+
+
+def hashed(store: Any, key: str, keep: int = _KEEP) -> tuple[Any, bool]:
+    """Return a reader of a stored bundle, and whether all of it was read once
+    and found true; raises ``BundleStoreError``.
+
+    Up to ``keep`` bytes are in memory then, where the reader can ``seek``.
+    """
     reader = container.opened(store, key)
-    size: int = reader.size
-    if size <= _KEEP:
+    if reader.size <= keep:
         with reader:
-            return io.BytesIO(reader.read()), size
+            return _Kept(reader.read()), True
     # elsewhere than in a local file, to read twice may mean to wait twice
-    if size <= ADVANCE and provides(store, 'ILocalPath'):
-        with reader:
-            container.drain(reader)
-        reader = container.opened(store, key)
-    return reader, size
+    if reader.size > ADVANCE or not provides(store, 'ILocalPath'):
+        return reader, False
+    with reader:
+        container.drain(reader)
+    return container.opened(store, key), True

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import io
 import re
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional, Union
@@ -22,15 +21,14 @@ from .. import (
     model,
     server as servermod,
 )
-from ..bundle import complete, container, sound
+from ..bundle import complete, container, reading, sound
 from ..declaring import provides
 from ..server import aborting
 from . import queries, refusals, scratch
 
 _BLOCK = 1 << 16
-#: bytes of a bundle that is kept in memory, and of one that is read twice
+#: bytes of a bundle that is kept in memory
 _KEEP = 1 << 20
-_ADVANCE = 32 << 20
 _PUSHID = re.compile(rb'[0-9]{1,15}\Z')
 #: one range of bytes; several in one request are answered with all
 _RANGE = re.compile(rb'bytes=([0-9]{0,18})-([0-9]{0,18})\Z')
@@ -238,42 +236,23 @@ def _open(web, store: Any, bundle: model.Location) -> Any:
     Up to some size it was read once, before the answer begins: who asks for
     one that is damaged, or rests on what the base lacks, is told so.
     """
-    reader = complete.opencomplete(web.repo.ui, store, bundle)
     if bundle.rests:
         # made of bundles that were read
-        _check(web, reader)
-        reader.seek(0)
+        reader, wasread = complete.joined(web.repo.ui, store, bundle), True
+    else:
+        reader, wasread = reading.hashed(store, bundle.key, _KEEP)
+    if not wasread:
         return reader
-    if reader.size <= _KEEP:
-        with reader:
-            kept = _Kept(reader.read())
-        _check(web, kept)
-        kept.seek(0)
-        return kept
-    # elsewhere than in a local file, to read twice may mean to wait twice
-    if reader.size <= _ADVANCE and provides(store, 'ILocalPath'):
-        with reader:
-            container.drain(reader)
-        with container.opened(store, bundle.key) as again:
-            sound.checkcomplete(web.repo.ui, web.repo, again)
-        reader = container.opened(store, bundle.key)
-    return reader
-
-
-def _check(web, reader: Any) -> None:
     try:
         sound.checkcomplete(web.repo.ui, web.repo, reader)
     except BaseException:
         reader.close()
         raise
-
-
-class _Kept(io.BytesIO):
-    """A small bundle, read and found true."""
-
-    def __init__(self, data: bytes) -> None:
-        super().__init__(data)
-        self.size = len(data)
+    if bundle.rests or reader.size <= _KEEP:
+        reader.seek(0)
+        return reader
+    reader.close()
+    return container.opened(store, bundle.key)
 
 
 def _listed(header: Optional[bytes]) -> list[bytes]:
