@@ -103,8 +103,9 @@ def _substitutions() -> list[tuple[bytes, bytes]]:
 
 
 def path(run: Run, name: str) -> Path:
-    """Return where it stands what is expected of a test, in all cases."""
-    return EXPECTED / run.name / f'{name.partition("#")[0]}.diff'
+    """Return where it stands what is expected of a test, or of a case of it
+    (``test-push-http.t#bundle1``)."""
+    return EXPECTED / run.name / f'{name}.diff'
 
 
 def read(file: Path) -> tuple[list[str], list[str]]:
