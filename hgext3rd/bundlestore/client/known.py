@@ -99,8 +99,6 @@ def _some(nodes: list[bytes]) -> list[bytes]:
 
 
 def _tell(pushop, count: int, total: int) -> None:
-    if not count:
-        return
     if total == 1:
         what = _(b'the changeset is')
     elif count == total:

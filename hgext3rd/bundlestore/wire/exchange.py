@@ -11,7 +11,7 @@ import json
 from collections.abc import Mapping
 from typing import Any, Callable, TypeVar
 
-from mercurial import encoding, error, wireprototypes
+from mercurial import error, wireprototypes
 from mercurial.i18n import _
 
 from .. import server as servermod
@@ -71,12 +71,8 @@ def answer(repo, ask: Callable[[servermod.Server], dict[str, Any]]):
             raise error.Abort(_(b'the repository has no bundle store'))
         said = ask(server)
     except error.Abort as exc:
-        said = {'error': _totext(exc.message)}
+        said = {'error': servermod.totext(exc.message)}
         if exc.hint is not None:
-            said['hint'] = _totext(exc.hint)
+            said['hint'] = servermod.totext(exc.hint)
     data = json.dumps(said, ensure_ascii=False, separators=(',', ':'))
     return wireprototypes.bytesresponse(data.encode('utf-8', 'replace'))
-
-
-def _totext(message: bytes) -> str:
-    return encoding.fromlocal(message).decode('utf-8', 'replace')
