@@ -57,7 +57,7 @@ class BundleAudit:
         if bundle is None:
             if key in noted:
                 return
-            if self._isthere(key) and self._bundle(key) is None:
+            if walk.isthere(self._store, key) and self._bundle(key) is None:
                 yield Finding(
                     'orphan',
                     _(b'bundle %s is an orphan: no push has it') % key.encode(),
@@ -162,10 +162,3 @@ class BundleAudit:
     def _bundle(self, key: str) -> Optional[model.Bundle]:
         found: Optional[model.Bundle] = self._index.bundles([key]).get(key)
         return found
-
-    def _isthere(self, key: str) -> bool:
-        try:
-            self._store.size(key)
-        except errors.UnknownKey:
-            return False
-        return True

@@ -58,15 +58,10 @@ class Collector:
         now: float,
         wish: Wish,
     ) -> None:
-        self._store = store
-        self._index = index
-        self._wish = wish
-        self._run = Run()
-        self._remover = Remover(store, index, wish, self._run)
-        self._retention = Retention(store, index, wish, self._remover)
-        self._leftovers = Leftovers(
-            store, index, inbase, now, wish, self._run, self._remover
-        )
+        self._run = Run(store, index, wish)
+        self._remover = Remover(self._run)
+        self._retention = Retention(self._run, self._remover)
+        self._leftovers = Leftovers(self._run, self._remover, inbase, now)
         # whether it is known what must stay
         self._surveyed = False
 
@@ -88,11 +83,11 @@ class Collector:
                 break
             except errors.NoRoom:
                 stalled += 1
-                if self._wish.dry or stalled > _ATTEMPTS:
+                if self._run.wish.dry or stalled > _ATTEMPTS:
                     raise
                 yield from self._dropuseless()
                 self._makeroom()
-        if not self._wish.dry:
+        if not self._run.wish.dry:
             for backend in self._reserves():
                 backend.keepreserve()
 
@@ -106,9 +101,9 @@ class Collector:
             yield from self._remover.finish(name)
         yield from self._retention.expire()
         yield from self._retention.shrink()
-        if self._wish.forget:
+        if self._run.wish.forget:
             yield from self._retention.forget()
-        if self._wish.dry:
+        if self._run.wish.dry:
             yield from self._remover.foresee()
         yield from self._leftovers.dropmarks()
         yield from self._leftovers.dropmarknotes()
@@ -135,14 +130,14 @@ class Collector:
         with self._remover.listing(pushes):
             for push in pushes:
                 yield from self._remover.remove(push, ASKED)
-        if self._wish.dry:
+        if self._run.wish.dry:
             yield from self._remover.foresee()
         else:
             for key in self._run.gone:
                 self._leftovers.dropnotesof(key)
 
     def _checkindex(self) -> None:
-        if notes.isindexlost(self._store, self._index):
+        if notes.isindexlost(self._run.store, self._run.index):
             raise errors.BackendUnavailable(
                 'bundle index is empty, but the store holds pushes',
                 "run 'hg admin::bundlestore-verify --repair'",
@@ -151,7 +146,7 @@ class Collector:
     # -- room where there is none
 
     def _reserves(self) -> list[Any]:
-        backends = (self._store, self._index)
+        backends = (self._run.store, self._run.index)
         return [b for b in backends if provides(b, 'IReserve')]
 
     def _makeroom(self) -> None:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Callable, Optional
+from typing import Callable, Optional
 
 from .. import errors, model
 from ..batches import batches
 from ..stores import marks, notes
 from . import walk
 from .removing import LISTS, Remover
-from .run import Gone, Run, Wish
+from .run import Gone, Run
 
 
 class Leftovers:
@@ -23,36 +23,30 @@ class Leftovers:
 
     def __init__(
         self,
-        store: Any,
-        index: Any,
-        inbase: Callable[[bytes], bool],
-        now: float,
-        wish: Wish,
         run: Run,
         remover: Remover,
+        inbase: Callable[[bytes], bool],
+        now: float,
     ) -> None:
-        self._store = store
-        self._index = index
-        self._inbase = inbase
-        self._now = now
-        self._wish = wish
         self._run = run
         self._remover = remover
+        self._inbase = inbase
+        self._now = now
 
     def look(self, pushes: list[model.Push]) -> None:
         """See what must stay when these pushes go, in few of the notes."""
         for key in model.chain(pushes):
             for name in self._notesof(key):
-                if walk.push(self._index, name.id) is None:
+                if walk.push(self._run.index, name.id) is None:
                     with contextlib.suppress(errors.UnknownNote):
-                        if not notes.read(self._store, *name).removed:
+                        if not notes.read(self._run.store, *name).removed:
                             self._run.lost += 1
                             self._run.protected.add(key)
 
     def survey(self) -> None:
         """Look for lists, and for what must stay."""
         for name, record in self._unrecorded(True):
-            if self._wish.forget or (record is not None and record.removed):
+            if self._run.wish.forget or (record is not None and record.removed):
                 self._run.leftovers = True
                 continue
             self._run.lost += 1
@@ -67,7 +61,7 @@ class Leftovers:
         cannot be understood. See what else there is when ``surveying``."""
 
         def pushnotes() -> Iterator[notes.PushName]:
-            for name in self._store.notes():
+            for name in self._run.store.notes():
                 found = notes.parsename(name)
                 if found is not None:
                     yield found
@@ -77,7 +71,7 @@ class Leftovers:
                     self._addmarknote(name)
 
         for batch in batches(pushnotes(), walk.BATCH):
-            recorded = self._index.bundles({name.key for name in batch})
+            recorded = self._run.index.bundles({name.key for name in batch})
             for name in batch:
                 if name.key in recorded:
                     continue
@@ -86,7 +80,7 @@ class Leftovers:
                 record = None
                 with contextlib.suppress(errors.CorruptNote):
                     try:
-                        record = notes.read(self._store, *name)
+                        record = notes.read(self._run.store, *name)
                     except errors.UnknownNote:
                         continue
                 yield name, record
@@ -99,11 +93,11 @@ class Leftovers:
 
     def addmarknotes(self) -> None:
         """Look for the notes of bookmarks alone."""
-        for note in self._store.notes('bookmarks/'):
+        for note in self._run.store.notes('bookmarks/'):
             self._addmarknote(note)
 
     def _notesof(self, key: str) -> Iterator[notes.PushName]:
-        for note in self._store.notes(f'{key[:2]}/{key}.'):
+        for note in self._run.store.notes(f'{key[:2]}/{key}.'):
             name = notes.parsename(note)
             if name is not None:
                 yield name
@@ -112,14 +106,14 @@ class Leftovers:
         """Delete what notes are left of a bundle that is gone."""
         for name in self._notesof(key):
             with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
-                if notes.read(self._store, *name).removed:
+                if notes.read(self._run.store, *name).removed:
                     for _gone in self._remover.dropbundle(key, 'removed', name):
                         pass
 
     def dropmarks(self) -> Iterator[Gone]:
         """Delete the bookmarks that point to nothing."""
-        for batch in batches(self._index.bookmarks(), walk.BATCH):
-            located = self._index.locate({mark.node for mark in batch})
+        for batch in batches(self._run.index.bookmarks(), walk.BATCH):
+            located = self._run.index.locate({mark.node for mark in batch})
             for mark in batch:
                 place = located.get(mark.node)
                 if self._inbase(mark.node) or (
@@ -127,13 +121,15 @@ class Leftovers:
                     and self._remover.wouldstay(mark, place.key)
                 ):
                     continue
-                if not self._wish.dry:
+                if not self._run.wish.dry:
                     move = model.BookmarkMove(mark.name, None, mark.node)
                     try:
-                        moved = self._index.movebookmarks([move], self._now)
+                        moved = self._run.index.movebookmarks([move], self._now)
                     except errors.BookmarkMoved:
                         continue
-                    marks.write(self._store, self._index, moved, self._now, '')
+                    marks.write(
+                        self._run.store, self._run.index, moved, self._now, ''
+                    )
                 yield Gone('bookmark', 'dangling', name=mark.name)
 
     def dropmarknotes(self) -> Iterator[Gone]:
@@ -143,7 +139,7 @@ class Leftovers:
             found.sort()
             last = found[-1][1]
             with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
-                mark = notes.readbookmark(self._store, last)
+                mark = notes.readbookmark(self._run.store, last)
                 for _id, name in found[:-1]:
                     yield self._dropmarknote(name)
                 if not self._isneeded(mark):
@@ -152,31 +148,31 @@ class Leftovers:
     def _isneeded(self, mark: notes.BookmarkRecord) -> bool:
         """Whether an index made anew would be wrong without this note, the last
         one of a bookmark that is no push's."""
-        here = marks.find(self._index, mark.name)
+        here = marks.find(self._run.index, mark.name)
         if here is None:
             return (
                 mark.node is not None
                 or bool(self._run.lost)
-                or bool(self._index.moved([mark.name]))
+                or bool(self._run.index.moved([mark.name]))
             )
         if here.push is None or here.push <= mark.after:
             return True
         if self._run.told.hasid(here.push):
             # a run that is none: it goes with its push, and this stays
             return True
-        push = walk.push(self._index, here.push)
+        push = walk.push(self._run.index, here.push)
         try:
             return push is None or (
-                notes.read(self._store, push.key, push.id).removed
+                notes.read(self._run.store, push.key, push.id).removed
             )
         except (errors.UnknownNote, errors.CorruptNote):
             return True
 
     def _dropmarknote(self, name: str) -> Gone:
-        if not self._wish.dry:
-            notes.keeplastid(self._store, self._index)
+        if not self._run.wish.dry:
+            notes.keeplastid(self._run.store, self._run.index)
             with contextlib.suppress(errors.UnknownNote):
-                self._store.deletenote(name)
+                self._run.store.deletenote(name)
         return Gone('note', 'superseded', name=name)
 
     def dropleftovers(self) -> Iterator[Gone]:
@@ -185,27 +181,27 @@ class Leftovers:
         for name, record in self._unrecorded():
             if record is not None and record.removed:
                 yield from self._remover.dropbundle(name.key, 'removed', name)
-            elif self._wish.forget:
-                if not self._wish.dry:
+            elif self._run.wish.forget:
+                if not self._run.wish.dry:
                     self._remover.deletenote(name)
                 push = None if record is None else record.push
                 yield Gone('push', 'lost', push, name.key)
 
     def droporphans(self) -> Iterator[Gone]:
         """Delete the bundles that are not recorded."""
-        young = self._now - self._wish.grace
-        for batch in batches(self._store.keys(), walk.BATCH):
-            recorded = self._index.bundles(batch)
+        young = self._now - self._run.wish.grace
+        for batch in batches(self._run.store.keys(), walk.BATCH):
+            recorded = self._run.index.bundles(batch)
             for key in batch:
                 if key in recorded or key in self._run.protected:
                     continue
                 with contextlib.suppress(errors.UnknownKey):
-                    if self._store.modified(key) < young:
+                    if self._run.store.modified(key) < young:
                         yield from self._remover.dropbundle(key, 'orphan')
 
     def dropstrays(self) -> Iterator[Gone]:
         """Delete unfinished files."""
-        for stray in self._store.strays(self._wish.grace):
-            if not self._wish.dry:
-                self._store.deletestray(stray.name)
+        for stray in self._run.store.strays(self._run.wish.grace):
+            if not self._run.wish.dry:
+                self._run.store.deletestray(stray.name)
             yield Gone('stray', 'leftover', size=stray.size, name=stray.name)

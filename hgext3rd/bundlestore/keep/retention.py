@@ -3,30 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
 
-from .. import errors, model
+from .. import model
 from . import walk
 from .removing import Remover
-from .run import Gone, Wish
+from .run import Gone, Run
 
 
 class Retention:
     """Chooses pushes, and has them removed."""
 
-    def __init__(
-        self, store: Any, index: Any, wish: Wish, remover: Remover
-    ) -> None:
-        self._store = store
-        self._index = index
-        self._wish = wish
+    def __init__(self, run: Run, remover: Remover) -> None:
+        self._run = run
         self._remover = remover
 
     def expire(self) -> Iterator[Gone]:
         """Remove the pushes that are too old."""
-        if self._wish.before is None:
+        if self._run.wish.before is None:
             return
-        for page in walk.older(self._index, self._wish.before):
+        for page in walk.older(self._run.index, self._run.wish.before):
             with self._remover.listing(page):
                 for push in page:
                     if not push.pinned:
@@ -34,32 +29,32 @@ class Retention:
 
     def shrink(self) -> Iterator[Gone]:
         """Remove the oldest pushes of who holds too much."""
-        quota = self._wish.quota
+        quota = self._run.wish.quota
         if quota is None:
             return
-        for usage in self._index.users():
+        for usage in self._run.index.users():
             # ``users`` begins with who holds most
             if usage.size <= quota:
                 return
-            if self._wish.dry:
+            if self._run.wish.dry:
                 yield from self._wouldshrink(usage, quota)
             else:
                 yield from self._shrinkuser(usage.user, quota)
 
     def _shrinkuser(self, user: str, quota: int) -> Iterator[Gone]:
-        for page in walk.pushes(self._index, user):
+        for page in walk.pushes(self._run.index, user):
             with self._remover.listing(page):
                 for push in page:
                     # each time: another run may be at it, too
-                    if self._index.usage(user).size <= quota:
+                    if self._run.index.usage(user).size <= quota:
                         return
                     if not push.pinned:
                         yield from self._remover.remove(push, 'quota')
 
     def _wouldshrink(self, usage: model.Usage, quota: int) -> Iterator[Gone]:
         held = usage.size
-        before = self._wish.before
-        for page in walk.pushes(self._index, usage.user):
+        before = self._run.wish.before
+        for page in walk.pushes(self._run.index, usage.user):
             for push in page:
                 if push.pinned:
                     continue
@@ -77,7 +72,7 @@ class Retention:
         first = 1
         node = push.heads[-1].node
         while True:
-            others = self._index.pushes(
+            others = self._run.index.pushes(
                 first=first, user=push.user, node=node, limit=walk.PAGE
             )
             for other in others:
@@ -91,18 +86,13 @@ class Retention:
 
     def forget(self) -> Iterator[Gone]:
         """Give up the pushes whose bundles are not there."""
-        for page in walk.pushes(self._index):
+        for page in walk.pushes(self._run.index):
             keys = {key for push in page for key in model.chain([push])}
-            missing = {key for key in keys if not self._isthere(key)}
+            missing = {
+                key for key in keys if not walk.isthere(self._run.store, key)
+            }
             lost = [p for p in page if missing.intersection(model.chain([p]))]
             if lost:
                 with self._remover.listing(lost):
                     for push in lost:
                         yield from self._remover.remove(push, 'lost')
-
-    def _isthere(self, key: str) -> bool:
-        try:
-            self._store.size(key)
-        except errors.UnknownKey:
-            return False
-        return True

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from .. import model
 from . import walk
@@ -39,9 +39,12 @@ class Wish(NamedTuple):
 
 
 class Run:
-    """What is known while a run is at it."""
+    """What it works on, and what is known while it is at it."""
 
-    def __init__(self) -> None:
+    def __init__(self, store: Any, index: Any, wish: Wish) -> None:
+        self.store = store
+        self.index = index
+        self.wish = wish
         #: what a dry run has told already
         self.told = walk.Seen()
         #: the bundles that nobody needs any more, in a dry run those that may

@@ -66,6 +66,15 @@ def push(index: Any, id: int) -> Optional[model.Push]:
     return found
 
 
+def isthere(store: Any, key: str) -> bool:
+    """Whether the store has a bundle."""
+    try:
+        store.size(key)
+    except errors.UnknownKey:
+        return False
+    return True
+
+
 class Seen:
     """Remembers ids of pushes, each with the bundle of the push, in little
     memory where the ids are dense."""
