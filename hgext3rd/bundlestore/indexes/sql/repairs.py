@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _ABOVE = """
 WITH RECURSIVE above (bundle) AS (
-    VALUES (?) UNION
+    SELECT id FROM bundle WHERE id = ?
+    UNION
     SELECT rest.bundle FROM rest CROSS JOIN above ON rest.base = above.bundle
 )
 SELECT bundle FROM above ORDER BY bundle
