@@ -17,6 +17,7 @@ from harness.rights import publicfolder
 from harness.servers import Transport
 from harness.store import folder as folderof
 from hgext3rd.bundlestore import backends, errors, model
+from hgext3rd.bundlestore.indexes.sql import lists
 from hgext3rd.bundlestore.indexes.sql.words import plain, wanted
 from hgext3rd.bundlestore.indexes.sqlite import search
 from hgext3rd.bundlestore.testing import processes
@@ -205,6 +206,40 @@ def test_search_agrees_with_the_pushes(place: model.Place, index: Any) -> None:
     checkdatabase(place)
     look(place, "INSERT INTO search (search) VALUES ('optimize')")
     assert index.pushes(text='fix') == reference.pushes(text='fix')
+
+
+def test_texts_are_compared_some_at_a_time(
+    index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Each time from behind the last one on, in any order."""
+    monkeypatch.setattr(lists, '_TEXTS', 2)
+    reference = ReferenceIndex()
+    same = newpush('same').nodes[0]
+    long = 'x' * 20
+    for number in range(40):
+        push = newpush(
+            number,
+            user='alice' if number % 4 else 'bob',
+            nodes=[nodeof(number), same],
+            text=long if number % 3 else f'{long[:18]} other',
+        )
+        # many at one time, and not in the order of ids
+        push = push._replace(time=1e9 + number * 7 % 10)
+        for some in (index, reference):
+            some.record(push)
+    bounds: list[dict[str, Any]] = [
+        *({}, {'first': 3, 'last': 33}, {'since': 1e9, 'until': 1e9 + 8}),
+        *({'since': 1e9 + 1}, {'until': 1e9 + 7, 'first': 5}, {'limit': 9}),
+    ]
+    for some in bounds:
+        for user in (None, 'alice'):
+            for node in (None, same):
+                for newestfirst in (False, True):
+                    filters = {**some, 'user': user, 'node': node}
+                    filters.update(text=long, newestfirst=newestfirst)
+                    found = index.pushes(**filters)
+                    assert found == reference.pushes(**filters), filters
+                    assert len(found) > 8
 
 
 def test_users_that_share_a_word(
