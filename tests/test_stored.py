@@ -28,6 +28,7 @@ from harness.changegroups import (
 from hgext3rd.bundlestore.bundle import container, reading
 from hgext3rd.bundlestore.bundle.changegroup import Entry, MalformedChangegroup
 from hgext3rd.bundlestore.errors import BundleStoreError, CorruptBundle
+from hgext3rd.bundlestore.fetch import sources
 from hgext3rd.bundlestore.stores.file import FileStore
 
 UI: Any = uimod.ui()
@@ -86,7 +87,7 @@ def test_whole(store: FileStore, remote: bool) -> None:
     """A bundle as it is, or in the newer version."""
     for key, stream in zip(put(store, STREAMS), STREAMS):
         for version in (b'02', b'03'):
-            source = reading.Whole(
+            source = sources.Whole(
                 UI, RemoteStore(store) if remote else store, key
             )
             expected = [revision.entry for revision in stream.changesets]
@@ -101,7 +102,7 @@ def test_whole(store: FileStore, remote: bool) -> None:
 @pytest.mark.parametrize('remote', [False, True])
 def test_joint(store: FileStore, remote: bool) -> None:
     keys = put(store, STREAMS)
-    source = reading.Joint(UI, RemoteStore(store) if remote else store, keys)
+    source = sources.Joint(UI, RemoteStore(store) if remote else store, keys)
     data = b''.join(source.chunks(b'02'))
     source.close()
     first, second = STREAMS
@@ -117,7 +118,7 @@ def test_joint(store: FileStore, remote: bool) -> None:
 def test_joint_that_is_written_to(store: FileStore) -> None:
     """It was hashed before; the end does not come then."""
     keys = put(store, STREAMS)
-    source = reading.Joint(UI, store, keys)
+    source = sources.Joint(UI, store, keys)
     path = store.localpath(keys[1])
     os.chmod(path, 0o644)
     os.utime(path, (1, 1))
@@ -135,8 +136,8 @@ def test_damaged_elsewhere(store: FileStore) -> None:
     os.chmod(path, 0o644)
     Path(os.fsdecode(path)).write_bytes(data)
     with pytest.raises(CorruptBundle):
-        reading.Whole(UI, store, key)
-    source = reading.Whole(UI, RemoteStore(store), key)
+        sources.Whole(UI, store, key)
+    source = sources.Whole(UI, RemoteStore(store), key)
     sent = io.BytesIO()
     with pytest.raises(CorruptBundle):
         sent.writelines(source.chunks(b'02'))

@@ -22,7 +22,7 @@ from hgext3rd.bundlestore.bundle import (
     reading,
     unbundle,
 )
-from hgext3rd.bundlestore.fetch import pushlist
+from hgext3rd.bundlestore.fetch import pushlist, sources
 from hgext3rd.bundlestore.push import check, known, limits, parts, route
 from hgext3rd.bundlestore.push.below import Foundation
 from hgext3rd.bundlestore.testing.reference import ReferenceIndex
@@ -111,7 +111,7 @@ def _readback(result: bytes, deep: bool) -> None:
     assert sorted(n for n, g in joined.files) == sorted(
         {n for n, g in whole.files}
     )
-    sent = reading.Whole(made.ui, _Memory(result), _key(result))
+    sent = sources.Whole(made.ui, _Memory(result), _key(result))
     try:
         assert b''.join(sent.chunks(layout.version)) == plain
     finally:

@@ -3,36 +3,19 @@
 A bundle is read from front to end (:class:`Stream`), or from a file at random
 places (:class:`File`). Neither believes a size that it is told, as
 ``unbundle.py`` says: much is read before all of a bundle was hashed.
-
-For sending, changegroups are taken as they are. That of one bundle is read
-once (:class:`Whole`), straight from any store: the changelog, which tells what
-the bundle rests on, is kept aside while the answer is being decided on, and
-goes out in front of the rest. Those of several bundles are joined group by
-group, so they are read at random places (:class:`Joint`).
-
-Nothing of a bundle counts before all of it was hashed. ``Whole`` hashes what
-it sends and holds the last piece back until then. As a client may stumble over
-damaged bytes before it is told, a bundle of common size is hashed in advance.
-``Joint`` hashes each file first and reads on in the same open file: the store
-replaces files and never writes into one, so that a bundle which is stored
-again meanwhile does not matter, and the time stamp of the file gives away
-anybody else who does.
 """
 
 from __future__ import annotations
 
 import bisect
-import contextlib
 import io
 import os
 import struct
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, BinaryIO, Optional, cast
 
 from mercurial import bundle2, exchange
 
-from .. import errors
 from ..declaring import provides
 from ..stores.reader import VerifyingReader
 from . import changegroup, container, graph, unbundle
@@ -43,7 +26,7 @@ _PIECE = 64 * 1024
 #: bundles up to this size, in bytes, are hashed before they are sent
 ADVANCE = 32 * 1024 * 1024
 #: bundles and changelogs up to this size, in bytes, are kept in memory
-_KEEP = 4 * 1024 * 1024
+KEEP = 4 * 1024 * 1024
 
 
 class Stream:
@@ -229,145 +212,6 @@ class Payload:
         self._data = self._at(self._offsets[number], end - self._begin)
 
 
-class Whole:
-    """The changegroup of one bundle, to be read once, from any store."""
-
-    def __init__(self, ui, store: Any, key: str) -> None:
-        self.key = key
-        self._reader, _wasread = hashed(store, key)
-        self.size = self._reader.size
-        self._kept = tempfile.SpooledTemporaryFile(max_size=_KEEP)
-        try:
-            self._stream = Stream(ui, self._reader)
-            self.version = self._stream.version
-            self.trees = self._stream.trees
-            #: what the bundle holds besides, known after :meth:`chunks`
-            self.markers = self._stream.markers
-            self.parents = graph.read(self._keptread, self.version)
-        except BaseException:
-            self.close()
-            raise
-
-    def _keptread(self, size: int) -> bytes:
-        data = self._stream.read(size)
-        self._kept.write(data)
-        return data
-
-    def chunks(self, target: bytes) -> Iterator[bytes]:
-        """Yield the changegroup in version ``target``.
-
-        Raises ``CorruptBundle`` or, where the damage does not let it come to
-        that, another exception, before it has yielded the last of it.
-        """
-        chunks = self._plain()
-        if target != self.version:
-            chunks = changegroup.transcode(
-                _Reading(chunks).read,
-                self.version,
-                target,
-                changegroup.Visitor(),
-            )
-        held = b''
-        for chunk in chunks:
-            if held:
-                yield held
-            held = chunk
-        self._stream.readmarkers()
-        self.check()
-        yield held
-
-    def _plain(self) -> Iterator[bytes]:
-        self._kept.seek(0)
-        yield from iter(lambda: self._kept.read(container.BLOCK), b'')
-        yield from iter(lambda: self._stream.read(container.BLOCK), b'')
-
-    def check(self) -> None:
-        """Read to the very end; raises ``CorruptBundle`` if the bundle is not
-        what it was."""
-        container.drain(self._reader)
-
-    def close(self) -> None:
-        self._kept.close()
-        self._reader.close()
-
-
-class Joint:
-    """The changegroups of some bundles, joined: they come in the order of
-    ``keys``, in which each comes after what it rests on."""
-
-    def __init__(self, ui, store: Any, keys: Iterable[str]) -> None:
-        self.markers: list[bytes] = []
-        self.parents: graph.Graph = {}
-        self.size = 0
-        self._stack = contextlib.ExitStack()
-        self._files: dict[str, File] = {}
-        self._layouts: list[changegroup.Layout] = []
-        try:
-            for key in keys:
-                self._add(ui, store, key)
-        except BaseException:
-            self.close()
-            raise
-        self.version = changegroup.jointversion(self._layouts)
-        self.trees = any(file.trees for file in self._files.values())
-
-    def _add(self, ui, store, key: str) -> None:
-        path = self._stack.enter_context(
-            container.plainfile(
-                store, key, lambda: container.opened(store, key)
-            )
-        )
-        file = self._stack.enter_context(File(ui, path, key))
-        self._files[key] = file
-        self._layouts.append(file.layout())
-        self.markers += file.markers
-        self.parents.update(file.readgraph())
-        self.size += file.size
-
-    def chunks(
-        self, target: bytes, front: Optional[changegroup.Read] = None
-    ) -> Iterator[bytes]:
-        """Yield the joint changegroup in version ``target``; ``front`` is as
-        in ``changegroup.concatenate``."""
-        payloads = [file.payload for file in self._files.values()]
-        sources = list(zip(payloads, self._layouts))
-        held = b''
-        for chunk in changegroup.concatenate(sources, target, front):
-            if held:
-                yield held
-            held = chunk
-        self.check()
-        yield held
-
-    def check(self) -> None:
-        """Raise ``CorruptBundle`` if a file was written to after it was
-        hashed."""
-        for key, file in self._files.items():
-            if file.waswritten():
-                raise errors.CorruptBundle(
-                    f'stored bundle {key} was written to while it was read'
-                )
-
-    def close(self) -> None:
-        self._stack.close()
-
-
-class _Reading:
-    """Reads what an iterator of chunks gives."""
-
-    def __init__(self, chunks: Iterable[bytes]) -> None:
-        self._chunks = iter(chunks)
-        self._data = b''
-        self._position = 0
-
-    def read(self, size: int) -> bytes:
-        if self._position == len(self._data):
-            self._data, self._position = next(self._chunks, b''), 0
-        data = self._data[self._position : self._position + size]
-        self._position += len(data)
-        return data
-
-
 class _Kept(io.BytesIO):
     """A small bundle, read and found true."""
 
@@ -376,7 +220,7 @@ class _Kept(io.BytesIO):
         self.size = len(data)
 
 
-def hashed(store: Any, key: str, keep: int = _KEEP) -> tuple[Any, bool]:
+def hashed(store: Any, key: str, keep: int = KEEP) -> tuple[Any, bool]:
     """Return a reader of a stored bundle, and whether all of it was read once
     and found true; raises ``BundleStoreError``.
 

@@ -33,9 +33,9 @@ from mercurial import (
 from mercurial.interfaces import repository
 
 from .. import compat, errors, model, names
-from ..bundle import container, graph, reading
+from ..bundle import container, graph
 from ..server import hasnode, servedview, tolocal
-from . import origin
+from . import origin, sources
 
 #: the steps of Mercurial that make the parts of an answer
 _STEPS = frozenset(
@@ -178,9 +178,9 @@ def _prepare(request: _Request, keys: list[str]) -> Optional[Answer]:
     with contextlib.ExitStack() as stack:
         source: Any
         if len(keys) == 1:
-            source = reading.Whole(ui, store, keys[0])
+            source = sources.Whole(ui, store, keys[0])
         else:
-            source = reading.Joint(ui, store, keys)
+            source = sources.Joint(ui, store, keys)
         stack.callback(source.close)
         content = _content(request, source.parents)
         if content is None:
@@ -192,7 +192,7 @@ def _prepare(request: _Request, keys: list[str]) -> Optional[Answer]:
         if front and len(keys) == 1:
             # joined with something, it is read at random places
             source.close()
-            source = reading.Joint(ui, store, keys)
+            source = sources.Joint(ui, store, keys)
             stack.callback(source.close)
         version = _version(request, source, front)
         if version is None:
