@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-import io
-from typing import BinaryIO, Union
+from typing import TYPE_CHECKING, Optional, Protocol
 
 from .. import errors
 from ..declaring import Interfaces
@@ -12,6 +11,19 @@ from .localfiles import reason
 
 #: how much is read at a time; at least as much is held back at the end
 BLOCK = 1 << 16
+
+
+if TYPE_CHECKING:
+
+    class RawFile(Protocol):
+        """What is read of a raw binary file."""
+
+        @property
+        def closed(self) -> bool: ...
+
+        def read(self, size: int = -1, /) -> Optional[bytes]: ...
+
+        def close(self) -> None: ...
 
 
 class VerifyingReader:
@@ -24,9 +36,7 @@ class VerifyingReader:
 
     __implemented__ = Interfaces('IBundleReader')
 
-    def __init__(
-        self, fp: Union[BinaryIO, io.RawIOBase], key: str, size: int
-    ) -> None:
+    def __init__(self, fp: RawFile, key: str, size: int) -> None:
         self.size = size
         self._fp = fp
         self._key = key
