@@ -39,6 +39,7 @@ from ..server import aborting
 from ..start.wraps import inplaceof
 from ..stores import notes
 from . import (
+    asked,
     below,
     check,
     fullcheck,
@@ -189,8 +190,9 @@ class Receiver:
             repo, server, decision.cg, self.checker, self.limits
         )
         self.outcome = reply.Outcome()
-        #: where the bookmarks were before
-        self._old: dict[str, bytes | None] = {}
+        self._asked = asked.Asked(
+            self.ui, server, self.incoming, self.user, decision.requested
+        )
 
     def run(self) -> None:
         """Receive the push; raises if it is refused."""
@@ -221,7 +223,7 @@ class Receiver:
                 )
             except errors.QuotaExceeded as exc:
                 raise self.limits.exceeded(exc) from exc
-        self._recorded(recorded)
+        self._recorded(recorded, push.moves)
 
     def reply(self):
         """Return what the client is told, as ``exchange.unbundle`` does."""
@@ -239,7 +241,9 @@ class Receiver:
             self.repo, self.url, self.user, self.incoming.pushvars
         )
 
-    def _recorded(self, push: model.Push) -> None:
+    def _recorded(
+        self, push: model.Push, moved: Iterable[model.BookmarkMove]
+    ) -> None:
         with bookmarks.noting(self.ui):
             notes.keep(self.server.store, self.server.index, push)
         if provides(self.server.store, 'IReserve'):
@@ -260,9 +264,9 @@ class Receiver:
         )
         self.outcome.push = push
         self.outcome.moved = list(push.bookmarks)
+        old = {move.name: move.old for move in moved}
         for name, node in push.bookmarks:
-            old = self._old.get(name)
-            log.moved(self.ui, self.server, self.url, name, node, old)
+            log.moved(self.ui, self.server, self.url, name, node, old.get(name))
         hooks.posthook(self._source(), push, self._storedfile(push))
 
     # -- before anything is read
@@ -379,61 +383,9 @@ class Receiver:
         return self.checker.parents.get(node) or self._foundation.parents(node)
 
     def _moves(self) -> list[model.BookmarkMove]:
-        """Return the moves of scratch bookmarks that the push asks for."""
-        found = {}
-        for name, new in self.incoming.bookmarks:
-            if not self.server.isscratchbookmark(name):
-                self._otherbookmark(name)
-                continue
-            text = bookmarks.checkname(self.server, name, self.user)
-            found[text] = self._move(name, text, new)
-            self._old[text] = found[text].old
-        return list(found.values())
-
-    def _move(self, name: bytes, text: str, new) -> model.BookmarkMove:
-        if new is None and not self._mayforce(name):
-            # without a bookmark of that name at its end, this is what a
-            # client makes of "push -B NAME", be it a slip
-            raise error.Abort(
-                _(b"bookmark '%s' is not deleted without force") % name,
-                hint=_(b"use 'hg push --force -B %s'") % name,
-            )
-        expected = self.incoming.expected
-        if name in expected and (
-            expected[name] is not None or self.server.settings.listbookmarks
-        ):
-            return model.BookmarkMove(text, new, expected[name])
-        old = self.server.index.bookmark(text)
-        # A vanilla client that does not force says what it expects: that
-        # there is none, where it was not told of any.
-        force = self.incoming.force or not (self._requested or name in expected)
-        return model.BookmarkMove(text, new, old, force)
-
-    def _mayforce(self, name: bytes) -> bool:
-        """Whether the client asks for force, or has no way to."""
-        if self._requested:
-            return self.incoming.force
-        return name not in self.incoming.expected or name in self.incoming.bykey
-
-    def _otherbookmark(self, name: bytes) -> None:
-        if self.server.settings.routeall:
-            raise error.Abort(
-                _(b"'%s' is not a scratch bookmark") % name,
-                hint=_(
-                    b'a try URL takes only bookmarks that match '
-                    b'bundlestore.bookmark-pattern: %s'
-                )
-                % self.ui.config(b'bundlestore', b'bookmark-pattern'),
-            )
-        # Mercurial pushes bookmarks along that moved; it is no error that
-        # they come, and they are not for the base to take now
-        self.outcome.notes.append(
-            _(
-                b"bookmark '%s' is left where it is: this push went to the "
-                b'bundle store\n'
-            )
-            % name
-        )
+        wanted = self._asked.moves()
+        self.outcome.notes.extend(self._asked.notes)
+        return wanted
 
     def _onlybookmarks(self) -> None:
         """A push without changesets may still move scratch bookmarks."""
