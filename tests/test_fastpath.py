@@ -22,13 +22,14 @@ from harness.shelf import Shelf
 from harness.store import bundles, folder, leftovers
 from hgext3rd.bundlestore import backends, model
 
-pytestmark = pytest.mark.slow('several clients pull in several ways')
-
 #: over each wire, with several versions
 quick_combinations = pytest.mark.parametrize(
     ('transport_name', 'client_version', 'server_version'),
     [
-        (transport, client, server)
+        pytest.param(
+            *(transport, client, server),
+            marks=[] if transport == 'ssh' else matrix.ANOTHER,
+        )
         for transport, pairs in matrix.QUICKPAIRS.items()
         for client, server in pairs
     ],
@@ -384,6 +385,7 @@ def test_rot_is_never_served(
     assert log.new() == ['2']
 
 
+@pytest.mark.slow('megabytes of pushes')
 @matrix.over('ssh', 'http')
 def test_rot_in_a_large_bundle(
     transport: Transport,
@@ -422,6 +424,7 @@ atexit.register(report)
 
 
 @pytest.mark.usefixtures('ownserver')
+@pytest.mark.slow('megabytes of pushes')
 @matrix.over('ssh', 'http')
 def test_memory(
     transport: Transport,
