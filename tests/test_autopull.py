@@ -113,6 +113,18 @@ def test_several_in_one_round_trip(
 
 
 @matrix.over('ssh')
+def test_hash_that_is_a_name_elsewhere(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    """The server has a bookmark that looks like a hash: that was not meant."""
+    node = base.commit({'a': 'a\n'}, 'not asked for')
+    base.inspect('bookmark', '-r', node, 'abcdef123456')
+    result = client.run('update', 'abcdef123456', ok=(255,))
+    assert "abort: unknown revision 'abcdef123456'" in result.err
+    assert not client.knows(node)
+
+
+@matrix.over('ssh')
 def test_typo_costs_one_connection(
     transport: Transport, base: Repo, client: Repo
 ) -> None:

@@ -384,7 +384,9 @@ def test_nonsense_instead_of_changesets(
     """The part that stands in for a changegroup is not believed."""
     nodes = makestack(client, 2)
     push(client)
-    key = index.push(1).key
+    makestack(client, 1, 'g')
+    push(client)
+    key, other = (index.push(id).key for id in (1, 2))
     top = bytes.fromhex(nodes[1])
 
     def same(key: str, heads: bytes) -> bytes:
@@ -394,6 +396,7 @@ def test_nonsense_instead_of_changesets(
     asked = [
         same('0' * 64, top),
         same('../' + key[3:], top),
+        same(other, top),
         same(key, bytes.fromhex(nodes[0])),
         same(key, top + bytes.fromhex(nodes[0])),
         same(key, bytes.fromhex(hashes.tagged)),
@@ -409,7 +412,7 @@ def test_nonsense_instead_of_changesets(
         assert answer.get('message')
         assert answer.get('hint')
     assert answers[-1] == {}
-    assert [each.id for each in index.pushes()] == [1, 2]
+    assert [each.key for each in index.pushes()] == [key, other, key]
 
 
 @matrix.over('ssh', 'http')

@@ -418,7 +418,9 @@ def test_secret_changeset_under_a_false_flag(
     secret = veiled[1].first
     push = push.replace(bytes.fromhex(own), bytes.fromhex(secret))
     rawpush.send(client, transport.url(base), [push])
-    vanilla.run('pull', '-r', secret, ok=(255,))
+    result = vanilla.run('pull', '-r', secret, ok=(255,))
+    # nothing of it is sent, not even what was pushed under its name
+    assert f'changeset {secret[:12]} is not in the bundle' in str(result)
     assert not vanilla.knows(secret)
 
 

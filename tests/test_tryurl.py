@@ -386,6 +386,25 @@ def test_pull_and_clone_see_nothing(
     }
 
 
+@matrix.over('ssh')
+def test_bookmarks_of_the_base_are_not_listed(
+    transport: Transport, base: Repo, vanilla: Repo, hashes: History
+) -> None:
+    """A client would push along those that it has moved."""
+    base.inspect('bookmark', '-r', hashes.tagged, 'feature')
+    # one by hand: a share has no bookmarks but its own
+    for route, expected in (
+        ('requested', f'feature\t{hashes.tagged}\n'),
+        ('all', ''),
+    ):
+        base.configure('bundlestore', {'route': route})
+        result = vanilla.run(
+            *('debugpushkey', transport.url(base), 'bookmarks'),
+            config=transport.commandline(),
+        )
+        assert result.out == expected
+
+
 def test_only_what_is_missing_is_sent(
     transport: Transport, base: Repo, vanilla: Repo
 ) -> None:
