@@ -26,6 +26,7 @@ import selectors
 import signal
 import subprocess
 import tempfile
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -92,13 +93,11 @@ class Forked:
                             bytearray()
                         )
                 files.append(file)
-            umask = os.umask(0)
-            os.umask(umask)
             message = forkwire.request(
                 [os.fsencode(word) for word in self.args[1:]],
                 {os.fsencode(k): os.fsencode(v) for k, v in env.items()},
                 os.fsencode(os.path.abspath(cwd or os.curdir)),
-                umask,
+                _umask(),
             )
             self._connection = forkwire.ask(path, message, files)
         self.pid = forkwire.hear(self._connection)
@@ -170,6 +169,14 @@ class Forked:
         self.send_signal(signal.SIGKILL)
 
 
+def _umask() -> int:
+    # os.umask would have to change it to tell, under the feet of other threads
+    for line in Path('/proc/self/status').read_text().splitlines():
+        if line.startswith('Umask:'):
+            return int(line.split()[1], 8)
+    raise AssertionError('this kernel does not tell the umask')
+
+
 def _left(end: float | None) -> float | None:
     return None if end is None else max(0, end - time.monotonic())
 
@@ -182,13 +189,15 @@ class Server:
     """The forkserver of one ``hg``."""
 
     _running: dict[Path, Server] = {}
+    _lock = threading.Lock()
 
     @classmethod
     def of(cls, hg: Path) -> Server:
         """Return the one of this ``hg``, started if need be."""
-        if hg not in cls._running:
-            cls._running[hg] = cls(hg)
-        return cls._running[hg]
+        with cls._lock:
+            if hg not in cls._running:
+                cls._running[hg] = cls(hg)
+            return cls._running[hg]
 
     @classmethod
     def stopall(cls) -> None:

@@ -125,16 +125,13 @@ def overssh(base: Repo, command: str, questions: Questions) -> list[Any]:
         data += f'{command}\n* {len(args)}\n'.encode()
         for name, value in args.items():
             data += b'%s %d\n%s' % (name, len(value), value)
-    done = subprocess.run(
-        [base.hg.executable, '-R', base.path, 'serve', '--stdio'],
-        input=data + b'\n',
-        capture_output=True,
-        env=base.hg.cleanenviron(),
-        timeout=PATIENCE,
-        check=False,
+    # what is no text comes through unharmed
+    done = base.hg.run(
+        *('-R', base.path, 'serve', '--stdio'),
+        input=data.decode('utf-8', 'surrogateescape') + '\n',
     )
-    assert (done.returncode, done.stderr) == (0, b'')
-    rest, found = done.stdout, []
+    assert not done.err
+    rest, found = done.out.encode('utf-8', 'surrogateescape'), []
     while rest:
         length, _, rest = rest.partition(b'\n')
         found.append(json.loads(rest[: int(length)]))
