@@ -10,13 +10,8 @@ from mercurial.i18n import _
 from mercurial.utils import procutil
 
 from . import config
+from .request import ishttp
 from .server import tolocal
-
-
-def ishttp(url: bytes) -> bool:
-    """Whether a push with that url came over http (see
-    ``hgweb.httpservice.client``)."""
-    return url.startswith((b'remote:http:', b'remote:https:'))
 
 
 def username(url: bytes) -> str:

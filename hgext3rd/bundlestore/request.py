@@ -10,6 +10,12 @@ def nothing() -> None:
     """Do nothing."""
 
 
+def ishttp(client: bytes) -> bool:
+    """Whether one who is called so, as in the url of a push, speaks http (see
+    ``hgweb.httpservice.client``)."""
+    return client.startswith((b'remote:http:', b'remote:https:'))
+
+
 class Request:
     """A request over a wire, or what takes the place of one by path."""
 
@@ -34,3 +40,8 @@ class Request:
         #: lifts the limit on the time that a client may take to push (see
         #: ``push/pace.py``)
         self.lifttimeout: Callable[[], None] = nothing
+
+    @property
+    def ishttp(self) -> bool:
+        """Whether the client speaks http: each request stands alone then."""
+        return ishttp(self.client)

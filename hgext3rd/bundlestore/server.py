@@ -122,9 +122,7 @@ class Server:
         self.views: list[Any] = []
         #: the one that it answers now
         self.request = Request()
-        #: the first of the scratch changesets that this very connection
-        #: pushed or pulled (see ``fetch/keys.py``); over http, where each
-        #: request stands alone, there are none
+        #: see :meth:`rememberroots`
         self.scratchroots: set[bytes] = set()
 
         #: why the index could not be asked for the base's sake, if so
@@ -135,6 +133,13 @@ class Server:
             self.settings.indexurl,
         )
         self._logwrong()
+
+    def rememberroots(self, roots: Iterable[bytes]) -> None:
+        """Note the first of the scratch changesets that this very connection
+        pushes or pulls (see ``fetch/keys.py``). Over http, where each request
+        stands alone, there are none."""
+        if not self.request.ishttp:
+            self.scratchroots.update(roots)
 
     # -- settings
 

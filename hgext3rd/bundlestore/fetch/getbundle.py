@@ -103,8 +103,7 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
 
     answer, view = sound.serving(repo, server, located, prepared)
     if answer is not None:
-        if not access.ishttp(server.request.client):
-            server.scratchroots.update(answer.roots)
+        server.rememberroots(answer.roots)
 
         def sent(size: int, trouble: bytes | None) -> None:
             done(size, trouble or answer.trouble, **answer.description)
@@ -117,8 +116,7 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
     try:
         if not exchange.bundle2requested(kwargs.get('bundlecaps')):
             _checkoldclient(repo, server)
-        if not access.ishttp(server.request.client):
-            server.scratchroots.update(overlay.scratchroots(view))
+        server.rememberroots(overlay.scratchroots(view))
         with sound.reading():
             info, chunks = orig(
                 servedview(view), source, heads, *args, **kwargs
@@ -133,7 +131,7 @@ def _checkoldclient(repo, server) -> None:
     """Refuse a client that learns of phases in a request of its own, where
     nothing tells that it pulled scratch changesets: over http."""
     if (
-        access.ishttp(server.request.client)
+        server.request.ishttp
         and repo.publishing()
         and not server.settings.routeall
     ):

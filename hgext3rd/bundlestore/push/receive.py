@@ -35,6 +35,7 @@ from .. import access, bookmarks, errors, log, model, server as servermod
 from ..bundle import complete, container, graph
 from ..bundle.unbundle import tame
 from ..declaring import provides
+from ..request import ishttp
 from ..server import aborting
 from ..start.wraps import inplaceof
 from ..stores import notes
@@ -121,7 +122,7 @@ def _telling(ui, cg, url: bytes) -> Iterator[None]:
             exc.hint = exc.hint and _shortened(exc.hint)
         if isinstance(cg, bundle2.unbundle20):
             exc.duringunbundle2 = True  # type: ignore[attr-defined]
-        elif access.ishttp(url) and isinstance(exc, error.Abort):
+        elif ishttp(url) and isinstance(exc, error.Abort):
             ui.warn(exc.format())
         raise
 
@@ -150,7 +151,7 @@ def _capturedoutput(receiver) -> Iterator[None]:
     """Send what hooks print over http, where it is no one's standard error,
     along with the reply, as ``exchange.unbundle`` does."""
     ui = receiver.ui
-    if not access.ishttp(receiver.url) and not ui.configbool(
+    if not ishttp(receiver.url) and not ui.configbool(
         b'experimental', b'bundle2-output-capture'
     ):
         yield
@@ -248,7 +249,7 @@ class Receiver:
             notes.keep(self.server.store, self.server.index, push)
         if provides(self.server.store, 'IReserve'):
             self.server.store.keepreserve()
-        self._rememberroots()
+        self.server.rememberroots(graph.roots(self.checker.parents))
         log.event(
             self.ui,
             self.server,
@@ -274,7 +275,7 @@ class Receiver:
     def _precheck(self) -> None:
         access.checkpush(self.ui, self.user)
         if (
-            access.ishttp(self.url)
+            ishttp(self.url)
             and not self._requested
             and not self.server.settings.routeall
         ):
@@ -405,7 +406,3 @@ class Receiver:
             self.incoming.pushvars,
         )
         self.outcome.moved = [(move.name, move.new) for move in wanted]
-
-    def _rememberroots(self) -> None:
-        if not access.ishttp(self.url):
-            self.server.scratchroots.update(graph.roots(self.checker.parents))
