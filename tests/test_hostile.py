@@ -1,7 +1,7 @@
 """Pushes by somebody who means harm: refused with one line, or harmless.
 
 Each goes to a real server, over ssh byte for byte. test_badinput.py has those
-that are merely damaged, test_verify.py what the checks of changesets say.
+that are merely damaged, test_check.py what the checks of changesets say.
 """
 
 from __future__ import annotations
