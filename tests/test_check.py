@@ -360,6 +360,19 @@ def test_links_of_revisions() -> None:
             checker.revision(Entry(node(1), NULL, NULL, NULL, link, 0))
 
 
+@pytest.mark.parametrize(
+    'name', [b'../a', b'.hg/hgrc', b'a/.HG/hgrc', b'/a', b'a//b', b'a\0b']
+)
+def test_names_of_files(name: bytes) -> None:
+    checker = ChangesetChecker(Base())
+    checker.group(b'.hgtags')
+    with pytest.raises(MalformedChangegroup, match='without a revision'):
+        checker.group(b'a/b')
+    for word in (name, name + b'/'):
+        with pytest.raises(Refused, match='cannot be the name'):
+            ChangesetChecker(Base()).group(word)
+
+
 def test_texts_go_to_disk() -> None:
     """Three of 4 MB: the first is in no one's memory any more when it is the
     base of a delta."""

@@ -783,3 +783,7 @@ def test_what_a_user_is_told(
     result = world.vanilla.run('push', '-r', '.', world.url('carol'), ok=(255,))
     assert 'authorization failed' in result.err
     assert 'bundle store' not in result.err
+    # who may not read may not push to the store either
+    assert world.attempt(smuggled('changegroup'), 'bob').stored
+    world.allow({'allow-push': 'bob'}, {'deny_read': 'bob'})
+    assert not world.attempt(smuggled('changegroup'), 'bob').stored

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 import urllib.parse
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,6 +17,7 @@ from harness import history, servers
 from harness.hg import Repo
 from harness.responses import head
 from harness.web import get, raw
+from hgext3rd.bundlestore.web import hardening
 
 #: line breaks that begin a header and a page, markup, and what is no text
 FORGED = (
@@ -82,6 +84,23 @@ def test_nothing_is_forged(
             assert 'img' not in seen.reason
             if 'text/html' in seen.headers['content-type']:
                 assert not re.search(b'<img src=x|<script>alert', answer)
+
+
+class Templates(dict[bytes, bytes]):
+    """What Mercurial has of the templates of a style that lacks nothing."""
+
+    def __init__(self) -> None:
+        self._filters: dict[bytes, Callable[[bytes], bytes]] = {}
+
+
+def test_names_of_people() -> None:
+    """Some styles show them as they are."""
+    made = Templates()
+    hardening.escapemore(made)
+    person = made._filters[b'person']
+    assert person(b'Alice <alice@example.org>') == b'Alice'
+    for name in (b'<script>alert(1)</script>', b'"><img src=x>, a <b@c>'):
+        assert not re.search(b'[<>"]', person(name))
 
 
 def test_one_place() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import zipfile
 from collections.abc import Callable
@@ -339,3 +340,11 @@ def test_seen_at_once_by_all(
                 assert f'number {number}: a try' in page.text
                 answered.add(page.headers['x-worker'])
         assert len(answered) == 2
+    # what was opened for a page is closed with it
+    for worker in transport.workers():
+        for _attempt in itertools.islice(servers.patiently(), 200):
+            files = Path(f'/proc/{worker}/fd').iterdir()
+            if not any('bundles' in file.resolve().parts for file in files):
+                break
+        else:
+            pytest.fail('a stored bundle is open')
