@@ -230,7 +230,7 @@ def test_requests_go_to_the_chosen_worker(
         assert pids == {str(worker)}
 
 
-@pytest.mark.slow('many servers, each for its first requests')
+@pytest.mark.slow('a WSGI server of its own')
 @servers.overweb('wsgi')
 def test_first_requests_at_once(transport: WsgiTransport, base: Repo) -> None:
     """Where the server's configuration turns the extension on, threads do not
@@ -247,7 +247,7 @@ def test_first_requests_at_once(transport: WsgiTransport, base: Repo) -> None:
 
 
 @pytest.mark.usefixtures('ownserver')
-@pytest.mark.slow('thousands of requests')
+@pytest.mark.slow('a WSGI server of its own')
 @servers.overweb('wsgi')
 def test_soak(transport: WsgiTransport, plainbase: Repo) -> None:
     url = transport.url(plainbase)
