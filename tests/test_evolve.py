@@ -46,17 +46,16 @@ def evolves(*repos: Repo) -> None:
 def test_push_amend_and_pull_again(
     transport: Transport,
     base: Repo,
-    client: Repo,
-    vanilla: Repo,
+    newclient: Callable[..., Repo],
     where: str,
 ) -> None:
     if where != 'client':
         evolves(base)
+    client, vanilla = newclient('client'), newclient('vanilla', ext=False)
     if where != 'server':
         evolves(client, vanilla)
     for repo in (base, client, vanilla):
         repo.configure('experimental', {'evolution': 'all'})
-    transport.restart()
     first = client.commit({'a': 'a\n'}, 'first')
     client.run('push', '--bundle-store', '-r', first)
     client.run('commit', '--amend', '-m', 'second')

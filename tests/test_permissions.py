@@ -17,7 +17,7 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import Callable, NamedTuple
+from typing import Any, Callable, NamedTuple, TypeVar
 
 import pytest
 
@@ -30,8 +30,6 @@ from harness.snapshot import differences, snapshot
 from harness.store import bundles, tryurl
 from harness.wire import FORCE, Wire
 
-pytestmark = pytest.mark.realstarts('users of the system and their processes')
-
 DOCUMENT = environments.ROOT / 'docs' / 'permissions.rst'
 
 #: set, it has the tests write the tables instead of comparing them
@@ -39,6 +37,12 @@ WRITE = 'BUNDLESTORE_WRITE_DOCS'
 
 USERS = (*PASSWORDS, NOBODY)
 MARK = '0123456789abcdef' * 2 + '01234567'
+
+
+T = TypeVar('T')
+
+#: what worlds of one name have in common
+_MADE: dict[tuple[object, ...], Any] = {}
 
 
 class World:
@@ -104,7 +108,9 @@ class World:
 
     def commit(self, repo: Repo) -> str:
         """Return a new changeset, on what the base has."""
-        number = next(self._numbers)
+        return self._commit(repo, next(self._numbers))
+
+    def _commit(self, repo: Repo, number: int) -> str:
         return repo.commit(
             {f'file{number}': f'{number}\n'},
             f'changeset {number} of {repo.path.name}',
@@ -113,12 +119,22 @@ class World:
 
     def changegroup(self) -> wire.Part:
         """Return the part of a bundle2 with a new changeset."""
-        node = self.commit(self.vanilla)
-        return wire.changegroup(self.vanilla, node, self.hashes.tagged)
+        return self._made(wire.changegroup)
 
     def bundle1(self) -> bytes:
-        node = self.commit(self.vanilla)
-        return wire.bundle1(self.vanilla, node, self.hashes.tagged)
+        return self._made(wire.bundle1)
+
+    def _made(self, make: Callable[[Repo, str, str], T]) -> T:
+        """Return what ``make`` makes of a new changeset. It is not made again
+        for another world where the same would come of it."""
+        vanilla = self.vanilla
+        number = next(self._numbers)
+        key = (make, vanilla.hg.version, vanilla.path.name, number)
+        if key not in _MADE:
+            node = self._commit(vanilla, number)
+            _MADE[key] = make(vanilla, node, self.hashes.tagged)
+        made: T = _MADE[key]
+        return made
 
     def newrepo(self) -> Repo:
         """Return an empty repository that reaches the server."""
@@ -491,6 +507,7 @@ def test_table_of_http(
 
 
 @pytest.mark.slow('each way in for each user, each time with a server')
+@pytest.mark.realstarts('users of the system and their processes')
 @matrix.over('ssh')
 def test_table_of_ssh(
     transport: Transport, newworld: Callable[..., World]
@@ -677,6 +694,7 @@ def test_no_way_into_the_base(
 
 
 @pytest.mark.slow('each way in, each time with a server')
+@pytest.mark.realstarts('users of the system and their processes')
 @pytest.mark.parametrize('user', ['bob', 'carol'])
 @matrix.over('ssh')
 def test_no_way_into_the_base_over_ssh(
