@@ -148,7 +148,8 @@ def test_every_page(
                 assert nodes(ours.text) == nodes(theirs.text), page
             elif ours.type == 'text/html':
                 assert node in nodes(ours.text), page
-        for style in STYLES:
+        # templates know nothing of what kind of server it is
+        for style in STYLES if transport.name == 'wsgi' else ():
             for page in PAGES:
                 if '-' in page or 'archive' in page:
                     continue
