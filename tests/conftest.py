@@ -194,11 +194,13 @@ def plainbase(
 ) -> Repo:
     """The base repository, served by plain Mercurial."""
     source, _ = template(transport.hg.version)
+    bare = source.with_name('bare')
+    if not bare.exists():
+        history.copy(source, bare)
+        Repo(transport.hg, bare).inspect('update', '--quiet', 'null')
     path = transport.root / 'base'
-    history.copy(source, path)
-    repo = Repo(transport.hg, path)
-    repo.inspect('update', '--quiet', 'null')
-    return repo
+    history.copy(bare, path)
+    return Repo(transport.hg, path)
 
 
 @pytest.fixture
@@ -279,14 +281,25 @@ def vanilla(newclient: Callable[..., Repo]) -> Repo:
 # the browser
 
 
+@pytest.fixture(scope='module')
+def sharedbrowser(
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[browsermod.Browser]:
+    """The browser of a module, to start one takes longer than most tests."""
+    made = browsermod.Browser(tmp_path_factory.mktemp('browser'))
+    yield made
+    made.close()
+
+
 @pytest.fixture
-def browser(tmp_path: Path) -> Iterator[browsermod.Browser]:
-    """A browser with an empty profile, of the size of a desktop window."""
+def browser(request: pytest.FixtureRequest) -> browsermod.Browser:
+    """A browser in which nothing was looked at before, of the size of a
+    desktop window."""
     why = browsermod.missing()
     if why is not None:
         if os.environ.get(browsermod.REQUIRED):
             pytest.fail(why)
         pytest.skip(why)
-    made = browsermod.Browser(tmp_path / 'browser')
-    yield made
-    made.close()
+    made: browsermod.Browser = request.getfixturevalue('sharedbrowser')
+    made.renew()
+    return made

@@ -12,6 +12,7 @@ from harness.browser import DESKTOP, PHONE, Browser, Size
 from harness.hg import Repo
 from harness.history import History
 from harness.servers import WsgiTransport
+from harness.shelf import Shelf
 
 pytestmark = pytest.mark.slow('starts a browser')
 
@@ -42,23 +43,30 @@ def push(
 
 
 @servers.overweb('wsgi')
-@pytest.mark.parametrize('size', [DESKTOP, PHONE], ids=['desktop', 'phone'])
 @pytest.mark.parametrize('style', STYLES)
-@pytest.mark.parametrize('scripts', [True, False], ids=['js', 'nojs'])
+@pytest.mark.parametrize(
+    ('size', 'scripts'),
+    [(DESKTOP, True), (PHONE, True), (PHONE, False)],
+    ids=['desktop', 'phone', 'phone-nojs'],
+)
 def test_from_the_push_log(
     transport: WsgiTransport,
     base: Repo,
     client: Repo,
     hashes: History,
+    shelf: Shelf,
     browser: Browser,
     size: Size,
     style: str,
     scripts: bool,
 ) -> None:
     """Search, and follow the links to a changeset, its diff, its archive."""
-    wanted = push(client, base, hashes, 'wanted', 'alice')
-    push(client, base, hashes, 'other', 'alice')
-    push(client, base, hashes, 'third', 'bob')
+    users = {'wanted': 'alice', 'other': 'alice', 'third': 'bob'}
+    wanted, _, _ = shelf.once(
+        'three to look at',
+        [base, client],
+        lambda: [push(client, base, hashes, *item) for item in users.items()],
+    )
     browser.javascript(scripts)
     browser.resize(size)
     site = transport.url(base, 'nobody')
@@ -110,23 +118,29 @@ def test_markup_does_nothing(
     base: Repo,
     client: Repo,
     hashes: History,
+    shelf: Shelf,
     browser: Browser,
     style: str,
 ) -> None:
     """No script of a pusher runs, on no page."""
     hostile = HOSTILE.replace('/', '\u2215')
-    node = client.commit(
-        {f'dir{hostile}/{hostile}': f'{HOSTILE}\n'},
-        f'{HOSTILE}\n\n{HOSTILE}',
-        parent=hashes.merged,
-        user=HOSTILE,
-        branch=hostile,
-    )
-    client.run(
-        *('push', '--bundle-store', '-r', node),
-        *('-B', f'scratch/{hostile}', base.path),
-        env={'REMOTE_USER': HOSTILE},
-    )
+
+    def push() -> str:
+        node = client.commit(
+            {f'dir{hostile}/{hostile}': f'{HOSTILE}\n'},
+            f'{HOSTILE}\n\n{HOSTILE}',
+            parent=hashes.merged,
+            user=HOSTILE,
+            branch=hostile,
+        )
+        client.run(
+            *('push', '--bundle-store', '-r', node),
+            *('-B', f'scratch/{hostile}', base.path),
+            env={'REMOTE_USER': HOSTILE},
+        )
+        return node
+
+    node = shelf.once('hostile', [base, client], push)
     site = transport.url(base, 'nobody')
     quoted = urllib.parse.quote(HOSTILE)
     file = urllib.parse.quote(f'dir{hostile}/{hostile}')
@@ -181,21 +195,28 @@ def test_any_name(
     base: Repo,
     client: Repo,
     hashes: History,
+    shelf: Shelf,
     browser: Browser,
     size: Size,
 ) -> None:
     """Names and words of all scripts are shown, and found by what a user
     types; what means something to a browser is text."""
     names = ('j\xfcrgen', '\u5c71\u7530 \U0001f600', 'a+b&c=d%20', HOSTILE)
-    for number, name in enumerate(names):
-        word = ('\xc4nderung', '\u5909\u66f4', '100%', HOSTILE)[number]
-        node = client.commit(
-            {f'{number}': word}, f'number{number} {word}', parent=hashes.merged
-        )
-        client.run(
-            *('push', '--bundle-store', '-r', node, base.path),
-            env={'REMOTE_USER': name},
-        )
+    words = ('\xc4nderung', '\u5909\u66f4', '100%', HOSTILE)
+
+    def push() -> None:
+        for number, (name, word) in enumerate(zip(names, words)):
+            node = client.commit(
+                {f'{number}': word},
+                f'number{number} {word}',
+                parent=hashes.merged,
+            )
+            client.run(
+                *('push', '--bundle-store', '-r', node, base.path),
+                env={'REMOTE_USER': name},
+            )
+
+    shelf.once('any name', [base, client], push)
     browser.resize(size)
     site = transport.url(base, 'nobody')
     for style in STYLES:

@@ -93,12 +93,31 @@ class Browser:
         )
         self.driver: Chrome = webdriver.Chrome(options, service)
         self.driver.set_page_load_timeout(PATIENCE)
+        self._begin()
+
+    def _begin(self) -> None:
         self._tell(
             'Browser.setDownloadBehavior',
             behavior='allow',
             downloadPath=str(self.downloads),
         )
         self.resize(DESKTOP)
+
+    def renew(self) -> None:
+        """Begin anew in another window, with an empty cache. What is kept is
+        who has logged in where."""
+        old = self.driver.current_window_handle
+        self.driver.switch_to.new_window('window')
+        new = self.driver.current_window_handle
+        self.driver.switch_to.window(old)
+        self.driver.close()
+        self.driver.switch_to.window(new)
+        self._tell('Network.clearBrowserCache')
+        self._tell('Network.clearBrowserCookies')
+        for path in self.downloads.iterdir():
+            path.unlink()
+        self.errors()
+        self._begin()
 
     def close(self) -> None:
         self.driver.quit()
