@@ -102,11 +102,13 @@ def test_truncated_anywhere(refused: Refused, good: bytes) -> None:
     refused([good[:cut] for cut in cuts])
 
 
+@pytest.mark.slow('a push for each of many bytes')
 @matrix.over('path')
 def test_truncated_at_each_of_many_bytes(refused: Refused, good: bytes) -> None:
     refused([good[:cut] for cut in range(4, len(good), 61)])
 
 
+@pytest.mark.slow('a push for each bit')
 @pytest.mark.parametrize('storeconfig', [{'verify': 'full'}])
 @matrix.over('path')
 def test_flipped_bits(

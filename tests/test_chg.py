@@ -154,6 +154,7 @@ def test_push_and_pull(
         assert len(user.servers()) == 1
 
 
+@pytest.mark.slow('many clients at once')
 def test_many_at_once(
     site: Site, chg: Callable[[], Chg], hg: Callable[..., Hg]
 ) -> None:
@@ -192,6 +193,7 @@ def test_many_at_once(
         assert not [f for f in each.openfiles() if 'bundlestore' in f]
 
 
+@pytest.mark.slow('real starts, of chg and of its servers')
 def test_two_repositories(site: Site, hg: Callable[..., Hg]) -> None:
     """In one server, and each has a configuration of its own."""
     other = site.serve('other')
@@ -241,6 +243,7 @@ def test_changes_are_seen(site: Site, hg: Callable[..., Hg]) -> None:
     assert 'now stored' in push(4)
 
 
+@pytest.mark.slow('real starts, of chg and of its servers')
 def test_killed_while_receiving(site: Site, hg: Callable[..., Hg]) -> None:
     client = site.client(hg(), 'client')
     kept = client.commit({'a': 'a\n'}, 'kept')

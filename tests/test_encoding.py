@@ -20,7 +20,13 @@ LATIN = os.fsdecode(NAME.encode('latin-1'))
 ENV = {'HGENCODING': 'latin-1'}
 
 
-@pytest.fixture(params=['latin-1', 'utf-8', 'ascii'])
+@pytest.fixture(
+    params=[
+        'latin-1',
+        pytest.param('utf-8', marks=matrix.ANOTHER),
+        pytest.param('ascii', marks=matrix.ANOTHER),
+    ]
+)
 def encoding(request: pytest.FixtureRequest) -> str:
     name: str = request.param
     return name
@@ -74,6 +80,7 @@ def test_scratch_bookmarks(
         assert alice.knows(top)
 
 
+@pytest.mark.slow('a server for each encoding')
 @matrix.over('http')
 @pytest.mark.parametrize('encoding', ['latin-1'], indirect=True)
 def test_pages_and_pushkey(

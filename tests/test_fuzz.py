@@ -11,6 +11,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 TESTS = Path(__file__).parent
 #: of each target, on top of the corpus
 EXECUTIONS = 300
@@ -27,6 +29,7 @@ def fuzz(*args: str) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.slow('the whole corpus')
 def test_corpus_and_a_short_round() -> None:
     done = fuzz('-m', 'fuzz', '--executions', str(EXECUTIONS))
     assert done.returncode == 0, done.stdout + done.stderr

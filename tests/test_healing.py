@@ -121,6 +121,7 @@ def test_a_client_without_the_extension_brings_it(
     vanilla.verify()
 
 
+@pytest.mark.slow('a page of each kind, from a server of its own')
 @pytest.mark.parametrize('webconfig', [{'allow-archive': 'gz'}])
 @servers.overweb('wsgi')
 def test_pages_say_what_the_base_lacks(
@@ -215,6 +216,7 @@ def test_other_bytes_of_the_same_changesets_serve(
     assert str(said).count('\nabort: ') == 1
 
 
+@pytest.mark.slow('real clients and a server of pages')
 @pytest.mark.parametrize('how', ['lost', 'rotten'])
 @servers.overweb('wsgi')
 def test_other_bytes_are_downloaded(

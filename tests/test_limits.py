@@ -234,6 +234,7 @@ def test_quota_over_http(
     assert not leftovers(base, tempfolder)
 
 
+@pytest.mark.slow('several clients at once')
 @pytest.mark.parametrize('storeconfig', [{'quota': '200 KB'}])
 @pytest.mark.parametrize('transport_name', ['ssh'])
 def test_quota_race(

@@ -92,6 +92,7 @@ def wheel(dist: Path) -> zipfile.ZipFile:
     return zipfile.ZipFile(path)
 
 
+@pytest.mark.slow('builds a wheel')
 def test_wheel_holds_the_package_and_nothing_else(
     wheel: zipfile.ZipFile,
 ) -> None:

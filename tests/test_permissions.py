@@ -785,6 +785,7 @@ def test_name_of_the_user(
     assert out == 'bob\nalice\n'
 
 
+@pytest.mark.slow('a WSGI server, a base and its clients')
 @servers.overweb('wsgi')
 def test_what_a_user_is_told(
     transport: WsgiTransport, newworld: Callable[..., World]

@@ -92,6 +92,7 @@ def test_bundles_of_lost_pushes_stay(filled: Filled, thorough: bool) -> None:
     assert filled.ids() == [4]
 
 
+@pytest.mark.slow('a removal that ends at each moment')
 @pytest.mark.parametrize('thorough', [True, False])
 def test_removal_that_is_killed(
     tmp_path: Path, filled: Filled, thorough: bool

@@ -120,6 +120,7 @@ def landed(transport: servers.Transport, client: Repo) -> str:
     return transport.url(name) + '/'
 
 
+@pytest.mark.slow('every page there is')
 @ALLSERVERS
 def test_every_page(
     transport: servers.Transport,

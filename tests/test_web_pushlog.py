@@ -140,6 +140,7 @@ def test_json_full(log: Log, hashes: history.History) -> None:
     ]
 
 
+@pytest.mark.slow('a request for each bound')
 @servers.overweb()
 def test_bounds(log: Log) -> None:
     """As Mozilla has them: all lower bounds exclusive, upper ones inclusive
@@ -383,6 +384,7 @@ def foreign(url: str, what: str) -> bool:
 HOSTILE = '<script>alert("x")</script>\'"&<img src=x onerror=alert(1)>'
 
 
+@pytest.mark.slow('every page, with names that nobody would choose')
 @servers.overweb()
 @pytest.mark.parametrize(
     'webconfig',
@@ -452,6 +454,7 @@ def test_markup_is_text(
     assert Log(site).json()['1']['user'] == HOSTILE
 
 
+@pytest.mark.slow('several clients at the same moment')
 @servers.overweb('wsgi')
 def test_order_of_ids(
     transport: servers.WsgiTransport,

@@ -137,6 +137,7 @@ def test_crawl_stays_where_it_should(site: str) -> None:
     assert f'{at}/missing' in crawl.left
 
 
+@pytest.mark.slow('a whole crawl, for a test of the tests')
 @pytest.mark.parametrize('webconfig', [{'allow_read': 'bob'}])
 @servers.overweb('wsgi')
 def test_crawl_of_hgweb(transport: WsgiTransport, base: Repo) -> None:

@@ -67,7 +67,11 @@ builtins.__import__ = importless
 """
 
 
-@pytest.mark.parametrize('lazy', [True, False], ids=['lazy', 'atonce'])
+@pytest.mark.parametrize(
+    'lazy',
+    [True, pytest.param(False, marks=matrix.ANOTHER)],
+    ids=['lazy', 'atonce'],
+)
 @matrix.over('http')
 def test_client_without_posix(
     transport: Transport,

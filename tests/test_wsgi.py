@@ -74,6 +74,7 @@ def test_push_pull_and_clone(
     assert len(bundles(base)) == 1
 
 
+@pytest.mark.slow('a WSGI server of its own, many requests')
 @versions('wsgi-hgweb')
 def test_each_process_sees_what_the_other_stored(
     transport: WsgiTransport, base: Repo, newclient: Callable[..., Repo]
@@ -186,6 +187,7 @@ def test_death_of_a_worker_is_noticed(
         transport.close()
 
 
+@pytest.mark.slow('a WSGI server for a test of the tests')
 @servers.overweb('wsgi')
 def test_crash_is_noticed(
     transport: WsgiTransport, plainbase: Repo, tmp_path: Path
@@ -206,6 +208,7 @@ def test_crash_is_noticed(
         transport.close()
 
 
+@pytest.mark.slow('a WSGI server for a test of the tests')
 @pytest.mark.usefixtures('ownserver')
 @servers.overweb('wsgi')
 def test_restart_keeps_the_address(
@@ -219,6 +222,7 @@ def test_restart_keeps_the_address(
     assert web.get(url).status == 200
 
 
+@pytest.mark.slow('a WSGI server for a test of the tests')
 @both
 def test_requests_go_to_the_chosen_worker(
     transport: WsgiTransport, plainbase: Repo
