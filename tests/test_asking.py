@@ -30,7 +30,7 @@ def asked(url: str, hint: str) -> str:
 
 
 @matrix.over('ssh')
-@pytest.mark.parametrize('client_version', matrix.VERSIONS)
+@matrix.each_version('client_version')
 def test_server_that_does_not_have_it(
     transport: Transport, base: Repo, client: Repo
 ) -> None:

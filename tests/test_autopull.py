@@ -153,7 +153,7 @@ def commandserver(
 
 
 @matrix.over('ssh')
-@pytest.mark.parametrize('client_version', matrix.VERSIONS)
+@matrix.each_version('client_version')
 def test_command_server_asks_again(
     transport: Transport,
     base: Repo,

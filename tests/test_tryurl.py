@@ -210,7 +210,7 @@ def test_entry_stays_where_it_is(
     clone.verify()
 
 
-@pytest.mark.parametrize('server_version', matrix.VERSIONS)
+@matrix.each_version('server_version')
 @matrix.over('ssh')
 def test_hg_without_the_extension_refuses_it(
     transport: Transport, base: Repo, vanilla: Repo
@@ -340,7 +340,7 @@ def test_half_an_extension_is_none(
 
 
 @matrix.over('path')
-@pytest.mark.parametrize('client_version', matrix.VERSIONS)
+@matrix.each_version('client_version')
 def test_missing_package(
     transport: Transport, base: Repo, client: Repo, tmp_path: Path
 ) -> None:
@@ -466,7 +466,7 @@ def test_open_heads_can_be_turned_off(
     vanilla.run('incoming', url, ok=(1,))
 
 
-@pytest.mark.parametrize('client_version', matrix.VERSIONS)
+@matrix.each_version('client_version')
 @matrix.over('ssh', 'http')
 def test_empty_base(transport: Transport, vanilla: Repo) -> None:
     """The first push ever may be a scratch push; it must stay draft."""
