@@ -19,6 +19,7 @@ from harness.hg import Hg, Repo, finish
 from harness.servers import Transport, serve_bundlestore
 from harness.shelf import Shelf
 from harness.snapshot import untouched
+from hgext3rd.bundlestore.client import storeless
 
 UNKNOWN = 'abcdef123456'
 ABORT = f"abort: unknown revision '{UNKNOWN}'\n"
@@ -281,6 +282,11 @@ def test_server_without_a_store_is_remembered(
     memory.write_bytes(b'\xff\n12\nx y z\n' + b'9' * 5000 + b' \n')
     client.run('update', UNKNOWN, ok=(255,))
     assert connections.count() == 4
+
+
+def test_no_password_is_remembered() -> None:
+    address = storeless.key(b'https://alice:secret@example.org/x')
+    assert address == b'https://example.org/x'
 
 
 @pytest.mark.parametrize('command', ['push', 'pull', 'pushes', 'question'])

@@ -17,7 +17,7 @@ from harness import history, servers
 from harness.hg import Repo
 from harness.responses import head
 from harness.web import get, raw
-from hgext3rd.bundlestore.web import hardening
+from hgext3rd.bundlestore.web import hardening, refusals
 
 #: line breaks that begin a header and a page, markup, and what is no text
 FORGED = (
@@ -101,6 +101,14 @@ def test_names_of_people() -> None:
     assert person(b'Alice <alice@example.org>') == b'Alice'
     for name in (b'<script>alert(1)</script>', b'"><img src=x>, a <b@c>'):
         assert not re.search(b'[<>"]', person(name))
+
+
+def test_status_line_is_one_line() -> None:
+    """Nothing of a user's stands in one. Should it all the same, it ends
+    nothing."""
+    exc = refusals.refusal(400, b'a\r\nX-Forged: yes\r\n\r\n\xe4' + b'x' * 500)
+    assert exc.message.startswith(b'a??X-Forged: yes?????xx')
+    assert len(exc.message) < 200
 
 
 def test_one_place() -> None:
