@@ -17,9 +17,12 @@ import re
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any, Callable, NamedTuple, TypeVar
 
 import pytest
+from mercurial import ui as uimod
+from mercurial.hgweb.common import HTTP_UNAUTHORIZED, ErrorResponse
 
 import environments
 from harness import history, matrix, servers, web, wire
@@ -29,6 +32,8 @@ from harness.servers import NOBODY, PASSWORDS, Transport, WsgiTransport
 from harness.snapshot import differences, snapshot
 from harness.store import bundles, tryurl
 from harness.wire import FORCE, Wire
+from hgext3rd.bundlestore.request import Request
+from hgext3rd.bundlestore.web import permissions
 
 DOCUMENT = environments.ROOT / 'docs' / 'permissions.rst'
 
@@ -806,3 +811,23 @@ def test_what_a_user_is_told(
     assert world.attempt(smuggled('changegroup'), 'bob').stored
     world.allow({'allow-push': 'bob'}, {'deny_read': 'bob'})
     assert not world.attempt(smuggled('changegroup'), 'bob').stored
+
+
+def test_who_may_not_read_may_not_push() -> None:
+    """Who may push to the store alone is asked for twice."""
+    asked = []
+
+    def refuse(rctx: Any, req: Any, op: bytes | None) -> None:
+        asked.append(op)
+        raise ErrorResponse(HTTP_UNAUTHORIZED)
+
+    ui: Any = uimod.ui()
+    ui.setconfig(b'bundlestore', b'allow-push', b'bob')
+    server = SimpleNamespace(request=Request())
+    repo = SimpleNamespace(ui=ui, hasbundlestore=True, bundlestore=server)
+    params = {b'cmd': b'unbundle'}
+    req = SimpleNamespace(qsparams=params, remoteuser=b'bob')
+    with pytest.raises(ErrorResponse):
+        permissions.wrapped(refuse)(SimpleNamespace(repo=repo), req, b'push')
+    assert asked == [b'push', None]
+    assert not server.request.storeonly

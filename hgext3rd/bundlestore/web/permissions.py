@@ -9,13 +9,14 @@ scratch push. No other command lets them in.
 from __future__ import annotations
 
 import functools
+from collections.abc import Callable
 
 from mercurial.hgweb import common
 
 from .. import config, log, names, server as servermod
 
 
-def wrapped(checkauthz):
+def wrapped(checkauthz: Callable[..., None]) -> Callable[..., None]:
     """Return the permission hook to use in place of Mercurial's own."""
 
     @functools.wraps(checkauthz)
