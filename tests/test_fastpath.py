@@ -423,6 +423,7 @@ atexit.register(report)
 """
 
 
+@pytest.mark.realstarts('what a process takes, from its start')
 @pytest.mark.usefixtures('ownserver')
 @pytest.mark.slow('megabytes of pushes')
 @matrix.over('ssh', 'http')

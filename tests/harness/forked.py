@@ -9,8 +9,9 @@ caller names; configuration and extensions are set up in the child, afresh.
 It does not show what happens before Mercurial is called: in which order
 modules are imported, which are imported late or not at all, what of the
 environment is read then, and how modules that cannot be imported are met. Nor
-is the process a child of the one that started it. Where that matters, a test
-or a module is marked ``realstarts``: all it starts is real. With
+how much memory a process takes, nor how Python takes itself apart in the end;
+and the process is no child of the one that started it. Where that matters, a
+test or a module is marked ``realstarts``: all it starts is real. With
 ``BUNDLESTORE_REAL_STARTS=1`` all starts are.
 
 The processor time of those processes is that of children of the forkserver,
