@@ -9,7 +9,7 @@ PYTEST ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick lint bench bench-index bench-web load fuzz dev clean
-.PHONY: faults kills nightly nightly-tests upstream
+.PHONY: faults kills mutants nightly nightly-tests upstream
 
 help:
 	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
@@ -34,6 +34,8 @@ help:
 	@echo '            each file operation of a server fails in turn'
 	@echo 'make kills [COUNT=1000] [SEED=1]'
 	@echo '            servers of real clients are killed at any moment'
+	@echo 'make mutants [ONLY="push/ lookup.py"]'
+	@echo '            small breaks of the code: does the quick loop see them?'
 	@echo 'make upstream [TESTS="push hook"] [RUN=server] [UPDATE=1]'
 	@echo "            Mercurial's own tests with the extension on: what differs?"
 	@echo 'make dev    make or refresh all environments, say where they are'
@@ -113,6 +115,11 @@ kills:
 	@$(PYTHON) tools/environments.py
 	@PYTHONPATH=tests:tools $(BIN)/python -m faults.blindkills \
 	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+
+# tests/breaks.py lists them
+mutants:
+	@$(PYTHON) tools/environments.py
+	@PYTHONPATH=tests:tools $(BIN)/python -m mutants $(ONLY)
 
 # UPDATE has what differs now be what is expected: read it, and say why
 upstream:
