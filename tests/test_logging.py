@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import given, strategies as st
+from hypothesis import example, given, strategies as st
 
 import environments
 from harness import rawpush, web
@@ -82,10 +82,12 @@ def documented() -> dict[str, set[str]]:
 
 
 @given(st.one_of(st.binary(max_size=600), st.text(max_size=300)))
+@example('a\nb\r\tc\x7f"\\')
 def test_values(value: bytes | str) -> None:
     """Whatever a user chooses is one value, and can be read again."""
     data = value if isinstance(value, bytes) else value.encode('utf-8')
     encoded = logmod.encoded(value).decode('ascii')
+    assert encoded.isprintable()
     line = parsed(f'bundlestore 01234567 event one={encoded} two=2')
     expected = data if len(data) <= 500 else data[:500] + b'...'
     got = line.fields['one'].encode('utf-8', 'surrogateescape')
