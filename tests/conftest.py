@@ -109,6 +109,8 @@ def _tempfolder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def tempfolder(_tempfolder: Path) -> Path:
     """The TMPDIR of every process of the test, to look for what was left.
     As servers stay, it is that of every test, and empty at first."""
+    # a stream clone by hg <= 6.3 takes the folder itself away
+    _tempfolder.mkdir(exist_ok=True)
     for path in _tempfolder.iterdir():
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
