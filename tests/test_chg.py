@@ -236,7 +236,7 @@ def test_changes_are_seen(site: Site, hg: Callable[..., Hg]) -> None:
     site.base.configure('bundlestore', {'deny-push': 'bob'})
     assert 'as push 2' in push(3)
     # an upgrade may replace any file
-    room = package / 'reply.py'
+    room = package / 'push' / 'reply.py'
     text = room.read_text()
     assert "b'stored %s as push" in text
     room.write_text(text.replace("b'stored %s as", "b'now stored %s as"))
