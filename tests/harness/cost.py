@@ -105,11 +105,16 @@ def _family(pid: int) -> Iterator[int]:
         yield from _family(child)
 
 
-def _children(pid: int) -> Iterator[int]:
-    for path in Path(f'/proc/{pid}/task').glob('*/children'):
-        # a thread may end meanwhile
-        with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-            yield from map(int, path.read_text().split())
+def _children(pid: int) -> list[int]:
+    found: list[int] = []
+    ended = contextlib.suppress(FileNotFoundError, ProcessLookupError)
+    # it may end meanwhile, and so may a thread of it
+    with ended:
+        for task in os.listdir(f'/proc/{pid}/task'):
+            with ended:
+                children = Path(f'/proc/{pid}/task/{task}/children')
+                found.extend(map(int, children.read_text().split()))
+    return found
 
 
 def _took(pid: int) -> tuple[float, int]:
