@@ -420,7 +420,7 @@ def concatenated(parts: list[tuple[bytes, Stream]]) -> tuple[bytes, bytes]:
     return version, b''.join(cgstream.concatenate(sources))
 
 
-@settings(QUICK, max_examples=upto(40, 120))
+@settings(QUICK, max_examples=upto(20, 120))
 @given(
     parts=sources(),
     front=streams(trees=False),

@@ -219,6 +219,7 @@ def test_two_repositories(site: Site, hg: Callable[..., Hg]) -> None:
     assert len(site.server.servers()) == 1
 
 
+@pytest.mark.slow('real starts, of chg and of its servers')
 def test_changes_are_seen(site: Site, hg: Callable[..., Hg]) -> None:
     """Of the repository's configuration, and of the extension itself."""
     client = site.client(hg(), 'client')

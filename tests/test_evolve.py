@@ -35,7 +35,13 @@ def evolves(*repos: Repo) -> None:
         repo.configure('extensions', {'evolve': '', 'topic': ''})
 
 
-@pytest.mark.parametrize('where', ['server', 'client', 'both'])
+@pytest.mark.parametrize(
+    'where',
+    [
+        *(pytest.param(w, marks=matrix.ANOTHER) for w in ('server', 'client')),
+        'both',
+    ],
+)
 @pytest.mark.parametrize(
     'transport_name',
     [

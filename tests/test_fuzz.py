@@ -41,6 +41,7 @@ def test_corpus_and_a_short_round() -> None:
         assert int(count) > EXECUTIONS + corpus
 
 
+@pytest.mark.slow('starts the fuzzer, which loads everything')
 def test_faults_are_told() -> None:
     """The measure itself: what is no clean refusal, is slow, or takes memory
     without end."""

@@ -17,7 +17,7 @@ from harness.servers import SshTransport, Transport, WebTransport, WsgiTransport
 from harness.snapshot import untouched
 from harness.store import bundles, leftovers, tryurl
 
-pytestmark = pytest.mark.realstarts('what a process takes, from its start')
+REAL = pytest.mark.realstarts('what a process takes, from its start')
 
 MB = 1 << 20
 
@@ -91,6 +91,7 @@ class Written:
         ),
     ],
 )
+@REAL
 def test_large_push_is_not_written(
     transport: Transport,
     base: Repo,
@@ -237,6 +238,7 @@ def test_quota_over_http(
 @pytest.mark.slow('several clients at once')
 @pytest.mark.parametrize('storeconfig', [{'quota': '200 KB'}])
 @pytest.mark.parametrize('transport_name', ['ssh'])
+@REAL
 def test_quota_race(
     transport: Transport, base: Repo, newclient: Callable[..., Repo]
 ) -> None:

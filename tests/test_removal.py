@@ -188,7 +188,10 @@ def test_by_the_administrator(
     assert listed.out == '1 scratch/0\n'
 
 
-@pytest.mark.parametrize('transport_name', ['ssh', 'wsgi'])
+@pytest.mark.parametrize(
+    'transport_name',
+    ['ssh', pytest.param('wsgi', marks=matrix.ANOTHER)],
+)
 @pytest.mark.parametrize('webconfig', [{'allow-push': 'alice, bob'}])
 def test_by_who_made_it(
     transport: Transport,

@@ -67,9 +67,10 @@ builtins.__import__ = importless
 """
 
 
+@pytest.mark.slow('real starts of a lesser Python; few changes touch it')
 @pytest.mark.parametrize(
     'lazy',
-    [True, pytest.param(False, marks=matrix.ANOTHER)],
+    [True, False],
     ids=['lazy', 'atonce'],
 )
 @matrix.over('http')
