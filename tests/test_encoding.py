@@ -47,7 +47,6 @@ def hg(tempfolder: object, encoding: str) -> Callable[..., Hg]:
     return make
 
 
-@pytest.mark.slow('real starts, each in its encoding')
 @matrix.over('ssh')
 def test_scratch_bookmarks(
     transport: Transport,

@@ -175,7 +175,7 @@ def test_rate(
     move = ('push', '-r', hashes.tagged, '-B', 'scratch/x')
     result = client.run(*move, ok=REFUSED)
     assert 'exceeds the limit of 2 pushes' in result.err
-    base.configure('bundlestore', {'max-rate': '2/second'})
+    base.configure('bundlestore', {'max-rate': '9/second'})
     newpush()
 
 
