@@ -247,6 +247,7 @@ def test_answer_that_is_none(
     )
     script.chmod(0o755)
     client.configure('ui', {'ssh': str(script)})
+    client.configure('bundlestore', {'autopull-timeout': '2'})
     result = client.run('log', '-r', UNKNOWN, ok=(255,))
     assert ABORT in result.err
     assert ' could not be asked: ' in result.err
