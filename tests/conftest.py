@@ -52,13 +52,6 @@ def pytest_sessionstart(session: pytest.Session) -> None:
         )
 
 
-def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
-    """Say how many ``-n auto`` is: more than there are cores, as tests wait,
-    for servers and for time-outs."""
-    cores = os.cpu_count() or 1
-    return cores + (cores + 1) // 2
-
-
 def pytest_collection_modifyitems(
     config: pytest.Config, items: list[pytest.Item]
 ) -> None:
