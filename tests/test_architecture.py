@@ -29,6 +29,7 @@ DOORS = {
     '__init__': {'start', 'client'},
     'admin': {'start'},
     'backends': {'stores', 'indexes'},
+    'cachefolder': {'stores'},
     'lookup': {'bundle'},
     'tryurl': {'start'},
 }

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from typing import Any, Optional, TypeVar
@@ -195,6 +196,14 @@ class Server:
     @property
     def _place(self) -> model.Place:
         return model.Place(self._directory, self._mode)
+
+    @functools.cached_property
+    def cache(self):
+        """The folder for what can be made anew, a ``CacheFolder``."""
+        from . import cachefolder  # a push does not need it
+
+        directory = os.path.join(self._directory, b'cache')
+        return cachefolder.CacheFolder(directory, self._mode)
 
     @property
     def store(self):
