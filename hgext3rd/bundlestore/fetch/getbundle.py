@@ -12,6 +12,7 @@ from ..bundle import overlay, sound
 from ..server import hasnode, servedview
 from ..start.wraps import inplaceof
 from . import verbatim
+from .wanted import Wanted
 
 
 class _Chunks:
@@ -92,11 +93,11 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
             **fields,
         )
 
+    wanted = Wanted(repo, server, located, source, heads, *args, **kwargs)
+
     def prepared(keys: list[str]):
         sound.checklarge(repo, server, located, keys)
-        answer = verbatim.prepare(
-            repo, server, located, keys, source, heads, *args, **kwargs
-        )
+        answer = verbatim.prepare(wanted, located, keys)
         if answer is not None:
             return answer, None
         return None, overlay.openlocated(repo, server, located, keys)
