@@ -15,6 +15,13 @@ from harness import forked, matrix
 from harness.hg import Hg, Repo, finish
 from harness.servers import SshTransport, patiently
 
+
+@pytest.fixture(autouse=True)
+def _forking(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have forks where a nightly run has real starts."""
+    monkeypatch.delenv('BUNDLESTORE_REAL_STARTS', raising=False)
+
+
 #: an extension with a command that tells what a process finds
 FINDINGS = """\
 import os, resource, signal, sys, threading, types
