@@ -24,10 +24,10 @@ import re
 import struct
 import time
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, Optional
 
-from mercurial import error, vfs as vfsmod
+from mercurial import error, lock, vfs as vfsmod
 
 from .stores import localfiles
 
@@ -36,6 +36,9 @@ MOST = 512 << 20
 MOST_OF_ONE = 256 << 20
 #: bytes of the disk that are left to others: pushes need them more
 SPARE = 4 * localfiles.LOW
+
+#: seconds to wait for one who makes a file
+WAIT = 30
 
 #: the folder is flat, and Mercurial's temporary files begin with a dot
 _NAME = re.compile(r'[a-z0-9][a-z0-9._-]{0,199}', re.A)
@@ -116,6 +119,33 @@ class CacheFolder:
             _tried(fh.discard)
         self._dropold()
         return True
+
+    def made(self, name: str, make: Callable[[], Iterable[bytes]]) -> Any:
+        """Return a file as :meth:`open` does; ``make`` gives the content where
+        there is none. Others who want the same file meanwhile wait for it, up
+        to some seconds."""
+        fh = self.open(name)
+        if fh is not None:
+            return fh
+        with self._locked(_path(name) + b'.lock'):
+            # by another one meanwhile
+            fh = self.open(name)
+            if fh is None and self.write(name, make()):
+                fh = self.open(name)
+        return fh
+
+    @contextlib.contextmanager
+    def _locked(self, path: bytes) -> Iterator[None]:
+        """Keep others from the same work, if that can be done."""
+        held = None
+        with contextlib.suppress(*_FAILURES, error.LockError):
+            self._vfs.makedirs()
+            held = lock.lock(self._vfs, path, WAIT, signalsafe=False)
+        try:
+            yield
+        finally:
+            if held is not None:
+                held.release()
 
     def _note(self, path: bytes, fh) -> None:
         """Note that a file is needed, once a day."""

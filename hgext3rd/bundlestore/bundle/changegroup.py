@@ -43,12 +43,15 @@ MAX_PATH = 64 * 1024
 
 #: revision flags, from ``revlogutils/constants.py``
 FLAG_CENSORED = 1 << 15
+FLAG_ELLIPSIS = 1 << 14
+FLAG_EXTSTORED = 1 << 13
 
 _LENGTH = struct.Struct('>l')
 _V1 = struct.Struct('>20s20s20s20s')
 _V2 = struct.Struct('>20s20s20s20s20s')
 _V3 = struct.Struct('>20s20s20s20s20sH')
-_END = _LENGTH.pack(0)
+#: the end of a group, or of a section of named ones
+END = _END = _LENGTH.pack(0)
 #: a chunk gets longer when it is transcoded, and its length must still fit
 _MAX_LENGTH = 2**31 - 1 - (_V3.size - _V1.size)
 
@@ -184,6 +187,17 @@ def _packed(entry: Entry, deltalength: int, version: bytes) -> bytes:
     return _LENGTH.pack(deltalength + _V2.size + 4) + _V2.pack(*entry[:5])
 
 
+def revision(entry: Entry, delta: bytes) -> Iterator[bytes]:
+    """Yield a revision of a group in version 03."""
+    yield _packed(entry, len(delta), b'03')
+    yield delta
+
+
+def opening(name: bytes) -> bytes:
+    """Return what opens the group of the file or folder ``name``."""
+    return _LENGTH.pack(len(name) + 4) + name
+
+
 class UnsupportedFlags(BundleStoreError):
     """A revision with flags that version 02 cannot carry."""
 
@@ -231,7 +245,7 @@ def _copynamed(
     name = _named(read)
     while name:
         visitor.group(name)
-        yield _LENGTH.pack(len(name) + 4) + name
+        yield opening(name)
         yield from _copygroup(read, source, target, visitor)
         yield _END
         name = _named(read)
@@ -349,7 +363,7 @@ def concatenate(
             for name, offset in getattr(lay, attr):
                 where.setdefault(name, []).append((fh, lay, offset))
         for name in ahead.merged(sorted(where)):
-            yield _LENGTH.pack(len(name) + 4) + name
+            yield opening(name)
             if ahead.name == name:
                 yield from copyfront()
                 ahead.advance()

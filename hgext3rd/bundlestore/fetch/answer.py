@@ -49,6 +49,10 @@ class Answer:
         name no changeset that the client will not have."""
         raise NotImplementedError
 
+    def lastparts(self) -> Iterable[Any]:
+        """Return what comes behind all others."""
+        return ()
+
     def close(self) -> None:
         """Let go of what is open; more than once does nothing."""
 
@@ -71,6 +75,7 @@ class Answer:
             # those of the bundles are known after the changegroup
             yield from self._markerparts()
             yield from phaseparts
+            yield from self.lastparts()
 
         try:
             yield from _gathered(container.container(wanted.repo.ui, parts()))
@@ -82,12 +87,13 @@ class Answer:
             # answer with a second response.
             self.trouble = exc.message
 
-    def _bundler(self):
+    def bundler(self):
+        """Return what collects parts that Mercurial makes."""
         return bundle2.bundle20(self.wanted.repo.ui, self.wanted.b2caps)
 
     def _ofbase(self) -> list:
         """Return the parts that the base repository answers for."""
-        wanted, bundler = self.wanted, self._bundler()
+        wanted, bundler = self.wanted, self.bundler()
         for name in (b'bookmarks', b'listkeys'):
             exchange.getbundle2partsmapping[name](
                 bundler,
@@ -102,7 +108,7 @@ class Answer:
     def _markerparts(self) -> list:
         if not self.wanted.args.get('obsmarkers'):
             return []
-        bundler = self._bundler()
+        bundler = self.bundler()
         markers = obsutil.sortedmarkers(self.markers())
         bundle2.buildobsmarkerspart(bundler, markers)
         return bundler._parts
@@ -112,7 +118,7 @@ class Answer:
             return []
         public, drafts = self.heads()
         mapping = {phases.public: sorted(public), phases.draft: sorted(drafts)}
-        bundler = self._bundler()
+        bundler = self.bundler()
         bundler.newpart(b'phase-heads', data=phases.binaryencode(mapping))
         return bundler._parts
 

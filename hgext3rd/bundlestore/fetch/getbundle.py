@@ -11,7 +11,7 @@ from .. import access, log, model, server as servermod
 from ..bundle import overlay, sound
 from ..server import hasnode, servedview
 from ..start.wraps import inplaceof
-from . import verbatim
+from . import narrow, verbatim
 from .wanted import Wanted
 
 
@@ -96,6 +96,9 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
     wanted = Wanted(repo, server, located, source, heads, *args, **kwargs)
 
     def prepared(keys: list[str]):
+        if narrow.isasked(wanted):
+            view = overlay.openlocated(repo, server, located, keys)
+            return narrow.prepare(wanted, view), view
         sound.checklarge(repo, server, located, keys)
         answer = verbatim.prepare(wanted, located, keys)
         if answer is not None:
