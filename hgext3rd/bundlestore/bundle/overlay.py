@@ -142,7 +142,11 @@ def _mixin(first: type, target) -> None:
 def _setupextensions(overlay) -> None:
     """Let the other extensions of the repository prepare the overlay, as
     ``hg.repository`` does: lfs, for one, must."""
-    for _name, module in extensions.extensions(overlay.ui):
+    for name, module in extensions.extensions(overlay.ui):
+        if name == b'remotefilelog' and overlay.ui.configbool(name, b'server'):
+            # It wraps a function of Mercurial for each repository that it
+            # prepares, once more each time, as long as the process lives.
+            continue
         hook = getattr(module, 'reposetup', None)
         if hook:
             hook(overlay.ui, overlay)

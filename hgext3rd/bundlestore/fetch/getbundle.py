@@ -11,7 +11,7 @@ from .. import access, log, model, server as servermod
 from ..bundle import overlay, sound
 from ..server import hasnode, servedview
 from ..start.wraps import inplaceof
-from . import narrow, verbatim
+from . import narrow, neighbours, verbatim
 from .wanted import Wanted
 
 
@@ -121,6 +121,13 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
         if not exchange.bundle2requested(kwargs.get('bundlecaps')):
             _checkoldclient(repo, server)
         server.rememberroots(overlay.scratchroots(view))
+        if kwargs.get('bundlecaps'):
+            # here those of the base come along with the others
+            kwargs['bundlecaps'] = {
+                cap
+                for cap in kwargs['bundlecaps']
+                if not neighbours.isfileless(cap)
+            }
         with sound.reading():
             info, chunks = orig(
                 servedview(view), source, heads, *args, **kwargs

@@ -1,5 +1,10 @@
 """What other extensions ask a server, where scratch changesets matter to it.
 
+Clients with remotefilelog pull changesets without the contents of their files,
+and ask for these when they need them, by path and hash. The base answers that,
+and has none of a scratch changeset: so those come along with the pull, as
+what such a client commits itself is kept by it, too.
+
 Clients with evolve compare markers with the server, range by range, of all
 changesets that they count as common. A scratch changeset that is pulled once
 more is one of them, and evolve does not expect to be asked about a changeset
@@ -18,6 +23,17 @@ _INDEX = 4
 #: what evolve says of a range that it does not know: the name of the working
 #: directory
 _UNKNOWN = b'\xff' * 20
+
+#: by which core's remotefilelog asks for changesets without files, and says
+#: which files it means
+_FILELESS = b'exp-remotefilelog-b2cap-1'
+_FILEPATTERNS = (b'includepattern=', b'excludepattern=')
+
+
+def isfileless(cap: bytes) -> bool:
+    """Whether the capability ``cap`` of a bundle asks for changesets without
+    the contents of files."""
+    return cap == _FILELESS or cap.startswith(_FILEPATTERNS)
 
 
 @inplaceof('the command evoext_obshashrange_v1')

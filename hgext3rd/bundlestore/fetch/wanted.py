@@ -10,6 +10,7 @@ from mercurial.interfaces import repository
 
 from .. import compat, names
 from ..server import hasnode, servedview
+from . import neighbours
 
 #: the steps of Mercurial that make the parts of an answer
 _STEPS = frozenset(
@@ -79,7 +80,9 @@ class Wanted:
             self._sidedata
             or not self.bundlecaps
             or not all(
-                cap == b'HG20' or cap.startswith(b'bundle2=')
+                cap == b'HG20'
+                or cap.startswith(b'bundle2=')
+                or neighbours.isfileless(cap)
                 for cap in self.bundlecaps
             )
         ):
