@@ -28,6 +28,21 @@ class Break(NamedTuple):
 
 BREAKS = (
     Break(
+        'bundle/caches.py',
+        'what an overlay computes is thrown away',
+        '            if kept.islate(found):\n                kept.need()\n'
+        '            elif found',
+        '            if found',
+        ('test_caches.py::test_pages',),
+    ),
+    Break(
+        'cachefolder.py',
+        'a damaged file is read',
+        'if header == _HEADER.pack(_KIND, checksum):',
+        'if header:',
+        ('test_cachefolder.py::test_damaged_files_are_not_there',),
+    ),
+    Break(
         'push/receive.py',
         'who may not push to the store does',
         '        access.checkpush(self.ui, self.user)\n',

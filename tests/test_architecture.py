@@ -31,7 +31,7 @@ DOORS = {
     'backends': {'stores', 'indexes'},
     'cachefolder': {'stores'},
     'lookup': {'bundle'},
-    'tryurl': {'start'},
+    'tryurl': {'bundle', 'start'},
 }
 
 

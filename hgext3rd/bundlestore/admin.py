@@ -207,8 +207,9 @@ def verify(ui, repo, **opts):
     notes beside the bundles.
 
     What is wrong is listed. Remarks are listed, too: what an interrupted push
-    left behind (see :hg:`help admin::bundlestore-gc`), and notes that are
-    missing. They are no errors.
+    left behind (see :hg:`help admin::bundlestore-gc`), notes that are missing,
+    and caches of the repository that are, as pages of scratch changesets take
+    longer then (:hg:`debugupdatecaches` makes them). They are no errors.
 
     With --repair the index is mended out of the bundles and notes. If it is
     lost or damaged, all of it is made anew: pushes with their numbers, users
@@ -229,8 +230,8 @@ def verify(ui, repo, **opts):
                  changeset) and ``lost`` (a push is not in the index). A
                  remark is one of ``orphan``, ``stray``, ``leftover`` (a
                  removed push), ``unfinished`` (a push that is being removed),
-                 ``note`` (it is missing or not up to date) and ``bookmark``
-                 (it points to nothing).
+                 ``note`` (it is missing or not up to date), ``bookmark``
+                 (it points to nothing) and ``cache`` (of the repository).
       :severity: String. ``problem`` or ``remark``.
       :message:  String. What is shown without a template.
       :pushes:   List of integers. The pushes concerned, at most ten.

@@ -46,6 +46,8 @@ _NAME = re.compile(r'[a-z0-9][a-z0-9._-]{0,199}', re.A)
 #: content
 _HEADER = struct.Struct('>4sI')
 _KIND = b'hbc1'
+#: what is added to the name of a file that is being made
+_LOCK = b'.lock'
 _BLOCK = 1 << 18
 #: seconds in which it is not noted again that a file was read
 _NOTED = 86400.0
@@ -127,7 +129,7 @@ class CacheFolder:
         fh = self.open(name)
         if fh is not None:
             return fh
-        with self._locked(_path(name) + b'.lock'):
+        with self._locked(_path(name) + _LOCK):
             # by another one meanwhile
             fh = self.open(name)
             if fh is None and self.write(name, make()):
@@ -139,13 +141,31 @@ class CacheFolder:
         """Keep others from the same work, if that can be done."""
         held = None
         with contextlib.suppress(*_FAILURES, error.LockError):
-            self._vfs.makedirs()
+            self._vfs.makedirs(mode=self._vfs.createmode)
             held = lock.lock(self._vfs, path, WAIT, signalsafe=False)
         try:
             yield
         finally:
             if held is not None:
                 held.release()
+
+    def names(self, begin: str) -> list[str]:
+        """Return the names that begin so, that of the newest file first."""
+        found = sorted(self._files(), reverse=True)
+        names = [
+            path.decode('latin-1')
+            for _mtime, _size, path in found
+            if not path.endswith(_LOCK)
+        ]
+        return [
+            name
+            for name in names
+            if name.startswith(begin) and _NAME.fullmatch(name)
+        ]
+
+    def remove(self, name: str) -> None:
+        """Remove a file, if it is there."""
+        _tried(self._vfs.unlink, _path(name))
 
     def _note(self, path: bytes, fh) -> None:
         """Note that a file is needed, once a day."""
@@ -155,17 +175,19 @@ class CacheFolder:
     def _dropold(self) -> None:
         """Remove the files that were not needed for longest, if they are too
         many; among them may be what a killed process left unfinished."""
-        found = []
+        left = MOST
+        for _mtime, size, path in sorted(self._files(), reverse=True):
+            left -= size
+            if left < 0:
+                _tried(self._vfs.unlink, path)
+
+    def _files(self) -> Iterator[tuple[float, int, bytes]]:
+        """Yield time, size and path of all files."""
         with contextlib.suppress(*_FAILURES):
             for path in self._vfs.listdir():
                 with contextlib.suppress(FileNotFoundError):
                     stat = self._vfs.lstat(path)
-                    found.append((stat.st_mtime, stat.st_size, path))
-        left = MOST
-        for _mtime, size, path in sorted(found, reverse=True):
-            left -= size
-            if left < 0:
-                _tried(self._vfs.unlink, path)
+                    yield stat.st_mtime, stat.st_size, path
 
 
 def _path(name: str) -> bytes:

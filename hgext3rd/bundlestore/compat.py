@@ -187,6 +187,18 @@ def share(ui, source: bytes, dest: bytes) -> None:
     module.share(ui, source, dest=dest, update=False, bookmarks=False)
 
 
+def cachedbranchmap(view):
+    """Return the branch map of a view of a repository that is in a file of its
+    caches; None if there is none, or it is not true any more."""
+    from mercurial import branchmap
+
+    read = getattr(branchmap, 'branch_cache_from_file', None)
+    if read is None:
+        # hg <= 6.7 (branchmap: a method of its only class did it)
+        read = branchmap.branchcache.fromfile
+    return read(view)
+
+
 def contentlength(proto) -> int | None:
     """Return how many bytes a client says that its request has, None if it
     does not say, as over ssh."""

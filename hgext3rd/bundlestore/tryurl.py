@@ -19,6 +19,7 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil
 
 from . import compat, config
+from .bundle import caches
 from .names import TRYURL
 from .start.wraps import inplaceof
 
@@ -76,6 +77,14 @@ def init(ui, base: bytes, try_: bytes, url: bytes) -> None:
         _writehgrc(source, target)
         giveaccess(ui, source, target)
         ui.status(_(b'made %s: pushes to it are stored, not landed\n') % target)
+    if caches.isdue(source):
+        ui.status(
+            _(
+                b"(the caches of %s lag behind: run 'hg debugupdatecaches' "
+                b'there)\n'
+            )
+            % source.root
+        )
     if url:
         _writeaddress(ui, source, url)
     elif not source.ui.config(config.SECTION, b'try-url'):

@@ -9,7 +9,6 @@ overlay of this module does none of that.
 from __future__ import annotations
 
 import errno
-import os
 from collections.abc import Iterable
 from typing import Any
 
@@ -19,35 +18,13 @@ from mercurial import (
     extensions,
     localrepo,
     phases,
-    vfs as vfsmod,
 )
 from mercurial.i18n import _
 from mercurial.node import short
 
 from ..server import of, servedview
 from ..start.wraps import inplaceof
-from . import complete, container, graph, reading, sound
-
-
-class _ReadonlyVfs(vfsmod.readonlyvfs):
-    """A cache folder that cannot be written.
-
-    It fails as a read-only file system does: all of Mercurial's caches expect
-    that and go without, while core's own ``readonlyvfs`` aborts.
-    """
-
-    def __call__(self, path, mode=b'r', *args, **kwargs):
-        if mode not in (b'r', b'rb'):
-            raise OSError(errno.EROFS, os.strerror(errno.EROFS), path)
-        return self.vfs(path, mode, *args, **kwargs)
-
-    def _refuse(self, *args, **kwargs):
-        raise OSError(errno.EROFS, os.strerror(errno.EROFS))
-
-    append = write = writelines = _refuse
-    unlink = tryunlink = unlinkpath = rename = rmtree = _refuse
-    mkdir = makedir = makedirs = mkstemp = utime = chmod = _refuse
-
+from . import caches, complete, container, graph, reading, sound
 
 # what it is mixed into: classes that are known only at run time
 _Unknown: Any = object
@@ -98,13 +75,8 @@ def readonly(repo):
     instance that writes no caches."""
     base = repo.unfiltered()
     view = localrepo.instance(base.baseui, base.root, create=False)
-    _protect(view)
+    caches.protect(view, base, of(repo))
     return servedview(view)
-
-
-def _protect(view) -> None:
-    view.cachevfs = _ReadonlyVfs(view.cachevfs)
-    view.wcachevfs = _ReadonlyVfs(view.wcachevfs)
 
 
 def openfile(repo, path: bytes):
@@ -117,7 +89,7 @@ def openfile(repo, path: bytes):
     overlay = bundlerepo.makebundlerepository(base.baseui, base.root, path)
     _mixin(_Overlay, overlay)
     _mixin(_OverlayChangelog, overlay.changelog)
-    _protect(overlay)
+    caches.protect(overlay, base, of(repo))
     isshown = servedview(repo).changelog.hasnode
     try:
         overlay.heldrevs = _heldrevs(repo, overlay)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import re
 import time
 from collections.abc import Iterable, Iterator
@@ -12,6 +13,7 @@ from mercurial import error, pycompat
 from mercurial.i18n import _
 
 from .. import config, log, lookup, model, server as servermod
+from ..bundle import caches
 from ..server import aborting, totext
 from ..stores import marks, notes
 from . import audit, collect, findings, health, run, walk
@@ -209,7 +211,7 @@ def verify(ui, repo, opts) -> int:
         with ui.formatter(
             b'bundlestore-verify', pycompat.byteskwargs(opts)
         ) as fm:
-            for finding in check.run():
+            for finding in itertools.chain(check.run(), _checkcaches(repo)):
                 if finding.repaired:
                     repaired += 1
                 elif finding.isproblem:
@@ -225,6 +227,16 @@ def verify(ui, repo, opts) -> int:
             repaired=repaired if wish.repair else None,
         )
     return 1 if problems else 0
+
+
+def _checkcaches(repo) -> Iterator[findings.Finding]:
+    """Look at the repository's own caches, with which overlays begin."""
+    if caches.isdue(repo):
+        message = _(
+            b"the caches of the repository lag behind: run 'hg "
+            b"debugupdatecaches'"
+        )
+        yield findings.Finding('cache', message, isproblem=False)
 
 
 # -- stats
