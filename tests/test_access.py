@@ -58,6 +58,8 @@ def test_our_commands_declare_a_permission(hg: Callable[..., object]) -> None:
         names.PUSHES: b'pull',
         names.KNOWN: b'pull',
         names.REMOVE: b'push',
+        names.PUTBLOB: b'push',
+        names.LFS: b'pull',
     }
 
 

@@ -511,47 +511,6 @@ def test_server_with_the_extension_off(
     assert 'abort: the server has no bundle store\n' in result.err
 
 
-@pytest.mark.parametrize(
-    ('extension', 'blobs', 'args'),
-    [
-        ('lfs', 'store/lfs', []),
-        ('largefiles', 'largefiles', ['--large']),
-    ],
-)
-@pytest.mark.slow('a server with lfs of its own')
-@matrix.over('http')
-def test_blobs_go_to_the_repository(
-    transport: Transport,
-    base: Repo,
-    client: Repo,
-    newclient: Callable[..., Repo],
-    tmp_path: Path,
-    extension: str,
-    blobs: str,
-    args: list[str],
-) -> None:
-    """As the administrator's help says; and the client does."""
-    other = newclient('other')
-    for repo in (base, client, other):
-        repo.configure('extensions', {extension: ''})
-        cache = str(tmp_path / f'{repo.path.name}-cache')
-        repo.configure(extension, {'usercache': cache})
-    client.configure('lfs', {'track': 'all()'})
-    transport.restart()
-    client.write({'large': 'large\n'})
-    client.run('add', *args, 'large')
-    client.run('commit', '-m', 'with a blob')
-    store = base.path / '.hg' / blobs
-    with untouched(base.path, exclude=('.hg/bundlestore', f'.hg/{blobs}')):
-        result = client.run('push', '--bundle-store')
-        text = f'contents that the {extension} extension tracks go to the repos'
-        assert text in result.out
-        assert any(path.is_file() for path in store.rglob('*'))
-        other.run('pull', '-r', client.node('.'))
-        other.run('update', client.node('.'))
-    assert (other.path / 'large').read_text() == 'large\n'
-
-
 @matrix.over('ssh')
 def test_path_option_with_outgoing_among_the_revisions(
     transport: Transport, base: Repo, client: Repo

@@ -186,6 +186,9 @@ def test_rooms_and_the_table_agree() -> None:
     for commands in tables:
         for command, target in commands.items():
             listed.setdefault(target, f'the command {command.decode()}')
+    for name, table in wraps.NEIGHBOURS.items():
+        for wrapped, target in table.items():
+            listed[target] = f'{name}.{wrapped}'
     assert marked == listed
     for target in wraps.WIRECOMMANDS.values():
         assert callable(wraps.room(target))

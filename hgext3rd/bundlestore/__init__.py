@@ -61,6 +61,10 @@ exits with 1.
 
 A server without a bundle store refuses such a push; nothing lands in it.
 
+What the extensions ``lfs`` and ``largefiles`` keep goes to the bundle store as
+well, and comes from there, with lfs over ssh, too. ``lfs.url``, if it is set,
+names another place for it.
+
 Pulling
 =======
 

@@ -21,7 +21,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Callable, Optional, Union
 
-from mercurial import error
+from mercurial import error, util
 from mercurial.node import hex, nullid
 from mercurial.utils import stringutil
 
@@ -198,6 +198,15 @@ def webway(req) -> str:
     """Return the same of a request to hgweb. A server behind a proxy knows of
     TLS if the proxy tells it."""
     return 'https' if req.urlscheme == b'https' else 'http'
+
+
+def weburl(req) -> bytes:
+    """Return who makes a request to hgweb, as in the url of a push."""
+    names = (req.remotehost or b'', req.remoteuser or b'')
+    quoted = (req.urlscheme, *map(util.urlreq.quote, names))
+    return b'remote:%s' % b':'.join(
+        part if isinstance(part, bytes) else part.encode() for part in quoted
+    )
 
 
 # -- refusals

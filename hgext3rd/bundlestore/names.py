@@ -36,8 +36,13 @@ PUSHES = b'bundlestorepushes'
 KNOWN = b'bundlestoreknown'
 #: wire command that removes a push, and its capability
 REMOVE = b'bundlestoreremove'
+#: wire command that takes what lfs and largefiles keep outside of changesets,
+#: and its capability
+PUTBLOB = b'bundlestoreputblob'
+#: wire command that tells and gives what there is of lfs; it comes with that
+LFS = b'bundlestorelfs'
 #: what a repository with a bundle store tells of itself
-CAPABILITIES = (CAPABILITY, KNOWN, REMOVE)
+CAPABILITIES = (CAPABILITY, KNOWN, REMOVE, PUTBLOB)
 #: Entry in the ``requires`` of a try URL. Only this extension knows it, so no
 #: other Mercurial opens one, and with it every push is a scratch push.
 TRYURL = b'bundlestore-tryurl'

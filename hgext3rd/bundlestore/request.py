@@ -32,6 +32,9 @@ class Request:
         #: whether the client may push to the store but not to the base (see
         #: ``web/permissions.py``)
         self.storeonly = storeonly
+        #: whether what lfs and largefiles keep outside of changesets is for
+        #: the store, by path where the client says so
+        self.blobs = False
         #: what the log calls it, once somebody has asked (see ``log.py``)
         self.id: Optional[bytes] = None
         #: how many bytes of bundles it may have read to learn what need not

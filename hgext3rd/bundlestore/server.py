@@ -194,7 +194,8 @@ class Server:
         return names.CAPABILITIES
 
     @property
-    def _place(self) -> model.Place:
+    def place(self) -> model.Place:
+        """Where the store and the index are, unless configured otherwise."""
         return model.Place(self._directory, self._mode)
 
     @functools.cached_property
@@ -214,9 +215,7 @@ class Server:
         """Return the store; raises ``BundleStoreError``."""
         if self._store is None:
             self._checkfit()
-            self._store = backends.openstore(
-                self.settings.storeurl, self._place
-            )
+            self._store = backends.openstore(self.settings.storeurl, self.place)
         return self._store
 
     @property
@@ -227,9 +226,7 @@ class Server:
     def _openindex(self):
         if self._index is None:
             self._checkfit()
-            self._index = backends.openindex(
-                self.settings.indexurl, self._place
-            )
+            self._index = backends.openindex(self.settings.indexurl, self.place)
         return self._index
 
     def _checkfit(self) -> None:

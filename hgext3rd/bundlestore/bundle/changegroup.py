@@ -269,6 +269,33 @@ def changesets(read: Read, version: bytes) -> Iterator[tuple[Entry, bytes]]:
         yield entry, readexactly(read, length)
 
 
+def filedeltas(
+    read: Read,
+    version: bytes,
+    wanted: Callable[[bytes, Entry], bool],
+    most: int,
+) -> Iterator[bytes]:
+    """Yield the deltas of those file revisions that ``wanted`` tells by the
+    name of the file and the header, unless they have more than ``most`` bytes.
+    All of the changegroup is read; raises ``MalformedChangegroup``."""
+
+    def deltas(name: bytes) -> Iterator[bytes]:
+        for entry, length in _entries(read, version):
+            if name and length <= most and wanted(name, entry):
+                yield readexactly(read, length)
+            else:
+                for _block in _copydelta(read, length):
+                    pass
+
+    for _changelogandmanifest in range(2):
+        yield from deltas(b'')
+    for trees in (True, False) if version == b'03' else (False,):
+        name = _named(read)
+        while name:
+            yield from deltas(b'' if trees else name)
+            name = _named(read)
+
+
 def transcode(
     read: Read, source: bytes, target: bytes, visitor: Visitor
 ) -> Iterator[bytes]:

@@ -377,24 +377,15 @@ def _bundler(pushop, moves, force, same):
     return bundler
 
 
-def _tellofblobs(repo) -> None:
-    """Say where the contents go that are in no changegroup: they are uploaded
-    before the push itself, in requests that do not tell what it will be."""
-    for name in (b'largefiles', b'lfs'):
-        if name in repo.requirements:
-            repo.ui.status(
-                _(
-                    b'contents that the %s extension tracks go to the '
-                    b'repository itself, not to its bundle store\n'
-                )
-                % name
-            )
-
-
 def _addchangegroup(pushop, bundler) -> None:
     repo = pushop.repo
-    _tellofblobs(repo)
-    repo.prepushoutgoinghooks(pushop)
+    if {b'largefiles', b'lfs'}.isdisjoint(repo.requirements):
+        repo.prepushoutgoinghooks(pushop)
+    else:
+        from . import blobs
+
+        with blobs.uploading(repo, pushop.remote):
+            repo.prepushoutgoinghooks(pushop)
     caps = bundle2.bundle2caps(pushop.remote)
     common = set(caps.get(b'changegroup', ())).intersection(
         changegroup.supportedoutgoingversions(repo), names.CHANGEGROUPS

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from mercurial import error, localrepo
+from mercurial import error, extensions, localrepo
 from mercurial.i18n import _
 
 from .. import bookmarks, lookup, server as servermod
@@ -35,6 +35,9 @@ def setup(repo) -> None:
         (_Serving, repo.__class__),
         {'_bundlestorespools': spools},
     )
+    names = {name for name, _module in extensions.extensions(repo.ui)}
+    if not names.isdisjoint((b'lfs', b'largefiles')):
+        room('blobs.landing.setup')(repo)
 
 
 # what it is mixed into: any class of repository

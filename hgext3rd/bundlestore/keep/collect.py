@@ -29,11 +29,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from .. import errors, model
 from ..declaring import provides
 from ..stores import notes
+from .blobs import Blobs
 from .leftovers import Leftovers
 from .removing import ASKED, Remover
 from .retention import Retention
@@ -47,7 +48,7 @@ class Collector:
     """One run over a store and an index.
 
     ``inbase`` tells whether the repository has a changeset, ``now`` is the
-    time.
+    time, ``blobs`` are what else to look at.
     """
 
     def __init__(
@@ -57,7 +58,10 @@ class Collector:
         inbase: Callable[[bytes], bool],
         now: float,
         wish: Wish,
+        blobs: Optional[Blobs] = None,
     ) -> None:
+        self._blobs = blobs
+        self._now = now
         self._run = Run(store, index, wish)
         self._remover = Remover(self._run)
         self._retention = Retention(self._run, self._remover)
@@ -111,6 +115,8 @@ class Collector:
             yield from self._leftovers.dropleftovers()
         yield from self._leftovers.droporphans()
         yield from self._leftovers.dropstrays()
+        if self._blobs is not None:
+            yield from self._blobs.drop(self._run, self._now)
 
     def remove(
         self, pushes: list[model.Push], thorough: bool = True

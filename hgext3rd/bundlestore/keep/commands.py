@@ -12,11 +12,12 @@ from typing import Any, Optional
 from mercurial import error, pycompat
 from mercurial.i18n import _
 
-from .. import config, log, lookup, model, server as servermod
+from .. import config, errors, log, lookup, model, server as servermod
+from ..blobs import named, served
 from ..bundle import caches
 from ..server import aborting, totext
 from ..stores import marks, notes
-from . import audit, collect, findings, health, run, walk
+from . import audit, blobs, collect, findings, health, run, walk
 from .showing import (
     Sums,
     showfinding,
@@ -101,8 +102,9 @@ def gc(ui, repo, opts) -> int:
         forget=bool(opts['forget_lost']),
         dry=dry,
     )
+    found = _blobs(repo, server)
     collector = collect.Collector(
-        server.store, server.index, _inbase(repo), now, wish
+        server.store, server.index, _inbase(repo), now, wish, found
     )
     with aborting(), _logged(ui, server, 'gc') as fields:
         sums = _collect(ui, opts, b'bundlestore-gc', collector.run(), dry)
@@ -113,7 +115,16 @@ def gc(ui, repo, opts) -> int:
             pushes=sums.counts['push'],
             bundles=sums.counts['bundle'],
             bytes=sums.size,
+            blobs=sums.counts['blob'] or None,
             lost=collector.lost or None,
+        )
+    if found.unread is not None:
+        ui.warn(
+            _(
+                b'kept all contents of lfs and largefiles, as bundle %s cannot '
+                b"be read\n(run 'hg admin::bundlestore-verify')\n"
+            )
+            % found.unread[:12].encode()
         )
     if collector.lost:
         begin = _(b'%d pushes are') if collector.lost > 1 else _(b'%d push is')
@@ -127,6 +138,20 @@ def gc(ui, repo, opts) -> int:
         )
         return 1
     return 0
+
+
+def _blobs(repo, server) -> blobs.Blobs:
+    """Return what lfs and largefiles have in the bundle store."""
+
+    def read(key: str):
+        try:
+            return named.read(repo.ui, server.store, key)
+        except (error.Abort, errors.BundleStoreError, OSError):
+            return None
+
+    return blobs.Blobs(
+        served.places(repo), named.Remembered(server.place), read
+    )
 
 
 def remove(ui, repo, names, opts) -> int:

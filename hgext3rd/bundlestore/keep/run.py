@@ -11,7 +11,7 @@ from . import walk
 class Gone(NamedTuple):
     """Something that was removed, or would be."""
 
-    #: ``push``, ``bundle``, ``bookmark``, ``note`` or ``stray``
+    #: ``push``, ``bundle``, ``bookmark``, ``note``, ``stray`` or ``blob``
     kind: str
     reason: str
     push: Optional[model.Push] = None

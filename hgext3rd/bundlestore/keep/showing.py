@@ -50,14 +50,14 @@ class Sums:
     """Counts what is removed."""
 
     def __init__(self) -> None:
-        kinds = ('push', 'bundle', 'bookmark', 'note', 'stray')
+        kinds = ('push', 'bundle', 'bookmark', 'note', 'stray', 'blob')
         self.counts = dict.fromkeys(kinds, 0)
         self.size = 0
 
     def add(self, gone: run.Gone) -> None:
         """Count one more."""
         self.counts[gone.kind] += 1
-        if gone.kind in ('bundle', 'stray'):
+        if gone.kind in ('bundle', 'stray', 'blob'):
             self.size += gone.size or 0
 
     def text(self, dry: bool) -> bytes:
@@ -69,7 +69,7 @@ class Sums:
         named = (
             *(('push', 'push'), ('bundle', 'bundle')),
             *(('bookmark', 'bookmark'), ('stray', 'unfinished file')),
-            ('note', 'note'),
+            *(('note', 'note'), ('blob', 'content')),
         )
         parts = [
             counted(count[kind], one)
@@ -126,6 +126,11 @@ def _whatisgone(fm, gone: run.Gone) -> bytes:
         if gone.reason == 'superseded':
             return _(b"note '%s' of a bookmark that moved on") % name
         return _(b"note '%s' of a removed push") % name
+    if gone.kind == 'blob':
+        return _(b'content %s, which no bundle names (%s)') % (
+            name,
+            util.bytecount(gone.size or 0),
+        )
     return _(b"unfinished file '%s' (%s)") % (
         name,
         util.bytecount(gone.size or 0),

@@ -67,12 +67,19 @@ def unbundle(orig, repo, proto, *args):
     server = servermod.of(repo)
     if server is None:
         return orig(repo, proto, *args)
+    with limited(repo, server, proto):
+        return orig(repo, proto, *args)
+
+
+@contextlib.contextmanager
+def limited(repo, server, proto) -> Iterator[None]:
+    """Keep a client who sends something to its pace."""
     pace = Pace(server.settings.timeout)
     receive = _overssh if hasattr(proto, '_fin') else _overhttp
     server.request.lifttimeout = pace.lift
     try:
         with receive(proto, pace):
-            return orig(repo, proto, *args)
+            yield
     finally:
         server.request.lifttimeout = nothing
         if pace.dropped:

@@ -110,6 +110,22 @@ OTHERS = {
     b'evoext_obshashrange_v1': 'fetch.neighbours.obshashrange',
     b'_exttopics_heads': 'fetch.handshake.heads',
     b'tns_heads': 'fetch.handshake.heads',
+    b'putlfile': 'blobs.largefiles.putlfile',
+}
+
+#: functions of extensions that come with Mercurial, from when these are loaded
+NEIGHBOURS = {
+    'lfs': {
+        'blobstore.local': 'blobs.lfs.local',
+        'blobstore.remote': 'client.blobs.remote',
+        'wireprotolfsserver._batchresponseobjects': 'blobs.lfs.batch',
+        'wireprotolfsserver._processbasictransfer': 'blobs.lfs.transfer',
+    },
+    'largefiles': {
+        'lfutil.findfile': 'blobs.largefiles.findfile',
+        'localstore.localstore.put': 'blobs.largefiles.put',
+        'localstore.localstore.exists': 'blobs.largefiles.exists',
+    },
 }
 
 #: commands of the wire protocol that are ours, from ``STORE`` on and when a
@@ -118,10 +134,12 @@ WIRECOMMANDS = {
     names.PUSHES: 'fetch.pushlist.serve',
     names.KNOWN: 'push.known.serve',
     names.REMOVE: 'keep.removal.serve',
+    names.PUTBLOB: 'blobs.upload.serve',
+    names.LFS: 'blobs.lfs.serve',
 }
 
 #: those of them that change something
-PUSHING = (names.REMOVE,)
+PUSHING = (names.REMOVE, names.PUTBLOB)
 
 
 def inplaceof(name: str):
@@ -273,6 +291,28 @@ def _startweb() -> None:
 eh.uisetup(_holding(_wrapcommands))
 eh.uisetup(_holding(_knowtryurls))
 eh.extsetup(_holding(_startweb))
+
+
+@eh.extsetup
+def _awaitneighbours(ui) -> None:
+    for name, table in NEIGHBOURS.items():
+        extensions.afterloaded(
+            name.encode(), functools.partial(_metneighbour, name, table)
+        )
+
+
+def _metneighbour(name: str, table: dict[str, str], loaded: bool) -> None:
+    def wrap() -> None:
+        for place, target in table.items():
+            module, _dot, function = place.partition('.')
+            container = importlib.import_module(f'hgext.{name}.{module}')
+            while '.' in function:
+                inner, _dot, function = function.partition('.')
+                container = getattr(container, inner)
+            _wrapattribute(container, function, target)
+
+    if loaded:
+        _holding(wrap)(None)
 
 
 @eh.reposetup

@@ -3,7 +3,8 @@
 hgweb asks once, before a push is read, and cannot know yet where it goes. So
 whom ``[web]`` refuses is let in if ``bundlestore.allow-push`` names the user,
 with a mark: ``receive.unbundle`` refuses anything of theirs that is not a
-scratch push. No other command lets them in.
+scratch push. Besides, they can remove pushes, and upload what lfs and
+largefiles keep outside of changesets, where it goes to the store.
 """
 
 from __future__ import annotations
@@ -29,8 +30,10 @@ def wrapped(checkauthz: Callable[..., None]) -> Callable[..., None]:
         try:
             checkauthz(rctx, req, op)
         except common.ErrorResponse as refusal:
-            if op != b'push' or not _mayscratch(rctx, req, refusal):
-                if op == b'push':
+            if op not in _PUSHING or not _mayscratch(
+                rctx, req, server, op, refusal
+            ):
+                if op in _PUSHING:
                     _logrefusal(rctx, req, server, refusal)
                 raise
             # May this user read, at least? It raises if not.
@@ -40,14 +43,29 @@ def wrapped(checkauthz: Callable[..., None]) -> Callable[..., None]:
     return check
 
 
-def _mayscratch(rctx, req, refusal) -> bool:
+#: what hgweb asks for: ``upload`` is that of lfs
+_PUSHING = (b'push', b'upload')
+#: commands for the store
+_COMMANDS = (b'unbundle', names.REMOVE, names.PUTBLOB)
+
+
+def _isforstore(req, server, op: bytes) -> bool:
+    """Whether what is asked for cannot change the base."""
+    all: bool = server.settings.routeall
+    if op == b'upload':
+        return all
+    command = req.qsparams.get(b'cmd')
+    return command in _COMMANDS or (all and command == b'putlfile')
+
+
+def _mayscratch(rctx, req, server, op, refusal) -> bool:
     """Whether the push may go on, to the store only.
 
     A push that is no POST, or that lacks TLS, is refused with another code.
     """
     return (
         refusal.code == common.HTTP_UNAUTHORIZED
-        and req.qsparams.get(b'cmd') in (b'unbundle', names.REMOVE)
+        and _isforstore(req, server, op)
         and _islisted(rctx.repo.ui, req.remoteuser, b'allow-push')
         # receive.py asks for deny-push
     )

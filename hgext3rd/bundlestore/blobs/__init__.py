@@ -1,0 +1,1 @@
+"""What the extensions lfs and largefiles keep outside of changesets."""
