@@ -8,8 +8,8 @@ BIN := $(ENVS)/tools/bin
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench bench-index bench-web load fuzz dev clean
-.PHONY: faults kills mutants nightly nightly-tests upstream
+.PHONY: help demo test quick lint bench bench-index bench-web bench-ci load fuzz
+.PHONY: dev clean faults kills mutants nightly nightly-tests upstream
 
 help:
 	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
@@ -26,6 +26,8 @@ help:
 	@echo '            the index at ten million changesets'
 	@echo 'make bench-web'
 	@echo '            what pages of scratch changesets cost the server'
+	@echo 'make bench-ci [QUICK=1] [WORK=folder] [REPO=path]'
+	@echo '            what machines cost that want one changeset, beside git'
 	@echo 'make load [SECONDS=3600]'
 	@echo '            sixteen users at once for an hour: is anything lost?'
 	@echo 'make fuzz [SECONDS=300]'
@@ -88,6 +90,12 @@ bench-index:
 bench-web:
 	@$(PYTHON) tools/environments.py
 	@$(BIN)/python bench/web.py
+
+bench-ci: export BUNDLESTORE_BENCH_REPO = $(REPO)
+bench-ci: export BUNDLESTORE_BENCH_WORK = $(WORK)
+bench-ci:
+	@$(PYTHON) tools/environments.py
+	@$(BIN)/python bench/ci.py $(if $(QUICK),--quick)
 
 # as "make test" does for a minute
 load: export BUNDLESTORE_LOAD_SECONDS = $(or $(SECONDS),3600)

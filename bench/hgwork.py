@@ -27,16 +27,22 @@ def open_repo(path: str, create: bool = False) -> Any:
 
 
 def commit(
-    repo: Any, parent: Any, files: dict[bytes, bytes], text: str, number: int
+    repo: Any,
+    parent: Any,
+    files: dict[bytes, bytes],
+    text: str,
+    number: int,
+    other: Any = None,
 ) -> Any:
-    """Commit ``files`` on the changeset ``parent`` (a node)."""
+    """Commit ``files`` on the changeset ``parent`` (a node), or as a merge of
+    that with ``other``."""
 
     def filectx(repo: Any, memctx: Any, path: bytes) -> Any:
         return context.memfilectx(repo, memctx, path, files[path])
 
     ctx = context.memctx(
         repo,
-        (parent, repo.nullid),
+        (parent, other or repo.nullid),
         text.encode(),
         sorted(files),
         filectx,
@@ -152,6 +158,123 @@ def do_synthetic(order: dict[str, Any]) -> int:
             changed[paths[number]] = b'%d\n' % number
             node = commit(repo, node, changed, f'more {number}', number)
     return len(repo)
+
+
+def do_history(order: dict[str, Any]) -> int:
+    """Make a repository of public changesets such as people make them:
+    ``changesets`` of them, and ``files`` files of about ``size`` bytes in all
+    at its end. Some are merges, some tag the one before."""
+    repo = open_repo(order['repo'], create=True)
+    history = _History(repo, random.Random(order['files']), order)
+    with repo.wlock(), repo.lock(), repo.transaction(b'bench'):
+        while len(repo) < order['changesets']:
+            history.go_on()
+    return len(repo)
+
+
+class _History:
+    """What ``do_history`` is at. Files are of lines, of words that come
+    again and again, so that they compress as sources do."""
+
+    def __init__(
+        self, repo: Any, chance: random.Random, order: dict[str, Any]
+    ) -> None:
+        self._repo = repo
+        self._chance = chance
+        self._total = order['changesets']
+        letters = b'abcdefghijklmnopqrstuvwxyz'
+        #: what lines are made of, the frequent ones first
+        self._words = [
+            bytes(chance.choices(letters, k=chance.randint(2, 9)))
+            for _ in range(4000)
+        ]
+        self._often = [1 / (n + 3) for n in range(len(self._words))]
+        #: lines that are written again and again
+        self._usual: list[bytes] = []
+        self._usual = [self._line() for _ in range(300)]
+        self._tip = repo.nullid
+        #: what is to be merged, with the files that are other there
+        self._side: tuple[Any, dict[bytes, bytes]] | None = None
+        self._texts: dict[bytes, list[bytes]] = {}
+        count = order['files']
+        weights = [chance.lognormvariate(0, 1) for _ in range(count)]
+        lines = order['size'] / 40 / sum(weights)
+        #: files that are still to come, and their lengths
+        self._coming = [
+            (self._path(number), 1 + int(lines * weights[number]))
+            for number in range(count)
+        ]
+        self._count = count
+
+    def _path(self, number: int) -> bytes:
+        first, second = self._chance.sample(self._words[:20], 2)
+        return b'%s/%s/file%04d.py' % (first, second, number)
+
+    def _line(self) -> bytes:
+        """Return a line, of 40 bytes on average."""
+        if self._usual and self._chance.random() < 0.4:
+            return self._chance.choice(self._usual)
+        words = self._chance.choices(self._words, self._often, k=5)
+        indent = b'    ' * self._chance.randint(0, 3)
+        return b'%s%s\n' % (indent, b' '.join(words))
+
+    def go_on(self) -> None:
+        """Commit one more changeset, or two beside each other."""
+        number = len(self._repo)
+        if self._side is not None:
+            node, files = self._side
+            self._side = None
+            self._commit(files, 'merge', self._tip, node)
+            return
+        parent = self._tip
+        files = self._changes(number)
+        if number % 60 == 59:
+            tags = self._texts.setdefault(b'.hgtags', [])
+            tags.append(b'%s v%d\n' % (parent.hex().encode(), number))
+            files[b'.hgtags'] = b''.join(tags)
+        self._commit(files, f'change {number}', parent)
+        if number % 25 == 24:
+            # on the same parent, other files
+            others = {
+                path: text
+                for path, text in self._changes(number).items()
+                if path not in files and path in self._repo[parent]
+            }
+            if others:
+                tip = self._tip
+                self._commit(others, f'beside {number}', parent)
+                self._side = (self._tip, others)
+                self._tip = tip
+
+    def _changes(self, number: int) -> dict[bytes, bytes]:
+        """Return new files, if any are due, and some that are edited."""
+        chance, texts = self._chance, self._texts
+        known = sorted(texts.keys() - {b'.hgtags'})
+        changed = set(chance.sample(known, min(len(known), 2)))
+        for path in changed:
+            lines = texts[path]
+            where = chance.randrange(len(lines))
+            lines[where : where + chance.randint(0, 3)] = [
+                self._line() for _ in range(chance.randint(1, 4))
+            ]
+        # most of them come early
+        due = int(self._count * ((number + 1) / self._total) ** 0.5)
+        while len(texts) < due and self._coming:
+            path, length = self._coming.pop()
+            texts[path] = [self._line() for _ in range(length)]
+            changed.add(path)
+        return {path: b''.join(texts[path]) for path in changed}
+
+    def _commit(
+        self,
+        files: dict[bytes, bytes],
+        story: str,
+        parent: Any,
+        other: Any = None,
+    ) -> None:
+        number = len(self._repo)
+        text = f'{story}\n\n' + self._line().decode()
+        self._tip = commit(self._repo, parent, files, text, number, other)
 
 
 def do_export(order: dict[str, Any]) -> list[int]:

@@ -78,13 +78,17 @@ class Place:
         self.run.mkdir()
         self.config = self.run / 'hg.rc'
         self.config.write_text(CONFIG)
-        #: of peer.py, where a script was asked for that uses it
+        #: of peak.py, where a script was asked for that uses it
         self.peak = self.run / 'peak.json'
         #: what came in on standard input of a server, likewise
         self.record = self.run / 'record'
         self.ssh = self._ssh('ssh', '')
         wrapper = f'{sys.executable} {ROOT / "bench" / "peak.py"} {self.peak}'
         self.peakssh = self._ssh('ssh-peak', wrapper)
+        #: what relay.py counted, likewise, a line for each connection
+        self.relayed = self.run / 'relayed'
+        relay = f'{sys.executable} -IS {ROOT / "bench" / "relay.py"}'
+        self.relayssh = self._ssh('ssh-relay', f'{relay} {self.relayed}')
         recorder = self.run / 'recorder'
         recorder.write_text(f'#!/bin/sh\ntee {self.record} | "$@"\n')
         recorder.chmod(0o755)

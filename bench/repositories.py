@@ -91,6 +91,29 @@ def synthetic(place: Place, maker: Mercurial, files: int) -> Template:
     return Template(place, maker, path, name, 'synthetic', large=True)
 
 
+def history(
+    place: Place, maker: Mercurial, changesets: int, files: int, size: int
+) -> Template:
+    """Return a repository with a long history, of files of so many bytes in
+    all, as people write them."""
+
+    def make(path: Path) -> None:
+        order = {
+            'do': 'history',
+            'repo': str(path),
+            'changesets': changesets,
+            'files': files,
+            'size': size,
+        }
+        place.hgwork(maker, order)
+        place.quietly(maker.hg, 'phase', '--public', '--rev', 'all()', cwd=path)
+        _warm(place, maker, path)
+
+    name = f'history-{changesets}-{files}-{size}'
+    path = place.build(name, make)
+    return Template(place, maker, path, name, 'made up')
+
+
 def heads(
     place: Place, maker: Mercurial, template: Template, count: int
 ) -> Path:
