@@ -61,14 +61,16 @@ class Recorder(Visitor):
     def __init__(self) -> None:
         self.seen: list[Any] = []
 
-    def changeset(self, entry: Entry, delta: bytes) -> None:
+    def changeset(self, entry: Entry, delta: bytes) -> bool:
         self.seen.append((entry, delta))
+        return True
 
     def endchangesets(self) -> None:
         self.seen.append('end')
 
-    def revision(self, entry: Entry) -> None:
+    def revision(self, entry: Entry) -> bool:
         self.seen.append(entry)
+        return True
 
 
 @pytest.mark.parametrize(('source', 'target'), WAYS)
@@ -124,7 +126,7 @@ def test_visitor_comes_first() -> None:
     """What a visitor refuses is not written, and nothing more is read."""
 
     class Refusing(Visitor):
-        def revision(self, entry: Entry) -> None:
+        def revision(self, entry: Entry) -> bool:
             raise Refused('no')
 
     stream = one(manifests=True)
@@ -135,6 +137,39 @@ def test_visitor_comes_first() -> None:
         written.writelines(result)
     assert written.getvalue() == framed(b'')
     assert len(read.rest()) == len(b'delta') + 2 * len(framed(b''))
+
+
+class Dropping(Visitor):
+    """Takes what has an even first byte of its hash."""
+
+    def changeset(self, entry: Entry, delta: bytes) -> bool:
+        return self.revision(entry)
+
+    def revision(self, entry: Entry) -> bool:
+        return entry.node[0] % 2 == 0
+
+
+@QUICK
+@given(stream=streams(KNOWNFLAGS))
+def test_dropped(stream: Stream) -> None:
+    """Nothing is left of it, nor of a group that it was all of."""
+
+    def kept(group: tuple[Revision, ...]) -> tuple[Revision, ...]:
+        return tuple(r for r in group if r.entry.node[0] % 2 == 0)
+
+    def named(
+        groups: tuple[tuple[bytes, tuple[Revision, ...]], ...],
+    ) -> tuple[tuple[bytes, tuple[Revision, ...]], ...]:
+        return tuple((n, kept(g)) for n, g in groups if kept(g) or not g)
+
+    result = transcoded(encode(stream, b'03'), b'03', b'03', Dropping())
+    expected = Stream(
+        kept(stream.changesets),
+        kept(stream.manifests),
+        named(stream.trees),
+        named(stream.files),
+    )
+    assert result == encode(expected, b'03')
 
 
 def one(

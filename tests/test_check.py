@@ -23,7 +23,11 @@ from harness.changegroups import (
     transcoded,
 )
 from hgext3rd.bundlestore.bundle import changegroup
-from hgext3rd.bundlestore.bundle.changegroup import Entry, MalformedChangegroup
+from hgext3rd.bundlestore.bundle.changegroup import (
+    FLAG_ELLIPSIS as ELLIPSIS,
+    Entry,
+    MalformedChangegroup,
+)
 from hgext3rd.bundlestore.errors import BundleStoreError
 from hgext3rd.bundlestore.model import TEXT_LENGTH
 from hgext3rd.bundlestore.push.check import ChangesetChecker, Refused
@@ -204,6 +208,39 @@ def test_strange_header(hashes: bool) -> None:
     ):
         checker = ChangesetChecker(Base(), hashes=hashes)
         refused('strange header', changed, full(text()), checker)
+
+
+def test_ellipses() -> None:
+    """They must stand for something, and are left out."""
+    old, new = text(b'old'), text(b'new')
+    elided = entry(old)._replace(flags=ELLIPSIS)
+    one = entry(new, elided.node, base=elided.node)
+    refused('without its history', elided, full(old), kind=Refused)
+    checker = ChangesetChecker(Base(old))
+    assert not checker.changeset(elided, full(old))
+    assert checker.changeset(one, full(new, old))
+    checker.endchangesets()
+    assert checker.nodes == (one.node,)
+    revision = Entry(node(1), NULL, NULL, NULL, elided.node, ELLIPSIS)
+    assert not checker.revision(revision)
+    assert checker.revision(revision._replace(link=one.node, flags=0))
+    with pytest.raises(Refused, match='without its history'):
+        checker.revision(revision._replace(link=one.node))
+    checker = ChangesetChecker(Base(old))
+    checker.changeset(elided, full(old))
+    with pytest.raises(Refused, match='no changesets that are not stored'):
+        checker.endchangesets()
+
+
+def test_unsent_files() -> None:
+    words = text(files=[b'a', b'b/c', b'd'])
+    checker = ChangesetChecker(Base())
+    checker.changeset(entry(words), full(words))
+    checker.endchangesets()
+    for name in (b'a', b'b/c', b'e', b''):
+        checker.group(name)
+        checker.revision(entry(words))
+    assert checker.unsent == {b'd'}
 
 
 def test_unknown_parent() -> None:

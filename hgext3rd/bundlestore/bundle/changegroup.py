@@ -43,6 +43,8 @@ MAX_PATH = 64 * 1024
 
 #: revision flags, from ``revlogutils/constants.py``
 FLAG_CENSORED = 1 << 15
+#: the revision of a clone without all history: the text is what it was, the
+#: parents are others, or none
 FLAG_ELLIPSIS = 1 << 14
 FLAG_EXTSTORED = 1 << 13
 
@@ -86,8 +88,9 @@ class Visitor:
     Any exception that a method raises ends the copy and comes out of it.
     """
 
-    def changeset(self, entry: Entry, delta: bytes) -> None:
-        """A changeset, with its whole delta."""
+    def changeset(self, entry: Entry, delta: bytes) -> bool:
+        """A changeset, with its whole delta; returns whether it is copied."""
+        return True
 
     def endchangesets(self) -> None:
         """The changelog group is over."""
@@ -98,8 +101,10 @@ class Visitor:
         An empty name tells that no more of either do.
         """
 
-    def revision(self, entry: Entry) -> None:
-        """A manifest, tree manifest or file revision."""
+    def revision(self, entry: Entry) -> bool:
+        """A manifest, tree manifest or file revision; returns whether it is
+        copied."""
+        return True
 
 
 class Layout(NamedTuple):
@@ -217,24 +222,41 @@ def _copydelta(read: Read, length: int) -> Iterator[bytes]:
         yield block
 
 
-def _copygroup(
-    read: Read, source: bytes, target: bytes, visitor: Visitor | None
-) -> Iterator[bytes]:
+def _copygroup(read: Read, source: bytes, target: bytes) -> Iterator[bytes]:
     """Copy the revisions of one group, without the end of it."""
     for entry, length in _entries(read, source):
-        if visitor is not None:
-            visitor.revision(entry)
         yield _packed(entry, length, target)
         yield from _copydelta(read, length)
+
+
+def _copyvisited(
+    read: Read, source: bytes, target: bytes, visitor: Visitor, name: bytes
+) -> Iterator[bytes]:
+    """Copy one group with its name, if it has one, and its end. One with a
+    name of which the visitor has left nothing over goes, too: Mercurial does
+    not take it."""
+    head = opening(name) if name else b''
+    dropped = False
+    for entry, length in _entries(read, source):
+        if visitor.revision(entry):
+            yield head + _packed(entry, length, target)
+            head = b''
+            yield from _copydelta(read, length)
+        else:
+            dropped = True
+            for _block in _copydelta(read, length):
+                pass
+    if not (head and dropped):
+        yield head + _END
 
 
 def _copychangesets(
     read: Read, source: bytes, target: bytes, visitor: Visitor
 ) -> Iterator[bytes]:
     for entry, delta in changesets(read, source):
-        visitor.changeset(entry, delta)
-        yield _packed(entry, len(delta), target)
-        yield delta
+        if visitor.changeset(entry, delta):
+            yield _packed(entry, len(delta), target)
+            yield delta
     visitor.endchangesets()
 
 
@@ -245,9 +267,7 @@ def _copynamed(
     name = _named(read)
     while name:
         visitor.group(name)
-        yield opening(name)
-        yield from _copygroup(read, source, target, visitor)
-        yield _END
+        yield from _copyvisited(read, source, target, visitor, name)
         name = _named(read)
     visitor.group(name)
     yield _END
@@ -308,8 +328,7 @@ def transcode(
     """
     yield from _copychangesets(read, source, target, visitor)
     yield _END
-    yield from _copygroup(read, source, target, visitor)
-    yield _END
+    yield from _copyvisited(read, source, target, visitor, b'')
     yield from _copytrees(read, source, target, visitor)
     yield from _copynamed(read, source, target, visitor)
 
@@ -378,11 +397,11 @@ def concatenate(
         if lay.version == target:
             yield from _copydelta(fh.read, lay.ends[offset] - offset)
         else:
-            yield from _copygroup(fh.read, lay.version, target, None)
+            yield from _copygroup(fh.read, lay.version, target)
 
     def copyfront() -> Iterator[bytes]:
         if front is not None:
-            yield from _copygroup(front, target, target, None)
+            yield from _copygroup(front, target, target)
 
     def copynamed(attr: str, ahead: _Ahead) -> Iterator[bytes]:
         where: dict[bytes, list[tuple[BinaryIO, Layout, int]]] = {}

@@ -18,12 +18,18 @@ from .wanted import Wanted
 class _Chunks:
     """The chunks of an answer. What gives them, ``view``, is closed at their
     end, or when nobody wants them any more. Then ``done(bytes, trouble)`` is
-    called; ``trouble`` is None if all went well."""
+    called; ``trouble`` is None if all went well.
 
-    def __init__(self, chunks, view, done) -> None:
+    With ``telling``, they tell of an error themselves, by the part that
+    Mercurial puts in then, and end. Raised, it would be told again over ssh,
+    and a web server would answer with a second response.
+    """
+
+    def __init__(self, chunks, view, done, telling: bool = False) -> None:
         self._chunks = iter(chunks)
         self._view = view
         self._done = done
+        self._telling = telling
         self._bytes = 0
 
     def __iter__(self):
@@ -38,6 +44,12 @@ class _Chunks:
         except Exception as exc:
             self._end(log.reason(exc))
             turned = sound.readable(exc)
+            if (
+                self._telling
+                and self._bytes
+                and isinstance(turned, error.Abort)
+            ):
+                raise StopIteration from exc
             if turned is exc:
                 raise
             raise turned from exc
@@ -117,8 +129,9 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
         except BaseException:
             answer.close()
             raise
+    isbundle2 = exchange.bundle2requested(kwargs.get('bundlecaps'))
     try:
-        if not exchange.bundle2requested(kwargs.get('bundlecaps')):
+        if not isbundle2:
             _checkoldclient(repo, server)
         server.rememberroots(overlay.scratchroots(view))
         if kwargs.get('bundlecaps'):
@@ -135,7 +148,8 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
     except BaseException:
         view.close()
         raise
-    return info, _Chunks(chunks, view, functools.partial(done, way='overlay'))
+    told = functools.partial(done, way='overlay')
+    return info, _Chunks(chunks, view, told, isbundle2 and source == b'serve')
 
 
 def _checkoldclient(repo, server) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from mercurial import wireprototypes
 
 from .. import compat, server as servermod
-from ..names import CAPABILITY
+from ..names import CAPABILITY, CHANGEGROUPS
 from ..request import Request
 from ..start.wraps import inplaceof
 
@@ -27,9 +27,18 @@ def capabilities(orig, repo, proto):
 @inplaceof(compat.REPOCAPS)
 def getrepocaps(orig, repo, *args, **kwargs):
     caps = orig(repo, *args, **kwargs)
-    if kwargs.get('role') == b'server' and servermod.of(repo) is not None:
+    server = servermod.of(repo)
+    if kwargs.get('role') == b'server' and server is not None:
         caps = dict(caps)
         caps[CAPABILITY] = ()
+        if server.settings.routeall:
+            # A client sends the newest that is offered. Others cannot be
+            # stored; pushes to the base may have them.
+            caps[b'changegroup'] = tuple(
+                version
+                for version in caps.get(b'changegroup', ())
+                if version in CHANGEGROUPS
+            )
     return caps
 
 

@@ -7,7 +7,7 @@ what the new one rests on.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Optional
 
 from mercurial import error
@@ -31,7 +31,7 @@ class Foundation:
         self._changelog = servedview(repo).changelog
         self._choice = sound.Choice(repo, server)
         self._located: dict[bytes, Optional[model.Location]] = {}
-        self._used: dict[str, model.Location] = {}
+        self._used: dict[str, model.Location | model.Bundle] = {}
         self._read: dict[str, _StoredChangesets] = {}
 
     def hasnode(self, node: bytes) -> bool:
@@ -90,6 +90,20 @@ class Foundation:
         """Return the keys of the bundles that were of use and of all below
         them, as ``model.NewPush`` wants them."""
         return tuple(model.chain(self._used.values()))
+
+    def holding(self, nodes: Iterable[bytes]) -> Iterator[model.Bundle]:
+        """Yield the bundles that have been of use so far, then the others that
+        hold ``nodes``, and what they rest on."""
+        keys = dict.fromkeys(self.rests())
+        keys.update(
+            dict.fromkeys(model.chain(self._choice.locate(nodes).values()))
+        )
+        found = self._server.index.bundles(keys)
+        yield from (found[key] for key in keys if key in found)
+
+    def use(self, bundle: model.Bundle) -> None:
+        """Have the push rest on a bundle that :meth:`holding` gave."""
+        self._used[bundle.key] = bundle
 
     def below(
         self, rests: Iterable[str], above: Iterable[bytes]

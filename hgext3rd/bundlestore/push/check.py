@@ -4,6 +4,10 @@ Every changeset is rebuilt and hashed, so its name is true. Every parent must
 be in the push, visible in the repository or stored. Every manifest and file
 revision must belong to a changeset that is. Changesets are counted here, too;
 the limits on bytes are in ``limits.py``.
+
+A clone without all history sends ellipses: changesets, manifests and files
+with other parents than they have. What they stand for must be known, and they
+are left out.
 """
 
 from __future__ import annotations
@@ -17,6 +21,7 @@ from mercurial import changelog, error, mdiff, pathutil, scmutil
 from mercurial.utils import storageutil
 
 from ..bundle.changegroup import (
+    FLAG_ELLIPSIS,
     MAX_CHANGESET,
     Entry,
     MalformedChangegroup,
@@ -31,6 +36,9 @@ TITLE_LENGTH = 200
 #: Files of a push. The places of all of them are in memory where the bundle
 #: is read.
 MAX_FILES = 1_000_000
+#: names of files that are remembered, as they take memory; of a push with
+#: more, the others are believed to be there
+_MAX_NAMES = 200_000
 
 #: the head of a changelog entry, see ``changelog.add`` in Mercurial: manifest,
 #: user, date with time zone and extras
@@ -110,7 +118,9 @@ class ChangesetChecker(Visitor):
     """Checks a changegroup and remembers what is in it.
 
     After the changelog group, ``nodes`` lists the changesets, parents first,
-    and ``parents`` maps each to its two parents.
+    and ``parents`` maps each to its two parents. After all, ``unsent`` are the
+    files that a changeset says it changes and of which no revision came: those
+    that it removes and, where the clone does not have all files, others.
     """
 
     def __init__(
@@ -125,6 +135,9 @@ class ChangesetChecker(Visitor):
         self._max = maxchangesets
         self._texts = Texts(maxbytes)
         self._knownlinks: set[bytes] = set()
+        # the changesets that ellipses stand for
+        self._elided: set[bytes] = set()
+        self.unsent: set[bytes] = set()
         # sections of files or folders so far, and revisions in this group
         self._groups = 0
         self._revisions = 0
@@ -150,7 +163,7 @@ class ChangesetChecker(Visitor):
 
     # -- the changelog
 
-    def changeset(self, entry: Entry, delta: bytes) -> None:
+    def changeset(self, entry: Entry, delta: bytes) -> bool:
         node = entry.node
         if self._max and len(self.parents) >= self._max:
             raise Refused(
@@ -163,6 +176,9 @@ class ChangesetChecker(Visitor):
             raise MalformedChangegroup(
                 f'changeset {node.hex()[:12]} comes twice'
             )
+        if entry.link == node and entry.flags == FLAG_ELLIPSIS:
+            self._elide(node)
+            return False
         if entry.link != node or entry.flags:
             raise MalformedChangegroup(
                 f'changeset {node.hex()[:12]} has a strange header'
@@ -183,6 +199,21 @@ class ChangesetChecker(Visitor):
         self._titles.pop(entry.p1, None)
         self._titles.pop(entry.p2, None)
         self._titles[node] = title(text)
+        if len(self.unsent) < _MAX_NAMES:
+            changed = text[: text.index(b'\n\n')].split(b'\n')[3:]
+            self.unsent.update(changed[:_MAX_NAMES])
+        return True
+
+    def _elide(self, node: bytes) -> None:
+        if node in self._elided:
+            return
+        if not self._base.hasnode(node):
+            raise Refused(
+                f'changeset {node.hex()[:12]} comes without its history',
+                'this clone is shallow, and the server does not have the '
+                'changeset; push it from a clone with its history',
+            )
+        self._elided.add(node)
 
     def _checkparent(self, node: bytes, parent: bytes) -> None:
         if parent == NULLID or parent in self.parents:
@@ -214,7 +245,11 @@ class ChangesetChecker(Visitor):
 
     def endchangesets(self) -> None:
         if not self.parents:
-            raise Refused('push has no changesets', 'there is nothing to store')
+            raise Refused(
+                'push has no changesets'
+                + (' that are not stored' if self._elided else ''),
+                'there is nothing to store',
+            )
         self._text = searchtext(map(self._texts.get, self._titles))
         self._texts.close()
 
@@ -232,26 +267,32 @@ class ChangesetChecker(Visitor):
             raise Refused(
                 f'push has more than {MAX_FILES} files', 'push fewer changesets'
             )
+        self.unsent.discard(name)
         # that of a folder ends with a slash
         checkfilename(name[:-1] if name.endswith(b'/') else name)
 
-    def revision(self, entry: Entry) -> None:
+    def revision(self, entry: Entry) -> bool:
         if entry.node in (entry.p1, entry.p2, entry.base):
             raise MalformedChangegroup(
                 f'revision {entry.node.hex()[:12]} is its own parent or base'
             )
         self._revisions += 1
-        if self._revisions > len(self.parents):
-            raise MalformedChangegroup('more revisions than changesets')
         link = entry.link
+        if entry.flags & FLAG_ELLIPSIS:
+            self._elide(link)
+        if self._revisions > len(self.parents) + len(self._elided):
+            raise MalformedChangegroup('more revisions than changesets')
+        if entry.flags & FLAG_ELLIPSIS:
+            return False
         if link in self.parents or link in self._knownlinks:
-            return
+            return True
         if not self._base.hasnode(link):
             raise MalformedChangegroup(
                 f'revision {entry.node.hex()[:12]} belongs to unknown '
                 f'changeset {link.hex()[:12]}'
             )
         self._knownlinks.add(link)
+        return True
 
 
 def rebuilt(entry: Entry, basetext: bytes, delta: bytes) -> bytes:

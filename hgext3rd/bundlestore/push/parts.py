@@ -20,7 +20,7 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.utils import stringutil
 
-from .. import model, names
+from .. import access, model, names
 from ..bundle import changegroup, container
 from . import reply, route
 
@@ -137,7 +137,7 @@ class Incoming:
         if version not in changegroup.VERSIONS:
             raise error.Abort(
                 _(b'changegroup version %s cannot be stored') % version,
-                hint=_(b'versions 01, 02 and 03 can'),
+                hint=access.elsewhere(self._repo.ui),
             )
         target = b'03' if trees or _needs03(self._repo) else b'02'
         chunks = changegroup.transcode(read, version, target, self._checker)

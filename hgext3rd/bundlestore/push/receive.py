@@ -48,6 +48,7 @@ from . import (
     known,
     limits,
     moves,
+    partial,
     parts,
     reply,
     route,
@@ -298,6 +299,10 @@ class Receiver:
 
     def _newpush(self, staged) -> model.NewPush:
         """Return the record of a push whose bundle is staged."""
+        if self.checker.unsent:
+            partial.complete(
+                self.repo, self.server, self._foundation, staged, self.checker
+            )
         rests = self._foundation.rests()
         if len(rests) >= known.MAX_BUNDLES:
             raise error.Abort(
@@ -326,7 +331,9 @@ class Receiver:
         ``parents`` are those of all that its own bundle holds."""
         if not rests:
             return ()
-        return self._foundation.below(rests, itertools.chain(*parents))
+        found = self._foundation.below(rests, itertools.chain(*parents))
+        # a narrow clone sends changesets that the others hold, too
+        return tuple(node for node in found if node not in self.checker.parents)
 
     def _storedbefore(self, key: str, heads: list[bytes]) -> model.NewPush:
         """Return the record of a push whose very bundle is stored."""

@@ -1,0 +1,178 @@
+"""Has a push all that it names? One from a narrow clone may not.
+
+Such a clone has some of the files only. It sends changesets that are stored
+already, as any client without the extension does, but without the files that
+it lacks. So where a changeset says that it changes a file of which no revision
+came, its manifest is looked at: what that names must be in the base or in a
+bundle that holds one of the changesets, and the push rests on that bundle.
+
+No more is read of a push than its manifests, and nothing if all files came.
+Those that the push removes are in no manifest, so it costs little. All of it is
+for the sake of honest clients: ``fullcheck.py`` is for the others.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from ..bundle import changegroup, container, reading
+from ..bundle.changegroup import MalformedChangegroup, Read
+from .check import Refused, checkfilename
+
+#: where a piece of a delta begins and ends, and the length of what it inserts
+_PIECE = struct.Struct('>lll')
+
+#: a revision: the name of a file, that of a folder (a tree manifest) with a
+#: slash at its end, and the hash
+_Revision = tuple[bytes, bytes]
+
+
+def complete(repo, server, foundation, staged, checker) -> None:
+    """Have a push rest on bundles with what it lacks.
+
+    ``staged`` is its bundle, ``checker`` has seen it. Raises ``Refused`` if
+    something is nowhere.
+    """
+    ui = repo.ui
+    with container.plainfile(staged, staged.key, staged.open) as path:
+        named = _named(ui, path, checker.unsent)
+    lacking = {
+        revision: link
+        for revision, link in named.items()
+        if not _isinbase(repo, *revision)
+    }
+    if not lacking:
+        return
+    # what a bundle rests on is recorded once
+    same = server.index.bundles([staged.key]).get(staged.key)
+    if same is None:
+        bundles = foundation.holding(checker.nodes)
+    else:
+        bundles = iter(server.index.bundles(same.rests).values())
+    for bundle in bundles:
+        held = _held(ui, server.store, bundle.key, lacking)
+        if held:
+            foundation.use(bundle)
+        for revision in held:
+            del lacking[revision]
+        if not lacking:
+            return
+    (name, _node), link = next(iter(lacking.items()))
+    raise Refused(
+        f'changeset {link.hex()[:12]} lacks the content of '
+        f'{name.decode("utf-8", "replace")[:100]}',
+        'this clone does not have all files, and the server lacks that one, '
+        'too; push the changeset from one that does'
+        if same is None
+        else 'it was stored like that before; amend a changeset and push again',
+    )
+
+
+def _named(ui, path: bytes, names: set[bytes]) -> dict[_Revision, bytes]:
+    """Return the revisions of the files ``names``, and of folders above them,
+    which manifests of the bundle at ``path`` bring, with the changesets of
+    these. Those of folders that the bundle holds are not among them."""
+    with reading.File(ui, path) as bundle:
+        read, version = bundle.payload.read, bundle.version
+        for _changeset in changegroup.changesets(read, version):
+            pass
+        found: dict[_Revision, bytes] = {}
+        if not bundle.trees:
+            _addbrought(found, read, version, b'', names)
+            return found
+        wanted = names.union(*map(_folders, names))
+        _addbrought(found, read, version, b'', wanted)
+        trees = dict(bundle.layout().trees)
+        for name, offset in trees.items():
+            bundle.payload.seek(offset)
+            _addbrought(found, read, version, name, wanted)
+        held = _revisions(bundle, trees, {name for name, _node in found})
+        return {r: link for r, link in found.items() if r not in held}
+
+
+def _folders(name: bytes) -> Iterator[bytes]:
+    for at, byte in enumerate(name):
+        if byte == 0x2F:
+            yield name[: at + 1]
+
+
+def _addbrought(
+    found: dict[_Revision, bytes],
+    read: Read,
+    version: bytes,
+    folder: bytes,
+    names: set[bytes],
+) -> None:
+    """Add the revisions of ``names`` which the manifests of a group bring,
+    each with the first changeset that has it."""
+    for entry, delta in changegroup.revisions(read, version):
+        for line in _inserted(delta):
+            name, _nul, rest = line.partition(b'\0')
+            name = folder + name
+            if rest[40:] == b't':
+                name += b'/'
+            if name not in names:
+                continue
+            try:
+                node = bytes.fromhex(rest[:40].decode('ascii'))
+            except ValueError as exc:
+                raise MalformedChangegroup('a manifest of nonsense') from exc
+            found.setdefault((name, node), entry.link)
+
+
+def _inserted(delta: bytes) -> Iterator[bytes]:
+    """Yield the lines that a delta of a manifest inserts."""
+    at = 0
+    while at + _PIECE.size <= len(delta):
+        _start, _end, length = _PIECE.unpack_from(delta, at)
+        if length < 0:
+            raise MalformedChangegroup('a delta of nonsense')
+        at += _PIECE.size + length
+        yield from delta[at - length : at].split(b'\n')
+
+
+def _isinbase(repo, name: bytes, node: bytes) -> bool:
+    if name.endswith(b'/'):
+        storage: Any = repo.manifestlog.getstorage(name)
+    else:
+        checkfilename(name)
+        storage = repo.file(name)
+    try:
+        storage.rev(node)
+    except LookupError:
+        return False
+    return True
+
+
+def _held(
+    ui, store: Any, key: str, wanted: Iterable[_Revision]
+) -> set[_Revision]:
+    """Return which of the revisions are in a stored bundle."""
+    with (
+        container.checkedfile(store, key) as path,
+        reading.File(ui, path) as bundle,
+    ):
+        layout = bundle.layout()
+        groups = dict((*layout.trees, *layout.files))
+        names = {name for name, _node in wanted}
+        return _revisions(bundle, groups, names).intersection(wanted)
+
+
+def _revisions(
+    bundle: reading.File, groups: dict[bytes, int], names: Iterable[bytes]
+) -> set[_Revision]:
+    """Return the revisions of ``names`` in a bundle; ``groups`` tells where
+    each has its own."""
+    found: set[_Revision] = set()
+    for name in names:
+        if name in groups:
+            bundle.payload.seek(groups[name])
+            found.update(
+                (name, entry.node)
+                for entry, _delta in changegroup.revisions(
+                    bundle.payload.read, bundle.version
+                )
+            )
+    return found
