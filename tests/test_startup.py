@@ -186,6 +186,8 @@ def test_rooms_and_the_table_agree() -> None:
     for commands in tables:
         for command, target in commands.items():
             listed.setdefault(target, f'the command {command.decode()}')
+    for wrapped, target in wraps.SUBREPOS.items():
+        listed[target] = wrapped
     for name, table in wraps.NEIGHBOURS.items():
         for wrapped, target in table.items():
             listed[target] = f'{name}.{wrapped}'

@@ -61,6 +61,11 @@ exits with 1.
 
 A server without a bundle store refuses such a push; nothing lands in it.
 
+Subrepositories are pushed along, as ever, each to the bundle store of its own
+repository. If that has none, nothing is pushed; nor is one of git that has
+something to push. Other clients do not know that, and what they push of a
+subrepository may land, see :hg:`help bundlestore-server`.
+
 What the extensions ``lfs`` and ``largefiles`` keep goes to the bundle store as
 well, and comes from there, with lfs over ssh, too. ``lfs.url``, if it is set,
 names another place for it.

@@ -48,6 +48,12 @@ def isweb() -> bool:
     return any(type(sys.modules.get(n)) is types.ModuleType for n in HGWEB)
 
 
+def hassubrepos() -> bool:
+    """Whether this process has met a subrepository."""
+    module = sys.modules.get('mercurial.subrepo')
+    return type(module) is types.ModuleType
+
+
 #: Templates of hgweb's styles that put the name of a file between the quotes
 #: of an attribute as it is: what is wrong there, and what is right.
 UNESCAPED = {

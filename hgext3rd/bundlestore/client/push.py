@@ -24,12 +24,12 @@ from mercurial import (
 )
 from mercurial.i18n import _
 from mercurial.node import short
-from mercurial.utils import stringutil, urlutil
+from mercurial.utils import stringutil
 
 from .. import compat, config, names
-from ..start.wraps import inplaceof
+from ..start.wraps import apply, inplaceof
 from ..wire import stored
-from . import fromstore, known, storeless
+from . import fromstore, known, storeless, subrepos
 
 #: bytes that are sent at once
 _BLOCK = 256 * 1024
@@ -78,8 +78,12 @@ def push(orig, ui, repo, *dests, **opts):
             opts['rev'] = local or ([b'null'] if scratch else revs)
         opts['bookmark'] = []
     opts['opargs'] = dict(opts.get('opargs', {}), **{_OPARG: wish})
-    _checksubrepos(ui, repo, dests, wish)
-    return orig(ui, repo, *dests, **opts)
+    if not repo[b'.'].substate:
+        return orig(ui, repo, *dests, **opts)
+    # they are pushed first, each to its own address
+    apply('subrepos')
+    with subrepos.pushing(repo, wish.scratch):
+        return orig(ui, repo, *dests, **opts)
 
 
 def _checkoptions(repo, opts, names, scratch) -> None:
@@ -99,22 +103,6 @@ def _checkoptions(repo, opts, names, scratch) -> None:
         )
 
 
-def _checksubrepos(ui, repo, dests, wish: _Wish) -> None:
-    """``hg push`` pushes subrepositories first, each to its own default: not
-    to a bundle store, so they would land."""
-    if not repo[b'.'].substate:
-        return
-    if wish.scratch or any(
-        map(_isscratchpath, urlutil.get_push_paths(repo, ui, dests))
-    ):
-        raise error.Abort(
-            _(
-                b'cannot push a repository with subrepositories to the '
-                b'bundle store'
-            )
-        )
-
-
 def pathoption(ui, path, value):
     """Read the option of a path."""
     parsed = stringutil.parsebool(value)
@@ -131,7 +119,7 @@ def getpushpaths(orig, repo, ui, dests):
         return
     unfi = repo.unfiltered()
     # in the middle of a push "-r outgoing()" asks for paths, too
-    outer = _currentpath(repo)
+    outer = subrepos.currentpath(repo)
     for path in orig(repo, ui, dests):
         unfi._bundlestorepath = path
         try:
@@ -140,31 +128,15 @@ def getpushpaths(orig, repo, ui, dests):
             unfi._bundlestorepath = outer
 
 
-def _currentpath(repo):
-    """Return the path that a push goes to now, or None."""
-    return getattr(repo.unfiltered(), '_bundlestorepath', None)
-
-
-def _isscratchpath(path) -> bool:
-    value = getattr(path, 'bundle_store', None)
-    if isinstance(value, bytes):
-        # taken for "no", a typo would let the push land
-        raise error.ConfigError(
-            _(b"paths.%s:bundle-store is not a boolean ('%s')")
-            % (path.name, value)
-        )
-    return bool(value)
-
-
 @inplaceof('exchange.push')
 def exchangepush(orig, repo, remote, *args, **kwargs):
     storeless.met(repo, remote)
     opargs = dict(kwargs.get('opargs') or {})
     # a subrepository is pushed whole, whatever is named in the outer one
     whole = hasattr(repo.unfiltered(), '_subparent')
-    wish = opargs.pop(_OPARG, _Wish(False, whole))
+    wish = opargs.pop(_OPARG, _Wish(subrepos.isscratch(repo), whole))
     kwargs['opargs'] = opargs
-    if wish.scratch or _isscratchpath(_currentpath(repo)):
+    if wish.scratch or subrepos.isscratchpath(repo):
         with _connected():
             return _scratchpush(repo, remote, wish, *args, **kwargs)
     with _guarded(repo.unfiltered(), wish.nothingnamed):

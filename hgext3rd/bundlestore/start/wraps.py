@@ -18,6 +18,7 @@ wrapped when a process starts, the others when they can first matter:
   anybody can use that.
 * ``PEER``: when such a repository is opened by its path, as another's peer.
 * ``ASKING``: when a command asks a server for what it does not know.
+* ``SUBREPOS``: when a subrepository is opened.
 
 What fails there fails the opening of the repository, so that nobody works
 with half an extension.
@@ -111,6 +112,13 @@ OTHERS = {
     b'_exttopics_heads': 'fetch.handshake.heads',
     b'tns_heads': 'fetch.handshake.heads',
     b'putlfile': 'blobs.largefiles.putlfile',
+}
+
+#: what Mercurial loads when there is a subrepository
+SUBREPOS = {
+    'subrepo.hgsubrepo._get': 'client.subrepos.get',
+    'subrepo.hgsubrepo._cachestorehash': 'client.subrepos.cachestorehash',
+    'subrepo.gitsubrepo.push': 'client.subrepos.pushgit',
 }
 
 #: functions of extensions that come with Mercurial, from when these are loaded
@@ -303,13 +311,7 @@ def _awaitneighbours(ui) -> None:
 
 def _metneighbour(name: str, table: dict[str, str], loaded: bool) -> None:
     def wrap() -> None:
-        for place, target in table.items():
-            module, _dot, function = place.partition('.')
-            container = importlib.import_module(f'hgext.{name}.{module}')
-            while '.' in function:
-                inner, _dot, function = function.partition('.')
-                container = getattr(container, inner)
-            _wrapattribute(container, function, target)
+        _wrapinside(f'hgext.{name}', table)
 
     if loaded:
         _holding(wrap)(None)
@@ -322,6 +324,8 @@ def reposetup(ui, repo) -> None:
     if not repo.local():
         return
     apply('repository')
+    if compat.hassubrepos():
+        apply('subrepos')
     if names.TRYURL in repo.requirements:
         config.maketryurl(repo.ui)
     # overlays come by here, too
@@ -431,12 +435,17 @@ def _applyasking() -> None:
     _wrap(ASKING)
 
 
+def _applysubrepos() -> None:
+    _wrapinside('mercurial', SUBREPOS)
+
+
 MOMENTS = {
     'repository': _applyrepository,
     'store': _applystore,
     'ask': _applyask,
     'peer': _applypeer,
     'asking': _applyasking,
+    'subrepos': _applysubrepos,
     'web': late('web.install'),
 }
 
@@ -445,6 +454,17 @@ def _wrap(table: dict) -> None:
     for name, target in table.items():
         module, _dot, function = name.rpartition('.')
         container = importlib.import_module(f'mercurial.{module}')
+        _wrapattribute(container, function, target)
+
+
+def _wrapinside(package: str, table: dict[str, str]) -> None:
+    """Wrap functions and methods of the modules of a package."""
+    for name, target in table.items():
+        module, _dot, function = name.partition('.')
+        container = importlib.import_module(f'{package}.{module}')
+        while '.' in function:
+            inner, _dot, function = function.partition('.')
+            container = getattr(container, inner)
         _wrapattribute(container, function, target)
 
 

@@ -51,11 +51,11 @@ _COMMANDS = (b'unbundle', names.REMOVE, names.PUTBLOB)
 
 def _isforstore(req, server, op: bytes) -> bool:
     """Whether what is asked for cannot change the base."""
-    all: bool = server.settings.routeall
-    if op == b'upload':
-        return all
     command = req.qsparams.get(b'cmd')
-    return command in _COMMANDS or (all and command == b'putlfile')
+    if op == b'push' and command in _COMMANDS:
+        return True
+    isupload = op == b'upload' or command == b'putlfile'
+    return isupload and bool(server.settings.routeall)
 
 
 def _mayscratch(rctx, req, server, op, refusal) -> bool:
