@@ -1,7 +1,8 @@
 """What the suite costs: its processor time, and its dearest tests.
 
-A plugin for pytest. Each report of a phase carries what the phase took, in this
-process and in all that is below it; the last lines of the summary add it up.
+A plugin for pytest. The last report of a test carries what the test took, in
+this process and in all that is below it; the last lines of the summary add it
+up.
 ``--durations`` tells how many tests they name, instead of ten.
 Nothing fails by it: seconds depend on the machine.
 """
@@ -18,7 +19,7 @@ from .nightly import MARKS
 
 #: seconds of processor time above which a test is marked, and says why
 DEAR = 5.0
-#: the marks that do
+#: how many tests are named, if nobody says
 SHOWN = 10
 
 
@@ -28,7 +29,7 @@ class Spent:
     def __init__(self, config: pytest.Config) -> None:
         self._config = config
         self._worker = hasattr(config, 'workerinput')
-        # what this process had spent when the last phase ended
+        # what this process had spent when the last test ended
         self._last = 0.0
         #: of all workers
         self._total = 0.0
@@ -43,8 +44,12 @@ class Spent:
         self._last = self._last or cost.spent()
 
     @pytest.hookimpl(hookwrapper=True)
-    def pytest_runtest_makereport(self) -> Generator[None, Any, None]:
+    def pytest_runtest_makereport(
+        self, call: pytest.CallInfo[None]
+    ) -> Generator[None, Any, None]:
         outcome = yield
+        if call.when != 'teardown':
+            return
         now = cost.spent()
         outcome.get_result().spent = now - self._last
         self._last = now
