@@ -20,10 +20,13 @@ which is one of this process; so cost.py counts it.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
+import functools
 import os
 import select
 import selectors
+import shutil
 import signal
 import subprocess
 import tempfile
@@ -237,6 +240,23 @@ def of(hg: Path, env: Mapping[str, str]) -> Server | None:
     if hg.name != 'hg' or not hg.with_name('python').exists():
         return None
     return Server.of(hg)
+
+
+_STANDIN = Path(__file__).with_name('sshstandin.c')
+
+
+@functools.cache
+def standin() -> Path | None:
+    """Return what stands in for ssh where servers are forked; None without a
+    compiler."""
+    if shutil.which('cc') is None:
+        return None
+    folder = Path(tempfile.mkdtemp(prefix='standin-'))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    program = folder / 'ssh'
+    command = ['cc', '-O1', '-Wall', '-Werror', '-o', str(program)]
+    subprocess.run([*command, str(_STANDIN)], check=True)
+    return program
 
 
 def start(

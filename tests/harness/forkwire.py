@@ -1,15 +1,13 @@
 """What is said to a forkserver: one request a connection.
 
-The forkserver (forkserver.py), the tests (forked.py) and their stand-in for
-ssh (sshstandin.py) are three programs of two Pythons. The last must start as
-fast as can be, so this needs nothing but what Python has loaded by then.
+The forkserver (forkserver.py) and the tests (forked.py) are programs of two
+Pythons. The stand-in for ssh (sshstandin.c) says the same in C.
 """
 
 from __future__ import annotations
 
-# the one in Python loads twenty more modules
-import _socket
 import os
+import socket
 import sys
 
 _SIZE = 4
@@ -27,17 +25,17 @@ def request(
     return len(data).to_bytes(_SIZE, 'little') + data
 
 
-def ask(path: str, message: bytes, files: list[int]) -> _socket.socket:
+def ask(path: str, message: bytes, files: list[int]) -> socket.socket:
     """Send a request, with what becomes standard input, output and error.
 
     What comes back is the id of the process, then how it ended, in the terms
     of ``os.wait``. If the connection is closed before that, the process and
     its group are killed.
     """
-    connection = _socket.socket(_socket.AF_UNIX, _socket.SOCK_STREAM)
+    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     connection.connect(path)
     handles = b''.join(fd.to_bytes(_SIZE, sys.byteorder) for fd in files)
-    rights = (_socket.SOL_SOCKET, _socket.SCM_RIGHTS, handles)
+    rights = (socket.SOL_SOCKET, socket.SCM_RIGHTS, handles)
     sent = connection.sendmsg([message], [rights])
     if sent < len(message):
         connection.sendall(message[sent:])
@@ -45,13 +43,11 @@ def ask(path: str, message: bytes, files: list[int]) -> _socket.socket:
 
 
 def receive(
-    connection: _socket.socket,
+    connection: socket.socket,
 ) -> tuple[list[int], list[bytes], dict[bytes, bytes], bytes, int]:
     """Return the files of a request, its arguments, environment, current
     folder and umask."""
-    data, rights, _, _ = connection.recvmsg(
-        _SIZE, _socket.CMSG_SPACE(3 * _SIZE)
-    )
+    data, rights, _, _ = connection.recvmsg(_SIZE, socket.CMSG_SPACE(3 * _SIZE))
     files = []
     for _level, _kind, handles in rights:
         for begin in range(0, len(handles), _SIZE):
@@ -74,15 +70,15 @@ def receive(
     return files, arguments, environ, cwd, int(umask)
 
 
-def tell(connection: _socket.socket, number: int) -> None:
+def tell(connection: socket.socket, number: int) -> None:
     connection.sendall(number.to_bytes(_SIZE, 'little'))
 
 
-def hear(connection: _socket.socket) -> int:
+def hear(connection: socket.socket) -> int:
     return int.from_bytes(_read(connection, _SIZE), 'little')
 
 
-def _read(connection: _socket.socket, size: int) -> bytes:
+def _read(connection: socket.socket, size: int) -> bytes:
     data = b''
     while len(data) < size:
         more = connection.recv(size - len(data))

@@ -137,15 +137,6 @@ class SshTransport(Transport):
 exec env -i {environ} USER="${{1%%@*}}" LOGNAME="${{1%%@*}}" sh -c "$2"
 """
 
-    # the same, where the server is forked
-    FORKED = """\
-#!{python} -IS
-import sys
-sys.path.insert(0, {folder!r})
-from harness import sshstandin
-sshstandin.main({environ!r}, {path!r}, {hg!r})
-"""
-
     def __init__(self, hg: Hg, root: Path) -> None:
         super().__init__(hg, root)
         self.script = root / 'ssh'
@@ -158,17 +149,15 @@ sshstandin.main({environ!r}, {path!r}, {hg!r})
         environ.pop('USER')
         environ.pop('LOGNAME')
         server = forked.of(hg.executable, environ)
-        if server is None:
+        program = forked.standin() if server is not None else None
+        if server is None or program is None:
             words = [shlex.quote(f'{k}={v}') for k, v in environ.items()]
             text = self.SCRIPT.format(environ=' '.join(words))
         else:
-            text = self.FORKED.format(
-                python=hg.python,
-                folder=str(Path(__file__).parent.parent),
-                environ=environ,
-                path=server.path,
-                hg=str(hg.executable),
-            )
+            # the same, where the server is forked
+            words = [f'{k}={v}' for k, v in environ.items()]
+            parts = [server.path, str(hg.executable), *words, '']
+            text = f'#!{program}\n' + '\0'.join(parts)
         self.script.write_text(text)
         self.script.chmod(0o755)
 
