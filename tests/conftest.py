@@ -26,6 +26,11 @@ from harness.hg import Hg, Repo
 from harness.inspector import Inspector
 from harness.spent import Spent
 
+#: Linux has it in memory, containers often with little room
+MEMORY = '/dev/shm'
+#: bytes; the tests that run at the same time need a tenth of it
+ROOM = 4 << 30
+
 # how fast an example runs says nothing about whether it is right
 hypothesis.settings.register_profile(
     'bundlestore', deadline=None, print_blob=True
@@ -35,6 +40,21 @@ hypothesis.settings.load_profile('bundlestore')
 
 def pytest_configure(config: pytest.Config) -> None:
     config.pluginmanager.register(Spent(config))
+    folder = inmemory()
+    if folder is not None:
+        # where pytest makes its temporary folders
+        os.environ.setdefault('PYTEST_DEBUG_TEMPROOT', folder)
+
+
+def inmemory() -> str | None:
+    """Return a folder in memory, if there is one with room enough. To make
+    files there, some fifty thousand, takes a tenth of the time."""
+    try:
+        disk = os.statvfs(MEMORY)
+    except OSError:
+        return None
+    room = disk.f_bavail * disk.f_frsize >= ROOM
+    return MEMORY if room and not disk.f_flag & os.ST_NOEXEC else None
 
 
 def pytest_sessionstart(session: pytest.Session) -> None:
