@@ -4,6 +4,8 @@
 PYTHON ?= python3
 ENVS := $(if $(BUNDLESTORE_ENVS),$(BUNDLESTORE_ENVS),.envs)
 BIN := $(ENVS)/tools/bin
+# what pytest compiles it keeps: it needs twice as long for it as to read it
+unexport PYTHONDONTWRITEBYTECODE
 # further words for pytest, such as PYTEST="-k push -x"
 PYTEST ?=
 
