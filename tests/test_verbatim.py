@@ -15,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from harness import matrix
-from harness.hg import Repo
+from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import HttpTransport, Transport
 from harness.shelf import Shelf
@@ -243,6 +243,77 @@ def test_clone_and_pull(
     assert clone.knows(hashes.right)
     assert not clone.knows(hashes.tagged)
     clone.verify()
+
+
+@pytest.mark.parametrize('transport_name', ['ssh'])
+@pytest.mark.parametrize(
+    ('client_version', 'server_version'),
+    [
+        (matrix.VERSIONS[0], matrix.NEWEST),
+        pytest.param(matrix.NEWEST, matrix.VERSIONS[0], marks=matrix.ANOTHER),
+    ],
+)
+def test_tree_manifests(
+    transport: Transport,
+    base: Repo,
+    hg: Callable[..., Hg],
+    client_version: str,
+    tmp_path: Path,
+) -> None:
+    """The base in front of a bundle, and of several: what both have of a
+    directory is one group."""
+    tree = Repo(transport.hg, transport.root / 'tree')
+    trees = 'experimental.treemanifest=yes'
+    transport.hg.run('init', tree.path, config=[trees])
+    first = tree.commit(
+        {'a/b/c/d.txt': '1\n', 'a/e.txt': '1\n', 'f/g.txt': '1\n'}, 'first'
+    )
+    left = tree.commit({'a/b/c/d.txt': '2\n', 'h/i/j.txt': '2\n'}, 'left')
+    tree.commit({'f/k/l.txt': '3\n', 'a/e.txt': '3\n'}, 'right', parent=first)
+    tree.inspect('merge', '-q', left)
+    tree.inspect('commit', '-m', 'merged')
+    tree.inspect('phase', '--public', 'all()')
+    serving = base.hgrc.read_text()
+
+    def clone(name: str, source: Repo | str, *args: str) -> Repo:
+        repo = hg(client_version).clone(
+            source.path if isinstance(source, Repo) else source,
+            tmp_path / name,
+            *args,
+            config=[trees, *transport.commandline()],
+        )
+        transport.connect(repo, tree)
+        return repo
+
+    client = clone('client', tree)
+    client.enable()
+    early = clone('early', client, '-r', first)
+    slow = clone('slow', client, '-r', left)
+    tree.hgrc.write_text(serving)
+    tree.configure('extensions', {'blackbox': ''})
+    tree.configure('blackbox', {'track': 'bundlestore'})
+    log = Log(tree)
+
+    one = client.commit({'a/b/c/d.txt': 'one\n', 'm/n/o.txt': 'one\n'}, 'one')
+    client.run('push', '-q', '--bundle-store', '-r', one)
+    early.run('pull', '-q', '-r', one)
+    assert log.new() == ['4 behind']
+    early.verify()
+    # it rests on that
+    client.commit({'a/b/p.txt': 'two\n'}, 'two', parent=left)
+    client.inspect('merge', '-q', one)
+    two = client.commit({'h/i/j.txt': 'two\n', 'f/g.txt': None}, 'merge')
+    client.run('push', '-q', '--bundle-store', '-r', two)
+    whole = clone('whole', transport.url(tree), '-r', two)
+    assert log.new() == ['7 behind']
+    slow.run('pull', '-q', '-r', two)
+    assert log.new() == ['5 behind']
+    for repo in (whole, slow):
+        repo.verify()
+        assert state(repo) == state(client)
+        assert repo.cat('a/b/c/d.txt', two) == 'one\n'
+        files = client.inspect('manifest', '--debug', '-r', two)
+        assert repo.inspect('manifest', '--debug', '-r', two) == files
 
 
 @matrix.over('ssh')

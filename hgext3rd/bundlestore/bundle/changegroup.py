@@ -386,8 +386,8 @@ def concatenate(
     ``target`` is the version of the result, by default what
     :func:`jointversion` gives. ``front`` reads a changegroup of that version
     whose revisions come before the others of their groups. It is read once,
-    as it comes: its files must be sorted by name, as Mercurial has them, and
-    it has no tree manifests.
+    as it comes, so its groups come first, in its order: Mercurial sorts files
+    but not the directories of tree manifests, and reads either in any order.
     """
     if target is None:
         target = jointversion([layout for _fh, layout in sources])
@@ -403,17 +403,20 @@ def concatenate(
         if front is not None:
             yield from _copygroup(front, target, target)
 
-    def copynamed(attr: str, ahead: _Ahead) -> Iterator[bytes]:
+    def copynamed(attr: str) -> Iterator[bytes]:
         where: dict[bytes, list[tuple[BinaryIO, Layout, int]]] = {}
         for fh, lay in sources:
             for name, offset in getattr(lay, attr):
                 where.setdefault(name, []).append((fh, lay, offset))
-        for name in ahead.merged(sorted(where)):
-            yield opening(name)
-            if ahead.name == name:
-                yield from copyfront()
-                ahead.advance()
-            for group in where.get(name, ()):
+        while front is not None and (name := _named(front)):
+            yield _LENGTH.pack(len(name) + 4) + name
+            yield from copyfront()
+            for group in where.pop(name, ()):
+                yield from copy(*group)
+            yield _END
+        for name in sorted(where):
+            yield _LENGTH.pack(len(name) + 4) + name
+            for group in where[name]:
                 yield from copy(*group)
             yield _END
         yield _END
@@ -427,37 +430,8 @@ def concatenate(
         yield from copy(fh, lay, lay.manifest)
     yield _END
     if target == b'03':
-        if front is not None and _named(front):
-            raise MalformedChangegroup('unannounced tree manifests')
-        yield from copynamed('trees', _Ahead(None))
-    yield from copynamed('files', _Ahead(front))
-
-
-class _Ahead:
-    """The names of the groups in a stream that is read while it is merged
-    with others: ``name`` is that of the next group, b'' at the end."""
-
-    def __init__(self, read: Read | None) -> None:
-        self._read = read
-        self.name = b''
-        self.advance()
-
-    def advance(self) -> None:
-        if self._read is None:
-            return
-        previous, self.name = self.name, _named(self._read)
-        if self.name and self.name <= previous:
-            raise MalformedChangegroup('its files are not sorted')
-
-    def merged(self, names: list[bytes]) -> Iterator[bytes]:
-        """Yield these sorted names and those of the stream, each once and in
-        order; the consumer advances the stream."""
-        for name in names:
-            while self.name and self.name < name:
-                yield self.name
-            yield name
-        while self.name:
-            yield self.name
+        yield from copynamed('trees')
+    yield from copynamed('files')
 
 
 def jointversion(layouts: list[Layout]) -> bytes:

@@ -93,7 +93,7 @@ def _prepare(wanted: Wanted, keys: list[str]) -> Optional[Verbatim]:
             source.close()
             source = sources.Joint(ui, store, keys)
             stack.callback(source.close)
-        version = _version(wanted, source, front)
+        version = _version(wanted, source)
         if version is None:
             return None
         answer = Verbatim(wanted, source, content, version, lacking, front)
@@ -146,16 +146,13 @@ def _lacking(wanted: Wanted, content: _Content) -> Optional[discovery.outgoing]:
     return exchange._computeoutgoing(repo, sorted(needed), wanted.common)
 
 
-def _version(wanted: Wanted, source, front: bool) -> Optional[bytes]:
+def _version(wanted: Wanted, source) -> Optional[bytes]:
     """Return the version of changegroup to send; None if there is none."""
     repo = wanted.repo
     if source.version == b'01':
         # nothing is stored as that
         return None
     if source.trees != scmutil.istreemanifest(repo):
-        return None
-    if source.trees and front:
-        # Mercurial does not sort the folders of tree manifests
         return None
     offered = wanted.b2caps.get(b'changegroup', ())
     possible = changegroup.supportedoutgoingversions(repo).intersection(offered)
