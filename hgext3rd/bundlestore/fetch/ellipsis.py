@@ -15,16 +15,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
-from mercurial import mdiff
-from mercurial.interfaces import repository
 from mercurial.node import bin
 
-from ..bundle import changegroup
+from ..bundle import changegroup, revisions
 from ..bundle.changegroup import Entry
 from ..bundle.graph import NULLID
-
-#: what a revision's flags may tell to others: the rest is for its storage
-_FLAGS = changegroup.FLAG_CENSORED | changegroup.FLAG_EXTSTORED
 
 
 class Change(NamedTuple):
@@ -138,53 +133,28 @@ def _parsed(line: bytes) -> tuple[bytes, bytes, bytes]:
 
 def _changeset(changelog, change: Change) -> Iterator[bytes]:
     p1, p2 = (*change.parents, NULLID, NULLID)[:2]
-    text, flags = _text(changelog, change.node)
+    text, flags = revisions.text(changelog, change.node)
     if not change.iswhole:
         flags |= changegroup.FLAG_ELLIPSIS
     entry = Entry(change.node, p1, p2, NULLID, change.node, flags)
-    return changegroup.revision(entry, _whole(text))
+    return changegroup.revision(entry, revisions.whole(text))
 
 
-def _group(storage, revisions: Iterable[_Revision]) -> Iterator[bytes]:
+def _group(storage, found: Iterable[_Revision]) -> Iterator[bytes]:
     """Yield the group of a manifest or a file."""
     there: set[bytes] = set()
-    for revision in revisions:
+    for revision in found:
         there |= revision.known
-        text, flags = _text(storage, revision.node)
+        text, flags = revisions.text(storage, revision.node)
         parents = [p for p in storage.parents(revision.node) if p != NULLID]
         left = [p for p in parents if p in there]
         if len(left) < len(parents):
             flags |= changegroup.FLAG_ELLIPSIS
         p1, p2 = (*left, NULLID, NULLID)[:2]
-        base, delta = _delta(storage, text, flags, left or revision.known)
+        base, delta = revisions.delta(
+            storage, text, flags, left or revision.known
+        )
         entry = Entry(revision.node, p1, p2, base, revision.link, flags)
         yield from changegroup.revision(entry, delta)
         there.add(revision.node)
     yield changegroup.END
-
-
-def _delta(
-    storage, text: bytes, flags: int, bases: Iterable[bytes]
-) -> tuple[bytes, bytes]:
-    """Return a base and what of a text differs from it; the client has
-    ``bases``. Any of them will do: deltas of this version name theirs."""
-    for base in bases:
-        basetext, baseflags = _text(storage, base)
-        if not (flags | baseflags) & _FLAGS:
-            return base, mdiff.textdiff(basetext, text)
-        break
-    return NULLID, _whole(text)
-
-
-def _whole(text: bytes) -> bytes:
-    """Return the delta that says all of a text."""
-    header: bytes = mdiff.trivialdiffheader(len(text))
-    return header + text
-
-
-def _text(storage, node: bytes) -> tuple[bytes, int]:
-    """Return the text of a revision as it is stored, and its flags."""
-    (found,) = storage.emitrevisions(
-        [node], revisiondata=True, deltamode=repository.CG_DELTAMODE_FULL
-    )
-    return found.revision, found.flags & _FLAGS

@@ -3,8 +3,9 @@
 Such a clone has some of the files only. It sends changesets that are stored
 already, as any client without the extension does, but without the files that
 it lacks. So where a changeset says that it changes a file of which no revision
-came, its manifest is looked at: what that names must be in the base or in a
-bundle that holds one of the changesets, and the push rests on that bundle.
+came, its manifest is looked at: what that names must be in the base (the bundle
+gets it from there where it has to, see ``borrowed.py``) or in a bundle that
+holds one of the changesets, and the push rests on that bundle.
 
 No more is read of a push than its manifests, and nothing if all files came.
 Those that the push removes are in no manifest, so it costs little. All of it is
@@ -15,10 +16,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import Any, Optional
 
-from ..bundle import changegroup, container, reading
+from ..bundle import changegroup, container, graph, reading
 from ..bundle.changegroup import MalformedChangegroup, Read
+from . import borrowed
 from .check import Refused, checkfilename
 
 #: where a piece of a delta begins and ends, and the length of what it inserts
@@ -29,22 +31,38 @@ _PIECE = struct.Struct('>lll')
 _Revision = tuple[bytes, bytes]
 
 
-def complete(repo, server, foundation, staged, checker) -> None:
-    """Have a push rest on bundles with what it lacks.
+def complete(
+    repo, server, foundation, staged, checker
+) -> Optional[Iterator[bytes]]:
+    """Have a push rest on bundles with what it lacks. Return the bytes of the
+    bundle to store instead, if it is to have more (see ``borrowed.py``).
 
     ``staged`` is its bundle, ``checker`` has seen it. Raises ``Refused`` if
     something is nowhere.
     """
-    ui = repo.ui
     with container.plainfile(staged, staged.key, staged.open) as path:
-        named = _named(ui, path, checker.unsent)
-    lacking = {
+        named = _named(repo.ui, path, checker.unsent)
+    inbase = {
         revision: link
         for revision, link in named.items()
-        if not _isinbase(repo, *revision)
+        if _isinbase(repo, *revision)
     }
-    if not lacking:
-        return
+    lacking = {r: link for r, link in named.items() if r not in inbase}
+    if lacking:
+        _reston(repo.ui, server, foundation, staged, checker, lacking)
+    found = borrowed.find(repo, graph.below(checker.parents), inbase)
+    return _withborrowed(repo, staged, found) if found else None
+
+
+def _withborrowed(repo, staged, found: borrowed.Borrowed) -> Iterator[bytes]:
+    with container.plainfile(staged, staged.key, staged.open) as path:
+        yield from borrowed.added(repo, path, found)
+
+
+def _reston(
+    ui, server, foundation, staged, checker, lacking: dict[_Revision, bytes]
+) -> None:
+    """Have a push rest on bundles that hold what is ``lacking``."""
     # what a bundle rests on is recorded once
     same = server.index.bundles([staged.key]).get(staged.key)
     if same is None:
@@ -134,11 +152,9 @@ def _inserted(delta: bytes) -> Iterator[bytes]:
 
 
 def _isinbase(repo, name: bytes, node: bytes) -> bool:
-    if name.endswith(b'/'):
-        storage: Any = repo.manifestlog.getstorage(name)
-    else:
+    if not name.endswith(b'/'):
         checkfilename(name)
-        storage = repo.file(name)
+    storage = borrowed.storage(repo, name)
     try:
         storage.rev(node)
     except LookupError:

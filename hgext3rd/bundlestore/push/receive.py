@@ -24,6 +24,7 @@ import functools
 import itertools
 import time
 from collections.abc import Iterable, Iterator
+from typing import Optional
 
 from mercurial import (
     bundle2,
@@ -213,6 +214,9 @@ class Receiver:
                 self._checkpush(push, lambda: self._storedfile(push))
                 publish = functools.partial(self.server.store.size, push.key)
             elif staged is not None and self.incoming.haschangegroup:
+                more = self._complete(staged)
+                if more is not None:
+                    staged = stack.enter_context(self.server.store.stage(more))
                 push = self._newpush(staged)
                 self._checkpush(push, lambda: self._stagedfile(staged, push))
                 publish = staged.publish
@@ -297,12 +301,17 @@ class Receiver:
 
     # -- between stream and store
 
+    def _complete(self, staged) -> Optional[Iterable[bytes]]:
+        """Return the bytes of the bundle to store instead of what is staged,
+        if that lacks something."""
+        if not self.checker.unsent:
+            return None
+        return partial.complete(
+            self.repo, self.server, self._foundation, staged, self.checker
+        )
+
     def _newpush(self, staged) -> model.NewPush:
         """Return the record of a push whose bundle is staged."""
-        if self.checker.unsent:
-            partial.complete(
-                self.repo, self.server, self._foundation, staged, self.checker
-            )
         rests = self._foundation.rests()
         if len(rests) >= known.MAX_BUNDLES:
             raise error.Abort(
