@@ -245,15 +245,12 @@ def _listkeys(args: dict[bytes, bytes]) -> None:
 def _pushkey(args: dict[bytes, bytes]) -> None:
     made = world()
     key = args.get(b'key', b'')
-    if not made.server.isscratchbookmark(key):
+    namespace = args.get(b'namespace', b'')
+    if namespace != b'bookmarks' or not made.server.isscratchbookmark(key):
         return  # Mercurial's own affair
-    done = made.base.pushkey(
-        args.get(b'namespace', b''),
-        key,
-        args.get(b'old', b''),
-        args.get(b'new', b''),
-    )
-    if done and args.get(b'namespace') == b'bookmarks':
+    if made.base.pushkey(
+        namespace, key, args.get(b'old', b''), args.get(b'new', b'')
+    ):
         name = key.decode('utf-8')
         made.server.index.movebookmarks(
             [model.BookmarkMove(name, None, force=True)]
