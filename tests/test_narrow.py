@@ -139,6 +139,14 @@ def test_resent_changeset(
     narrow.run('push', url)
     assert index.pushes()[-1].rests == (whole.key,)
     assert ': 0 problems' in verified(base)
+    # without the one that has the files, the others are of no use
+    (path,) = (path for path in bundles(base) if path.name == whole.key)
+    data = path.read_bytes()
+    path.unlink()
+    last = newclient('last', ext=False)
+    said = str(last.run('pull', '-r', second, url, ok=(255,)))
+    assert f'bundle {whole.key[:12]} is missing from the bundle store' in said
+    path.write_bytes(data)
     # where nothing has them
     base.run('admin::bundlestore-remove', '1', '2', '3')
     said = narrow.run('push', url, ok=(255,))

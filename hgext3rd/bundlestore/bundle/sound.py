@@ -207,7 +207,19 @@ class _Search:
             # it is not what the index says
             del self._graphs[where.key]
             self._bad[where.key] = self._exc
+        elif where.key in self._graphs and self._ispartial(where):
+            del self._graphs[where.key]
+            self._bad[where.key] = self._exc
         self._rests[where.key] = where.rests
+
+    def _ispartial(self, where: model.Location) -> bool:
+        """Whether the bundle holds changesets without some files that were in
+        one which cannot be read, see ``push/partial.py``."""
+        lost = self._server.index.bundles(
+            key for key in where.rests if key in self._bad
+        )
+        held = self._graphs[where.key].keys()
+        return not all(held.isdisjoint(one.nodes) for one in lost.values())
 
     def _absent(self, node: bytes, child: bytes) -> Exception:
         for exc in self._bad.values():
