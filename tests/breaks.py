@@ -157,7 +157,7 @@ BREAKS = (
     Break(
         'bundle/overlay.py',
         'an overlay writes the caches of the base',
-        '    _protect(overlay)\n',
+        '    caches.protect(overlay, base, of(repo))\n',
         '',
         ('test_web_pages.py::test_seen_at_once_by_all',),
     ),

@@ -265,6 +265,7 @@ def watched(folder: Path, act: Callable[[], None]) -> None:
         act()
 
 
+@pytest.mark.slow('the system counts whole seconds')
 def test_cost_of_processes() -> None:
     code = "data = b'x' * (50 << 20)\nwhile True: pass"
     with subprocess.Popen([sys.executable, '-c', code]) as process:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 import shutil
@@ -11,6 +12,7 @@ import tarfile
 import zipfile
 from pathlib import Path
 
+import docutils.core
 import pytest
 
 import environments
@@ -193,13 +195,13 @@ def test_readme_names_the_supported_versions() -> None:
 
 @pytest.mark.parametrize('name', [*TEXTS, 'tests/README.rst'])
 def test_texts_are_restructuredtext(name: str) -> None:
-    done = subprocess.run(
-        [
-            *(sys.executable, '-m', 'docutils', '--halt=2', '--strict'),
-            *(str(ROOT / name), '/dev/null'),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    # of whatever it reports, a warning is the least that it raises
+    docutils.core.publish_file(
+        source_path=str(ROOT / name),
+        destination_path=os.devnull,
+        settings_overrides={
+            'halt_level': 2,
+            'report_level': 1,
+            'traceback': True,
+        },
     )
-    assert done.returncode == 0, done.stderr

@@ -59,7 +59,7 @@ PLACES = (
 )
 
 
-@servers.overweb('http', 'wsgi-hgweb')
+@servers.overweb('http', later=['wsgi-hgweb'])
 @pytest.mark.parametrize('webconfig', [{'allow-archive': 'gz'}])
 def test_nothing_is_forged(
     transport: servers.WebTransport,
@@ -122,7 +122,7 @@ def test_one_place() -> None:
     assert rooms == ['refusals.py']
 
 
-@servers.overweb('http', 'wsgi-hgweb')
+@servers.overweb('http', later=['wsgi-hgweb'])
 def test_any_encoding(
     transport: servers.WebTransport,
     base: Repo,

@@ -244,7 +244,7 @@ def test_difference_of_two(
         assert f'\n{added}\n' in text, text
 
 
-@servers.overweb('http', 'wsgi', 'wsgi-hgweb')
+@servers.overweb('http', 'wsgi', later=['wsgi-hgweb'])
 def test_not_found_and_not_cached(
     site: str, client: Repo, hashes: history.History
 ) -> None:

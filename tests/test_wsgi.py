@@ -19,8 +19,6 @@ from harness.snapshot import untouched
 from harness.soak import soak
 from harness.store import bundles, leftovers
 
-pytestmark = pytest.mark.realstarts('as where it is deployed')
-
 both = servers.overweb('wsgi', 'wsgi-hgweb')
 
 
@@ -42,6 +40,7 @@ def versions(quick: str) -> pytest.MarkDecorator:
     )
 
 
+@pytest.mark.realstarts('as where it is deployed')
 @versions('wsgi')
 def test_push_pull_and_clone(
     transport: WsgiTransport,
@@ -172,6 +171,7 @@ def test_upload_after_a_challenge(
     assert base.node('tip') == node
 
 
+@pytest.mark.slow('a WSGI server for a test of the tests')
 @pytest.mark.usefixtures('ownserver')
 @servers.overweb('wsgi')
 def test_death_of_a_worker_is_noticed(

@@ -21,7 +21,7 @@ import subprocess
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
@@ -515,15 +515,16 @@ BY_NAME: dict[str, type[Transport]] = {
 }
 
 
-def overweb(*names: str) -> pytest.MarkDecorator:
-    """Decorate a test that is to run over these servers of web pages: by
-    default over ``hg serve`` and in the quick loop, under WSGI only."""
-    if names:
-        return pytest.mark.parametrize('transport_name', names)
+def overweb(*names: str, later: Sequence[str] = ()) -> pytest.MarkDecorator:
+    """Decorate a test that is to run over these servers of web pages, and, but
+    not in the quick loop, those of ``later``: by default under WSGI, and later
+    over ``hg serve``."""
+    if not names:
+        names, later = ('wsgi',), ('http',)
     return pytest.mark.parametrize(
         'transport_name',
         [
-            pytest.param('http', marks=matrix.ANOTHER),
-            'wsgi',
+            *names,
+            *(pytest.param(name, marks=matrix.ANOTHER) for name in later),
         ],
     )

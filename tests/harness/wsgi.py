@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+import importlib
 import json
 import os
 import sys
@@ -121,6 +122,10 @@ def main() -> None:
     order = json.loads(sys.argv[1])
     sys.path.append(order['packages'])
     from gunicorn.app.base import BaseApplication
+
+    if not order['lazy']:
+        # once, not by each process
+        importlib.import_module('mercurial.hgweb')
 
     class Server(BaseApplication):
         def load_config(self) -> None:
