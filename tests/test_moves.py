@@ -152,22 +152,6 @@ def test_last_move_of_a_slow_writer(filled: Filled) -> None:
     assert anew(filled) == []
 
 
-def test_notes_of_older_states(filled: Filled) -> None:
-    """They had no id in their names."""
-    filled.movebookmark(NAME, 1)
-    (name,) = marknotes(filled)
-    data = filled.store.note(name)
-    old = f'{name.split(".")[0]}.json'
-    filled.store.deletenote(name)
-    filled.store.putnote(old, data)
-    assert [mark.node for mark in anew(filled)] == [node(1)]
-    filled.movebookmark(NAME, 2)
-    assert old not in filled.store.notes()
-    filled.store.putnote(old, data)
-    filled.movebookmark(NAME, None)
-    assert anew(filled) == []
-
-
 def test_index_that_held_nothing_but_moves(tmp_path: Path) -> None:
     made = Filled(tmp_path / 'bundlestore')
     made.movebookmark(NAME, None)

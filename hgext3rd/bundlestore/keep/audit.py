@@ -279,7 +279,7 @@ class Audit:
             if push is not None:
                 yield push
             elif mark is not None:
-                self._lastmove = max(self._lastmove, mark.id or 0)
+                self._lastmove = max(self._lastmove, mark.id)
 
     def _checknote(
         self, name: notes.PushName, isrecorded: bool

@@ -88,8 +88,8 @@ class Leftovers:
     def _addmarknote(self, name: str) -> None:
         found = notes.parsebookmarkname(name)
         if found is not None:
-            id = -1 if found.id is None else found.id
-            self._run.marknotes.setdefault(found.digest, []).append((id, name))
+            known = self._run.marknotes.setdefault(found.digest, [])
+            known.append((found.id, name))
 
     def addmarknotes(self) -> None:
         """Look for the notes of bookmarks alone."""

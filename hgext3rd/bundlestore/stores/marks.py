@@ -38,9 +38,9 @@ def write(
         )
     replaced = dict(moved.replaced)
     for name, node in moved.changed:
-        # the older ones, first that of an older state of this software
-        for id in (None, replaced.get(name)):
-            notes.deletebookmark(store, name, id)
+        older = replaced.get(name)
+        if older is not None:
+            notes.deletebookmark(store, name, older)
         _dropneedless(store, index, name, node, moved.id)
 
 

@@ -31,9 +31,8 @@ _PUSHNAME = re.compile(
     r'([0-9a-f]{2})/((?=\1)[0-9a-f]{64})\.([1-9][0-9]{0,18})\.json'
 )
 _BOOKMARKS = 'bookmarks/'
-#: older states of this software left the id out
 _BOOKMARKNAME = re.compile(
-    r'bookmarks/([0-9a-f]{64})(?:\.(0|[1-9][0-9]{0,18}))?\.json'
+    r'bookmarks/([0-9a-f]{64})\.(0|[1-9][0-9]{0,18})\.json'
 )
 _LASTID = 'state/lastid.json'
 
@@ -59,8 +58,7 @@ class BookmarkName(NamedTuple):
 
     #: stands for the name of the bookmark
     digest: str
-    #: None in a note of an older state of this software
-    id: Optional[int]
+    id: int
 
 
 class BookmarkRecord(NamedTuple):
@@ -94,9 +92,7 @@ def parsebookmarkname(name: str) -> Optional[BookmarkName]:
     """Return whose note has that name, None if it is not that of a
     bookmark."""
     match = _BOOKMARKNAME.fullmatch(name)
-    if match is None:
-        return None
-    return BookmarkName(match[1], None if match[2] is None else int(match[2]))
+    return BookmarkName(match[1], int(match[2])) if match else None
 
 
 def bookmarkdigest(name: str) -> str:
@@ -105,9 +101,8 @@ def bookmarkdigest(name: str) -> str:
     return digest.hexdigest()
 
 
-def _bookmarkname(name: str, id: Optional[int]) -> str:
-    number = '' if id is None else f'.{id}'
-    return f'{_BOOKMARKS}{bookmarkdigest(name)}{number}.json'
+def _bookmarkname(name: str, id: int) -> str:
+    return f'{_BOOKMARKS}{bookmarkdigest(name)}.{id}.json'
 
 
 # -- pushes
@@ -251,7 +246,7 @@ def writebookmark(store: Any, bookmark: BookmarkRecord) -> None:
     )
 
 
-def deletebookmark(store: Any, name: str, id: Optional[int]) -> None:
+def deletebookmark(store: Any, name: str, id: int) -> None:
     """Remove the note of a bookmark, if it is there."""
     with contextlib.suppress(errors.UnknownNote):
         store.deletenote(_bookmarkname(name, id))
@@ -279,8 +274,8 @@ def readbookmark(store: Any, name: str) -> BookmarkRecord:
             _text(found['name']),
             None if node is None else _node(node),
             _int(found['after']),
-            float(found.get('time', 0.0)),
-            _text(found.get('user', '')),
+            float(found['time']),
+            _text(found['user']),
         )
     except (KeyError, TypeError, ValueError) as exc:
         raise _corrupt(name) from exc
