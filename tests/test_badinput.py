@@ -425,7 +425,7 @@ def test_client_that_vanishes(
     transport: Transport, base: Repo, client: Repo, tempfolder: Path
 ) -> None:
     """Killed in the middle of its upload."""
-    client.commit({'large': os.urandom(60_000_000)}, 'large')
+    client.commit({'large': os.urandom(20_000_000)}, 'large')
     staging = folder(base) / 'bundles' / 'tmp'
     with untouched(base.path):
         process = client.start('push', '--bundle-store')

@@ -107,6 +107,7 @@ def test_wheel_holds_the_package_and_nothing_else(
     assert any(name.endswith('/LICENSE') for name in names - package)
 
 
+@pytest.mark.slow('builds a wheel')
 def test_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     info = f'hg_bundlestore-{VERSION}.dist-info'
     metadata = wheel.read(f'{info}/METADATA').decode()
@@ -118,6 +119,7 @@ def test_wheel_says_what_it_is(wheel: zipfile.ZipFile) -> None:
     assert '\nRequires-Dist: zope.interface' in metadata
 
 
+@pytest.mark.slow('builds a wheel')
 def test_sdist_is_complete(dist: Path) -> None:
     (path,) = dist.glob('*.tar.gz')
     with tarfile.open(path) as archive:
@@ -139,7 +141,8 @@ def test_sdist_is_complete(dist: Path) -> None:
     assert not strays
 
 
-def test_backends_are_found_and_load() -> None:
+@matrix.each_version('version')
+def test_backends_are_found_and_load(version: str) -> None:
     code = """\
 import importlib.metadata as m
 d = m.distribution('hg-bundlestore')
@@ -148,18 +151,17 @@ for e in d.entry_points:
         assert callable(e.load())
         print(e.group, e.name)
 """
-    for version in matrix.VERSIONS:
-        done = subprocess.run(
-            [Hg(version, True).python, '-I', '-c', code],
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        assert done.returncode == 0, done.stderr
-        assert set(done.stdout.splitlines()) == {
-            'hg_bundlestore.stores file',
-            'hg_bundlestore.indexes file',
-        }
+    done = subprocess.run(
+        [Hg(version, True).python, '-I', '-c', code],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert set(done.stdout.splitlines()) == {
+        'hg_bundlestore.stores file',
+        'hg_bundlestore.indexes file',
+    }
 
 
 @pytest.mark.parametrize('version', METADATA['testedwith'].decode().split())

@@ -73,6 +73,9 @@ def load() -> None:
             with contextlib.suppress(Exception):
                 module.__doc__  # noqa: B018  any attribute loads it
         waiting = [m for m in _waiting() if m not in waiting]
+    # What this compiles, Python remembers.
+    config = importlib.import_module('mercurial.config')
+    config.config().parse(b'', b'[section]\n')
 
 
 def _rooms(path: Iterable[str], prefix: str) -> Iterator[str]:
