@@ -39,10 +39,23 @@ def test_what_is_written_is_read(folder: CacheFolder) -> None:
 
 def test_modes_are_those_of_the_repository(path: Path) -> None:
     folder = CacheFolder(os.fsencode(path), 0o2770)
-    assert folder.write('a', [b'text'])
+    with folder.made('a', lambda: [b'text']) as fh:
+        assert fh.read() == b'text'
     assert stat.S_IMODE((path / 'a').stat().st_mode) == 0o660
     assert stat.S_IMODE(path.stat().st_mode) == 0o2770
     assert stat.S_IMODE(path.parent.stat().st_mode) == 0o2770
+
+
+def test_what_there_is(path: Path, folder: CacheFolder) -> None:
+    for name in ('a-1', 'b-1', 'a-2'):
+        assert folder.write(name, [name.encode()])
+        os.utime(path / name, (int(name[-1]), int(name[-1])))
+    for foreign in ('a-3.lock', 'a-4~', '.a-5'):
+        (path / foreign).touch()
+    assert folder.names('a-') == ['a-2', 'a-1']
+    folder.remove('a-2')
+    folder.remove('a-2')
+    assert folder.names('') == ['b-1', 'a-1']
 
 
 def test_the_folder_may_go(path: Path, folder: CacheFolder) -> None:

@@ -17,7 +17,8 @@ from harness.web import get
 
 #: more changesets and heads than are computed each time
 LONG = 150
-DAG = f'+{LONG} :x ' + ' '.join(['<x +1'] * 12)
+HEADS = 110
+DAG = f'+{LONG} :x ' + '<x +1 ' * HEADS
 
 #: Notes what a server computes: a branch map from the first changeset on
 #: (``b``), the .hgtags of a head of the base (``t``).
@@ -60,7 +61,9 @@ VERSIONS = pytest.mark.parametrize(
 
 
 @pytest.fixture
-def counted(base: Repo, tmp_path: Path) -> Callable[[], str]:
+def counted(
+    transport: servers.Transport, base: Repo, tmp_path: Path
+) -> Callable[[], str]:
     """Make the base long; ``counted()`` is what was computed since it was
     called last."""
     base.inspect('debugbuilddag', '--from-existing', DAG)
@@ -68,8 +71,10 @@ def counted(base: Repo, tmp_path: Path) -> Callable[[], str]:
     end = len(base.nodes())
     path = tmp_path / 'counted'
     counter = tmp_path / 'counter.py'
-    counter.write_text(COUNTER.format(path=str(path), first=end - 12, end=end))
-    base.configure('extensions', {'counter': str(counter)})
+    counter.write_text(
+        COUNTER.format(path=str(path), first=end - HEADS, end=end)
+    )
+    transport.rc.write_text(f'[extensions]\ncounter = {counter}\n')
 
     def get() -> str:
         found = path.read_text() if path.exists() else ''
@@ -117,7 +122,7 @@ def test_pages(
     with untouched(base.path):
         for _ in range(upto(5, 300)):
             assert look(page) == shown
-    assert sorted(counted()) == ['b'] + ['t'] * 12
+    assert sorted(counted()) == ['b'] + ['t'] * HEADS
 
     # what is damaged is made anew
     (kept,) = cache.iterdir()
@@ -126,19 +131,22 @@ def test_pages(
     kept.write_bytes(content)
     for _ in range(2):
         assert look(page) == shown
-    assert sorted(counted()) == ['b'] + ['t'] * 12
+    assert sorted(counted()) == ['b'] + ['t'] * HEADS
 
     # a server that stays remembers what it cannot write
     shutil.rmtree(cache)
     cache.write_text('')
     for _ in range(2):
         assert look(page) == shown
-    assert sorted(counted()) == ['b'] + ['t'] * 12
+    assert sorted(counted()) == ['b'] + ['t'] * HEADS
     cache.unlink()
 
 
 @pytest.mark.parametrize('transport_name', ['ssh'])
-@VERSIONS
+@pytest.mark.parametrize(
+    'server_version',
+    [matrix.NEWEST, pytest.param(matrix.VERSIONS[0], marks=matrix.ANOTHER)],
+)
 def test_processes_that_do_not_stay(
     transport: servers.Transport,
     base: Repo,
@@ -175,6 +183,7 @@ def test_processes_that_do_not_stay(
 def test_administrators_are_told(
     transport: servers.Transport,
     base: Repo,
+    client: Repo,
     counted: Callable[[], str],
     hashes: history.History,
 ) -> None:
@@ -184,6 +193,10 @@ def test_administrators_are_told(
         made = base.run('admin::bundlestore-init', base.path, folder).out
         return ['debugupdatecaches' in text for text in (verified, made)]
 
+    # what lands brings them up to date
+    for name in ('one', 'two', 'three'):
+        client.commit({name: name}, name, parent=hashes.merged)
+    client.run('push', '--quiet', '--force')
     assert told() == [False, False]
     (base.path / '.hg' / 'cache' / 'hgtagsfnodes1').unlink()
     assert told() == [True, True]

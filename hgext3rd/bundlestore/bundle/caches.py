@@ -26,10 +26,11 @@ from mercurial import branchmap, localrepo, obsolete, util, vfs as vfsmod
 
 from .. import compat
 
-#: so many changesets a cache may lag behind, and so many heads may be missing
-#: in it: what is not worth a file
+#: So many changesets a cache may lag behind, and so many heads may be missing
+#: in it: what is not worth a file. Mercurial does not look at the .hgtags of
+#: what is pushed to it.
 FEW = 100
-FEW_HEADS = 10
+FEW_HEADS = 4
 
 #: of each revision, four bytes of its hash and the file revision of .hgtags
 _FNODES = b'hgtagsfnodes1'
@@ -127,7 +128,7 @@ def isdue(repo) -> bool:
     kept = Kept(repo.unfiltered(), None)
     _name, found = _nearest(repo.filtered(b'served'))
     return kept.islate(found) or (
-        len(repo.file(b'.hgtags')) > 0 and kept.lacksheads()
+        len(repo.file(b'.hgtags')) > 0 and kept.lacksheads(FEW)
     )
 
 
@@ -154,23 +155,30 @@ class Kept:
         late: bool = known < self._changelog.tiprev() - FEW
         return late
 
-    def lacksheads(self) -> bool:
-        """Whether the base does not know the ``.hgtags`` of its heads."""
-        known = self._base.cachevfs.tryread(_FNODES)
+    def lacksheads(self, few: int) -> bool:
+        """Whether there are more than ``few`` heads whose ``.hgtags`` the base
+        does not know."""
         changelog = self._changelog
+        heads = changelog.headrevs()
+        if len(heads) <= few:
+            return False
+        try:
+            fh = self._base.cachevfs(_FNODES, b'rb')
+        except OSError:
+            return True
         missing = 0
-        for rev in changelog.headrevs():
-            start = rev * _FNODES_RECORD
-            if known[start : start + 4] != changelog.node(rev)[:4]:
-                missing += 1
-        return missing > FEW_HEADS
+        with fh:
+            for rev in heads:
+                fh.seek(rev * _FNODES_RECORD)
+                missing += fh.read(4) != changelog.node(rev)[:4]
+        return missing > few
 
     def needfnodes(self) -> None:
         """Read what is kept if the base does not know the ``.hgtags`` of its
         heads."""
         if not self._hasfnodes:
             self._hasfnodes = True
-            if self.lacksheads():
+            if self.lacksheads(FEW_HEADS):
                 self.need()
 
     def need(self) -> None:
