@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import blobs, matrix, web
+from harness import blobs, matrix, web, wire
 from harness.hg import Repo
 from harness.servers import Transport
 from harness.snapshot import untouched
@@ -147,6 +147,51 @@ def test_what_is_too_large(
         result = lfsclient.run('push', '--bundle-store', ok=(255,))
     assert 'content is larger than the bundle store takes' in result.err
     assert 'bundlestore.max-bundle-size' in result.err
+
+
+@pytest.mark.parametrize('storeconfig', [{'max-bundle-size': '9'}])
+@matrix.over('http')
+def test_requests_that_make_no_sense(
+    transport: Transport, lfsbase: Repo
+) -> None:
+    said = wire.Wire(transport, lfsbase, 'alice')
+    put, name = 'bundlestoreputblob', digest(b'one')
+
+    def upload(kind: str, name: str, data: bytes, size: str = '') -> str:
+        args = [('kind', kind), ('name', name)]
+        if size:
+            args.append(('size', size))
+        return said.call(put, args, data)
+
+    with untouched(lfsbase.path):
+        for kind, other in (
+            ('lfs', '../../hgrc'),
+            ('lfs', name.upper()),
+            ('', name),
+            ('largefiles', name),
+            ('bundles', name),
+        ):
+            assert 'names no content' in upload(kind, other, b'one')
+        assert 'does not match its hash' in upload('lfs', name, b'two')
+        assert 'is larger than' in upload('lfs', name, b'one' * 4)
+        assert 'is larger than' in upload('lfs', name, b'', '12')
+        assert 'not a positive number' in upload('lfs', name, b'', 'x')
+        url = transport.url(lfsbase)
+        assert web.get(f'{url}?cmd={put}&kind=lfs&name={name}').status == 405
+        assert blobs.stored(lfsbase, 'lfs') == []
+        assert upload('lfs', name, b'one').endswith('{}')
+        for oid, answer in (
+            (name, '3\none'),
+            ('../../hgrc', '-1\n'),
+            (name[1:] + '/', '-1\n'),
+            (digest(b''), '-1\n'),
+        ):
+            given = said.call('bundlestorelfs', [('get', oid)])
+            assert given.endswith(f'\n\n{answer}'), given
+            there = said.call('bundlestorelfs', [('has', f'{oid},x')])
+            assert there.endswith(
+                f'{{"there":{[name]}}}'.replace("'", '"')
+            ) == (oid == name)
 
 
 @pytest.mark.parametrize('transport_name', ['wsgi'])

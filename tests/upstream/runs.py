@@ -36,6 +36,7 @@ RUNS = (
             *('bookmarks-pushpull', 'bundle2-exchange', 'clone', 'completion'),
             *('help', 'http', 'identify', 'incoming-outgoing'),
             *('phases-exchange', 'pull-r', 'push', 'ssh', 'wireproto'),
+            *('largefiles-wireproto', 'subrepo', 'subrepo-git'),
         ),
     ),
     Run(
@@ -54,6 +55,7 @@ RUNS = (
             *('acl', 'bookmarks-push-race', 'bundle2-exchange', 'getbundle'),
             *('hgweb-commands', 'hgweb-json', 'hook', 'http-permissions'),
             *('http-protocol', 'phases-exchange', 'pull-bundle', 'push-http'),
+            *('largefiles', 'largefiles-wireproto', 'subrepo'),
         ),
     ),
 )

@@ -250,7 +250,11 @@ class _Downloads:
         self._otherwise.writebatch(pointers, fromstore)
 
     def readbatch(self, pointers, tostore) -> None:
-        peer = compat.peer(self._repo, self._path)
+        try:
+            peer = compat.peer(self._repo, self._path)
+        except error.RepoError:
+            self._otherwise.readbatch(pointers, tostore)
+            return
         with contextlib.closing(peer):
             if not peer.capable(names.PUTBLOB):
                 self._otherwise.readbatch(pointers, tostore)
