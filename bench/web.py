@@ -38,7 +38,9 @@ PAGES = (
     'raw-file/{}/mf',
     'diff/{}/mf',
     'log/{}',
+    'log/{}/mf',
     'graph/{}',
+    'archive/{}.tar.gz',
 )
 
 
@@ -63,7 +65,7 @@ def served(
             )
         base.inspect('phase', '--public', '--rev', 'all()')
         shutil.copytree(base.path, top / 'client')
-        servers.serve_bundlestore(base, {})
+        servers.serve_bundlestore(base, {}, {'allow-archive': 'gz'})
         client = Repo(hg, top / 'client')
         client.enable()
         tip = client.node('tip')
