@@ -16,7 +16,7 @@ from harness import listener, matrix, rights
 from harness.commandserver import CommandServer
 from harness.connections import Connections
 from harness.hg import Hg, Repo, finish
-from harness.servers import Transport, serve_bundlestore
+from harness.servers import Transport, patiently, serve_bundlestore
 from harness.shelf import Shelf
 from harness.snapshot import untouched
 from hgext3rd.bundlestore.client import storeless
@@ -187,7 +187,11 @@ def test_command_server_lets_go(
             code, text = server.run('log', '-r', UNKNOWN)
             assert code == 255
             assert 'no answer within 1 s' in text
-            assert len(os.listdir(f'/proc/{server.pid}/task')) == 1
+            for _ in patiently():
+                if len(os.listdir(f'/proc/{server.pid}/task')) == 1:
+                    break
+            else:
+                pytest.fail('a thread of it waits')
             assert server.run('log', '-r', 'tip', '-T', '{rev}')[0] == 0
         finally:
             server.close()

@@ -472,6 +472,8 @@ class WsgiTransport(WebTransport):
     def only(self, worker: int) -> Iterator[None]:
         """Have all requests of the body answered by this process."""
         others = [pid for pid in self.workers() if pid != worker]
+        # stopped while it closes the index, one would keep the others out
+        pool.quiet(self.port)
         try:
             for pid in others:
                 os.kill(pid, signal.SIGSTOP)
