@@ -17,7 +17,8 @@ so that a plain read of the repository has nothing left to write.
 
 from __future__ import annotations
 
-import shutil
+import os
+import stat
 from pathlib import Path
 from typing import NamedTuple
 
@@ -80,5 +81,36 @@ def warm(repo: Repo) -> None:
 
 
 def copy(source: Path, path: Path) -> None:
-    """Copy a repository with all times, which its caches depend on."""
-    shutil.copytree(source, path, symlinks=True)
+    """Copy a repository with all times, which its caches depend on.
+
+    ``shutil.copytree`` takes three times as long, and there is a copy or two
+    for each test.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _copyfolder(str(source), str(path))
+
+
+def _copyfolder(source: str, target: str) -> None:
+    os.mkdir(target)
+    with os.scandir(source) as entries:
+        for entry in entries:
+            place = f'{target}/{entry.name}'
+            if entry.is_symlink():
+                os.symlink(os.readlink(entry.path), place)
+                info = entry.stat(follow_symlinks=False)
+                times = (info.st_atime_ns, info.st_mtime_ns)
+                os.utime(place, ns=times, follow_symlinks=False)
+            elif entry.is_dir():
+                _copyfolder(entry.path, place)
+            else:
+                with open(entry.path, 'rb', buffering=0) as file:
+                    data = file.read()
+                with open(place, 'xb', buffering=0) as file:
+                    file.write(data)
+                    _copystatus(entry.stat(), file.fileno())
+    _copystatus(os.stat(source), target)
+
+
+def _copystatus(info: os.stat_result, target: str | int) -> None:
+    os.chmod(target, stat.S_IMODE(info.st_mode))
+    os.utime(target, ns=(info.st_atime_ns, info.st_mtime_ns))

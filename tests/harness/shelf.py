@@ -64,7 +64,7 @@ def _keep(source: Path, target: Path) -> None:
     for _ in range(100):
         before = _files(source)
         time.sleep(0.02)
-        with contextlib.suppress(shutil.Error):
+        with contextlib.suppress(FileNotFoundError):
             history.copy(source, target)
             if _files(source) == before:
                 return

@@ -29,28 +29,25 @@ Snapshot = dict[str, Entry]
 
 def snapshot(folder: Path, exclude: Sequence[str] = STORE) -> Snapshot:
     """List everything below ``folder``, by path relative to it."""
-    result = {'.': _entry(folder, '.' in _parents(exclude))}
-    for parent, folders, files in os.walk(folder):
-        relative = Path(parent).relative_to(folder)
+    # making what is excluded moves the time of the folder it is in
+    parents = {os.path.dirname(path) or '.' for path in exclude}
+    top = str(folder)
+    result = {'.': _entry(top, '.' in parents)}
+    for parent, folders, files in os.walk(top):
+        inside = parent[len(top) + 1 :]
+        prefix = f'{inside}/' if inside else ''
         folders[:] = sorted(
-            name for name in folders if str(relative / name) not in exclude
+            name for name in folders if prefix + name not in exclude
         )
         for name in folders + files:
-            path = relative / name
-            if str(path) not in exclude:
-                result[str(path)] = _entry(
-                    folder / path, str(path) in _parents(exclude)
-                )
+            path = prefix + name
+            if path not in exclude:
+                result[path] = _entry(f'{top}/{path}', path in parents)
     return result
 
 
-def _parents(exclude: Sequence[str]) -> set[str]:
-    # making what is excluded moves the time of the folder it is in
-    return {str(Path(path).parent) for path in exclude}
-
-
-def _entry(path: Path, notime: bool) -> Entry:
-    status = path.lstat()
+def _entry(path: str, notime: bool) -> Entry:
+    status = os.lstat(path)
     mode = stat.filemode(status.st_mode)
     if stat.S_ISDIR(status.st_mode):
         # the size of a folder is the file system's business
@@ -58,7 +55,8 @@ def _entry(path: Path, notime: bool) -> Entry:
     if stat.S_ISLNK(status.st_mode):
         content = os.readlink(path)
     else:
-        content = hashlib.sha256(path.read_bytes()).hexdigest()
+        with open(path, 'rb', buffering=0) as file:
+            content = hashlib.sha256(file.read()).hexdigest()
     return Entry(mode, status.st_size, status.st_mtime_ns, content)
 
 
