@@ -44,7 +44,8 @@ def lfsclient(lfsbase: Repo, client: Repo) -> Repo:
         ),
         pytest.param(*('http', matrix.NEWEST, '6.9.5'), marks=matrix.ANOTHER),
         pytest.param(
-            *('path', matrix.NEWEST, matrix.NEWEST), marks=matrix.ANOTHER
+            *('path', matrix.NEWEST, matrix.NEWEST),
+            marks=pytest.mark.nightly('largefiles goes by path in CI'),
         ),
     ],
 )
@@ -192,10 +193,12 @@ def test_requests_that_make_no_sense(
             assert there.endswith(
                 f'{{"there":{[name]}}}'.replace("'", '"')
             ) == (oid == name)
+    lfsbase.configure('bundlestore', {'deny-push': '*'})
+    assert 'may not push' in upload('lfs', digest(b'two'), b'two')
 
 
 @pytest.mark.parametrize('transport_name', ['wsgi'])
-@pytest.mark.slow('users log in')
+@pytest.mark.nightly('users log in; who may push is tested in CI')
 def test_who_may_upload(
     transport: Transport, lfsbase: Repo, client: Repo, vanilla: Repo
 ) -> None:

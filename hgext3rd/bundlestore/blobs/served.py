@@ -8,6 +8,7 @@ from mercurial import error
 from mercurial.i18n import _
 
 from .. import access, config, log, model, server as servermod
+from ..names import TRYURL
 from ..server import aborting
 from . import place
 
@@ -15,7 +16,8 @@ from . import place
 def placeof(repo, kind: str) -> Optional[place.Place]:
     """Return where ``repo``, an overlay perhaps, has the blobs of its bundle
     store, None if it has no bundle store."""
-    if not config.isserver(repo.ui):
+    # lfs may set a try URL up before this extension has
+    if not config.isserver(repo.ui) and TRYURL not in repo.requirements:
         return None
     directory = repo.vfs.reljoin(repo.sharedpath, b'bundlestore')
     return place.Place(model.Place(directory, repo.store.createmode), kind)
@@ -36,7 +38,6 @@ def storesall(repo) -> bool:
     server = servermod.of(repo)
     if server is None:
         return False
-    server.checkroute()
     return bool(server.settings.routeall or server.request.blobs)
 
 
