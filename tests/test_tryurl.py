@@ -326,17 +326,21 @@ def test_half_an_extension_is_none(
     transport: Transport, base: Repo, tmp_path: Path
 ) -> None:
     """Mercurial swallows an AttributeError of an extension's import, and a
-    required extension that did not load would count as loaded."""
+    required extension that did not load would count as loaded. It goes on,
+    too, without one that cannot set itself up."""
     made = tryurl(transport, base)
     fake = tmp_path / 'fake'
     fake.mkdir()
-    # a Mercurial that lacks a name that the extension wraps
-    (fake / 'sitecustomize.py').write_text(
-        'import mercurial.exthelper as e\ndel e.exthelper.merge\n'
-    )
-    result = made.run('root', env={'PYTHONPATH': str(fake)}, ok=(255,))
-    assert 'cannot load the bundlestore extension' in result.err
-    assert 'loading of this extension was required' in result.err
+    # a Mercurial that lacks what the extension needs, or wraps
+    for lacking, hint in (
+        ('import mercurial.exthelper as e\ndel e.exthelper.merge\n', True),
+        ('import mercurial.commands as c\ndel c.table[b"help"]\n', False),
+    ):
+        (fake / 'sitecustomize.py').write_text(lacking)
+        result = made.run('root', env={'PYTHONPATH': str(fake)}, ok=(255,))
+        assert 'cannot load the bundlestore extension' in result.err
+        required = 'loading of this extension was required' in result.err
+        assert required == hint
 
 
 @matrix.over('path')
