@@ -185,8 +185,8 @@ def verdicts(run: Run) -> Iterator[str]:
     theirs = _median(git.following, 'wall')
     for text, ishled in (
         (f'no more bytes than git: {_size(size)}', size <= least),
-        (f'first machine at most 0.5 s: {first:.2f} s', first <= 0.5),
-        (f'the next at most 0.1 s: {following:.2f} s', following <= 0.1),
+        (f'first machine at most 0.5 s: {first:.3f} s', first <= 0.5),
+        (f'the next at most 0.1 s: {following:.3f} s', following <= 0.1),
         (f"at most 1.5 × git's time: {whole:.1f} s", whole <= 1.5 * theirs),
     ):
         yield f'* {text}: {"held" if ishled else "**missed**"}'

@@ -164,3 +164,56 @@ def test_the_plot_has_all_points(written: Path) -> None:
                 assert [t for t in titles if t.startswith(begin)], begin
     assert len([t for t in titles if ' stored: ' in t]) == 8
     assert 'plain <Mercurial>, 10,000 stored: 0.600 s' in titles
+
+
+def test_what_goes_over_a_wire_is_counted(tmp_path: Path) -> None:
+    counts = tmp_path / 'counts'
+    relay = environments.ROOT / 'bench' / 'relay.py'
+    words = [sys.executable, str(relay), str(counts), 'tr', '-d', 'b']
+    sent = b'ab' * 500_000
+    done = subprocess.run(words, input=sent, capture_output=True, check=True)
+    assert done.stdout == b'a' * 500_000
+    line = json.loads(counts.read_text())
+    assert (line['up'], line['down']) == (1_000_000, 500_000)
+
+
+VERDICT = """\
+import sys
+sys.path.insert(0, 'tools')
+from bench import ci, ways
+def costs(kilobytes, server, wall):
+    cost = ways.Cost(kilobytes * 1000, server, 1, wall)
+    return ci.Costs([cost], [cost], [], [(2 * server, 9)])
+def way(title, over):
+    return ways.Way(title, over, None)
+run = ci.Run(None, 2)
+run.costs = {
+    way('`clone --narrow --depth 1 -r`', 'http'): costs(300, 0.2, 2),
+    way('git 2: `clone --depth 1`', 'git'): costs(400, 0.4, 1),
+    way('`clone -r`', 'ssh'): ci.Costs([], [], [], []),
+}
+run.failed = {way('`clone -r`', 'ssh'): 'exit 255: abort: no'}
+print('\\n'.join([*ci.table(run, 2), *ci.verdicts(run)]))
+"""
+
+
+def test_what_ci_machines_cost_is_judged() -> None:
+    done = subprocess.run(
+        [sys.executable, '-c', VERDICT],
+        cwd=environments.ROOT,
+        stdout=subprocess.PIPE,
+        encoding='utf-8',
+        env={'PYTHONIOENCODING': 'utf-8', 'PYTHONPATH': '.'},
+        check=True,
+    )
+    rows = _rows(done.stdout)
+    assert rows[1][1:4] == ['http', '0.30 MB', '0.20 s']
+    assert rows[1][-2:] == ['0.4 s', '9.0 s']
+    assert rows[3] == ['`clone -r`', 'ssh', 'exit 255: abort: no']
+    goals = [line for line in done.stdout.splitlines() if line[0] == '*']
+    assert [goal.rpartition(': ')[2] for goal in goals] == [
+        'held',
+        'held',
+        '**missed**',
+        '**missed**',
+    ]
