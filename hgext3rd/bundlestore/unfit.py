@@ -25,6 +25,7 @@ def trouble() -> errors.BackendUnavailable:
         'the repository has a format that a bundle store does not work with: '
         'its changesets have side data',
         "the administrator can run 'hg debugupgraderepo' with "
-        'format.exp-use-changelog-v2 and '
-        'format.exp-use-copies-side-data-changeset off',
+        'format.exp-use-changelog-v2, '
+        'format.exp-use-copies-side-data-changeset and '
+        'experimental.revlogv2 off',
     )
