@@ -11,7 +11,7 @@ PYTEST ?=
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test quick lint bench bench-index bench-web bench-ci load fuzz
-.PHONY: dev clean faults kills mutants nightly nightly-tests upstream
+.PHONY: dev clean faults kills matrix mutants nightly nightly-tests upstream
 
 help:
 	@echo 'make demo [REPO=path-or-url] [KEEP=1]'
@@ -38,6 +38,8 @@ help:
 	@echo '            each file operation of a server fails in turn'
 	@echo 'make kills [COUNT=1000] [SEED=1]'
 	@echo '            servers of real clients are killed at any moment'
+	@echo 'make matrix [KIND=lfs] [VERSION=6.9.5] [TRANSPORT=ssh] [KEEP=file]'
+	@echo '            every kind of repository in every way: what works?'
 	@echo 'make mutants [ONLY="push/ lookup.py"]'
 	@echo '            small breaks of the code: does the quick loop see them?'
 	@echo 'make upstream [TESTS="push hook"] [RUN=server] [UPDATE=1]'
@@ -125,6 +127,14 @@ kills:
 	@$(PYTHON) tools/environments.py
 	@PYTHONPATH=tests:tools $(BIN)/python -m faults.blindkills \
 	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+
+# all of it writes docs/compatibility.rst; KEEP has what was found go on
+matrix:
+	@$(PYTHON) tools/environments.py
+	@PYTHONPATH=tests:tools $(BIN)/python -m kinds \
+	    $(if $(KIND),--kind '$(KIND)') $(if $(VERSION),--version $(VERSION)) \
+	    $(if $(TRANSPORT),--transport $(TRANSPORT)) \
+	    $(if $(KEEP),--keep '$(KEEP)')
 
 # tests/breaks.py lists them
 mutants:

@@ -39,7 +39,11 @@ class History(NamedTuple):
 
 def build(hg: Hg, path: Path) -> History:
     """Build the repository at ``path``, with a working folder."""
-    repo = hg.init(path)
+    return fill(hg.init(path))
+
+
+def fill(repo: Repo) -> History:
+    """Add that history to an empty repository."""
     lines = [f'line {number}\n' for number in range(200)]
     start = repo.commit(
         {'README': 'a base repository\n', 'src/main.txt': ''.join(lines)},

@@ -23,11 +23,13 @@ class Inspector:
     _running: dict[str, Inspector] = {}
 
     @classmethod
-    def of(cls, hg: Hg) -> Inspector:
-        """Return the one of this version, started if need be."""
-        if hg.version not in cls._running:
-            cls._running[hg.version] = cls(hg.plain())
-        return cls._running[hg.version]
+    def of(cls, hg: Hg, own: str = '') -> Inspector:
+        """Return the one of this version, started if need be. ``own`` names
+        one for repositories that turn on extensions, of just this ``hg``."""
+        key = f'{hg.version} {own}'
+        if key not in cls._running:
+            cls._running[key] = cls(hg if own else hg.plain())
+        return cls._running[key]
 
     @classmethod
     def stopall(cls) -> None:

@@ -7,7 +7,7 @@ there is what is tested.
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
@@ -113,3 +113,24 @@ def each_version(name: str) -> pytest.MarkDecorator:
     ``name``, in the quick loop with the newest only."""
     older = (pytest.param(v, marks=ANOTHER) for v in VERSIONS[:-1])
     return pytest.mark.parametrize(name, [*older, NEWEST])
+
+
+def pairwise(
+    factors: Sequence[Sequence[str]],
+    fits: Callable[[tuple[str, ...]], bool],
+) -> Iterator[tuple[str, ...]]:
+    """Yield combinations of one value of each factor, so that any two values
+    of two factors are together in one of them, as far as that ``fits``."""
+    every = {
+        row: pairs(row) for row in itertools.product(*factors) if fits(row)
+    }
+    left = set().union(*every.values())
+    while left:
+        # the first of the best, so that they are the same each time
+        best = max(every, key=lambda row: len(left & every[row]))
+        left -= every[best]
+        yield best
+
+
+def pairs(row: tuple[str, ...]) -> set[tuple[tuple[int, str], ...]]:
+    return set(itertools.combinations(enumerate(row), 2))

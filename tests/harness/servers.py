@@ -101,6 +101,9 @@ class Transport:
     def close(self) -> None:
         """Stop what was started; complain if it did not run well."""
 
+    def discard(self) -> None:
+        """Stop what was started, in whatever state it is."""
+
 
 def patiently() -> Iterator[None]:
     """Let the body try again and again, as long as there is hope."""
@@ -329,7 +332,6 @@ class WebTransport(Transport):
             self._leave(last=True)
 
     def discard(self) -> None:
-        """Stop what was started, in whatever state it is."""
         if self.process is not None:
             process, self.process = self.process, None
             self._stop(process)
