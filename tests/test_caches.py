@@ -120,7 +120,7 @@ def test_pages(
     chill(base)
     (base.path / '.hg' / 'cache').mkdir()
     with untouched(base.path):
-        for _ in range(upto(5, 300)):
+        for _ in range(upto(5, 120)):
             assert look(page) == shown
     assert sorted(counted()) == ['b'] + ['t'] * HEADS
 

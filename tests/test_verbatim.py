@@ -308,12 +308,19 @@ def test_tree_manifests(
     assert log.new() == ['7 behind']
     slow.run('pull', '-q', '-r', two)
     assert log.new() == ['5 behind']
+    # a file that is as it was is not sent again
+    client.commit({'a/b/c/d.txt': None}, 'removed')
+    back = client.commit({'a/b/c/d.txt': '1\n'}, 'back')
+    client.run('push', '-q', '--bundle-store', '-r', back)
     for repo in (whole, slow):
+        repo.run('pull', '-q', '-r', back)
+        assert log.new() == ['5']
         repo.verify()
         assert state(repo) == state(client)
-        assert repo.cat('a/b/c/d.txt', two) == 'one\n'
-        files = client.inspect('manifest', '--debug', '-r', two)
-        assert repo.inspect('manifest', '--debug', '-r', two) == files
+        assert repo.cat('a/b/c/d.txt', back) == '1\n'
+        for node in (two, back):
+            files = client.inspect('manifest', '--debug', '-r', node)
+            assert repo.inspect('manifest', '--debug', '-r', node) == files
 
 
 @matrix.over('ssh')

@@ -148,7 +148,8 @@ def _inserted(delta: bytes) -> Iterator[bytes]:
         if length < 0:
             raise MalformedChangegroup('a delta of nonsense')
         at += _PIECE.size + length
-        yield from delta[at - length : at].split(b'\n')
+        # not what is behind the last: it would be the folder itself
+        yield from filter(None, delta[at - length : at].split(b'\n'))
 
 
 def _isinbase(repo, name: bytes, node: bytes) -> bool:
