@@ -309,16 +309,35 @@ def test_stored_before(
     assert 'abort: pull failed on remote\n' in said
 
 
-@matrix.over('ssh')
-def test_changegroups_that_cannot_be_stored(
-    transport: Transport, hg: Callable[..., Hg], tmp_path: Path
-) -> None:
-    """A try URL does not offer them, the base does."""
+def flagged(transport: Transport) -> Repo:
+    """Return a base that takes changegroup 04."""
     base = Repo(transport.hg, transport.root / 'flags')
     base.hg.run('init', base.path, config=['format.use-delta-info-flags=yes'])
     base.commit({'a': 'a\n'}, 'a')
     base.inspect('phase', '--public', 'tip')
     servers.serve_bundlestore(base, {})
+    return base
+
+
+@matrix.over('path')
+def test_changegroups_by_path(
+    transport: Transport, hg: Callable[..., Hg], tmp_path: Path
+) -> None:
+    """Mercurial asks the try URL what it takes as though it was a client."""
+    base = flagged(transport)
+    client = hg().clone(transport.url(base), tmp_path / 'client')
+    client.commit({'a': 'b\n'}, 'b')
+    client.enable()
+    client.run('push', transport.url(tryurl(transport, base)))
+    assert len(bundles(base)) == 1
+
+
+@matrix.over('ssh')
+def test_changegroups_that_cannot_be_stored(
+    transport: Transport, hg: Callable[..., Hg], tmp_path: Path
+) -> None:
+    """A try URL does not offer them, the base does."""
+    base = flagged(transport)
     base.configure('push', {'pushvars.server': 'yes'})
     base.configure('bundlestore', {'try-url': 'ssh://example.org/try'})
     url = transport.url(tryurl(transport, base))

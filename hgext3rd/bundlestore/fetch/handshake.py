@@ -28,17 +28,20 @@ def capabilities(orig, repo, proto):
 def getrepocaps(orig, repo, *args, **kwargs):
     caps = orig(repo, *args, **kwargs)
     server = servermod.of(repo)
-    if kwargs.get('role') == b'server' and server is not None:
-        caps = dict(caps)
+    if server is None:
+        return caps
+    caps = dict(caps)
+    if kwargs.get('role') == b'server':
         caps[CAPABILITY] = ()
-        if server.settings.routeall:
-            # A client sends the newest that is offered. Others cannot be
-            # stored; pushes to the base may have them.
-            caps[b'changegroup'] = tuple(
-                version
-                for version in caps.get(b'changegroup', ())
-                if version in CHANGEGROUPS
-            )
+    # by path, Mercurial asks for what a client has
+    if server.settings.routeall:
+        # A client sends the newest that is offered. Others cannot be
+        # stored; pushes to the base may have them.
+        caps[b'changegroup'] = tuple(
+            version
+            for version in caps.get(b'changegroup', ())
+            if version in CHANGEGROUPS
+        )
     return caps
 
 
