@@ -76,15 +76,6 @@ REASONS: tuple[Reason, ...] = (
         plain=False,
     ),
     Reason(
-        'delta info',
-        ('push, vanilla',),
-        'changegroup version 04 cannot be stored',
-        'By path a client without the extension sends changegroup version 04,'
-        ' which is another in each release, and is refused; over ssh and http'
-        ' it is not offered.',
-        lambda row: row.transport == 'path',
-    ),
-    Reason(
         'lfs',
         ('push, vanilla', 'pull'),
         'lfs.url needs to be configured',
