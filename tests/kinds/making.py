@@ -28,11 +28,10 @@ def small(repo: Repo) -> None:
 
 
 def some(repo: Repo) -> None:
-    """A merge of two changes of one file, and a copy."""
+    """A merge of two changes, with a copy."""
     start = repo.commit({'README': 'a base\n', 'src/main.txt': TEXT}, 'start')
-    repo.commit({'src/main.txt': f'above\n{TEXT}'}, 'left')
     repo.inspect('copy', '--quiet', 'src/main.txt', 'src/copy.txt')
-    left = repo.commit({'data.bin': bytes(range(256)) * 16}, 'copy')
+    left = repo.commit({'data.bin': bytes(range(256)) * 16}, 'left')
     right = repo.commit({'README': 'right\n'}, 'right', parent=start)
     merged(repo, left, right)
     repo.inspect('phase', '--public', '--rev', 'all()')

@@ -280,7 +280,7 @@ def mixed(kinds: list[Kind]) -> Iterator[Row]:
 def one_each(kinds: list[Kind]) -> Iterator[Row]:
     """One row of each kind, so that all together have each transport and each
     version on either side."""
-    wires = ('http', 'ssh', 'ssh', 'path', 'http', 'ssh')
+    wires = ('http', 'ssh', 'ssh', 'http', 'path', 'ssh')
     for number, kind in enumerate(kinds):
         has = kind.versions()
         wire = wires[number % len(wires)]
