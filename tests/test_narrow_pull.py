@@ -202,6 +202,32 @@ def test_some_files_with_their_history(
 
 
 @over_ssh
+def test_client_with_the_extension(
+    tmp_path: Path,
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    pushed: list[str],
+) -> None:
+    config = [NARROW, 'extensions.bundlestore=', *transport.commandline()]
+    shallow = client.hg.clone(
+        transport.url(base),
+        tmp_path / 'shallow',
+        *('--narrow', '--depth', '1', '-r', pushed[0]),
+        config=config,
+    )
+    transport.connect(shallow, base)
+    shallow.configure('extensions', {'narrow': '', 'bundlestore': ''})
+    # what is not there is fetched on demand
+    shallow.run('update', '--quiet', '--rev', pushed[1])
+    left = shallow.run('log', '-r', 'draft() - fromstore()')
+    assert not left.out
+    # and what was fetched does not land by a push that names nothing
+    done = shallow.run('push', ok=[255])
+    assert 'that came from a bundle store would land' in done.err
+
+
+@over_ssh
 @rare
 def test_generations_and_merges(
     base: Repo, client: Repo, hashes: History, clone: Clone

@@ -85,8 +85,10 @@ def _add(repo, tr, new: set[bytes]) -> None:
     setattr(tr, _PENDING, pending)
 
     def write(fp) -> None:
-        kept = _relevant(repo, _read(repo) | pending)
-        lines = [_VERSION, *sorted(map(hex, kept.values()))]
+        # A narrow clone whose files are chosen by the server has forgotten
+        # what it has got so far, by now.
+        kept = pending.union(_relevant(repo, _read(repo)).values())
+        lines = [_VERSION, *sorted(map(hex, kept))]
         fp.write(b'\n'.join(lines) + b'\n')
 
     tr.addfilegenerator(names.FROMSTORE, (FILE,), write)
