@@ -234,7 +234,10 @@ class Repo:
 
     def inspect(self, *args: str) -> str:
         """Return what a command prints; it must succeed."""
-        code, out, err = Inspector.of(self.hg).run(self.path, *args)
+        # lfs has bundles be made in another format, from then on
+        lfs = self.hgrc.exists() and b'\nlfs' in self.hgrc.read_bytes()
+        inspector = Inspector.of(self.hg, 'lfs' if lfs else '')
+        code, out, err = inspector.run(self.path, *args)
         assert code == 0, str(Result(code, out, err, args))
         return out
 
