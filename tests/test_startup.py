@@ -79,6 +79,7 @@ REPOSITORY = {
     'mercurial.bundle2',
     'mercurial.exchange',
     'mercurial.phases',
+    'mercurial.subrepoutil',
 }
 #: that this has a bundle store
 STORE = {

@@ -17,7 +17,7 @@ from mercurial.i18n import _
 from mercurial.node import bin
 
 from .. import compat, config, names
-from ..start.wraps import inplaceof
+from ..start.wraps import apply, inplaceof
 
 
 def currentpath(repo) -> Any:
@@ -87,6 +87,15 @@ def pushgit(orig, self, opts):
         return orig(self, opts)
     finally:
         del self._gitdir
+
+
+@inplaceof('subrepoutil.submerge')
+def submerge(orig, *args, **kwargs):
+    """Have :func:`get` asked: Mercurial loads what opens a subrepository only
+    now, and where the extension is turned on for the outer repository alone,
+    nobody tells us when."""
+    apply('subrepos')
+    return orig(*args, **kwargs)
 
 
 @inplaceof('subrepo.hgsubrepo._get')

@@ -18,7 +18,7 @@ wrapped when a process starts, the others when they can first matter:
   anybody can use that.
 * ``PEER``: when such a repository is opened by its path, as another's peer.
 * ``ASKING``: when a command asks a server for what it does not know.
-* ``SUBREPOS``: when a subrepository is opened.
+* ``SUBREPOS``: when a subrepository is opened, or updated by its outer one.
 
 What fails there fails the opening of the repository, so that nobody works
 with half an extension.
@@ -76,6 +76,7 @@ REPOSITORY = {
     'exchange._pullbundle2extraprepare': 'client.fromstore.prepare',
     'utils.urlutil.get_push_paths': 'client.push.getpushpaths',
     'scmutil.revrange': 'client.pull.revrange',
+    'subrepoutil.submerge': 'client.subrepos.submerge',
     'exchange.unbundle': 'push.receive.unbundle',
 }
 
