@@ -449,6 +449,15 @@ FULL: dict[str, Sequence[Stream]] = {
                 r._replace(entry=r.entry._replace(link=TWO[0]))
                 for r in TWOSTREAM.manifests
             ),
+            files=(
+                (
+                    b'a',
+                    (
+                        forgery.revision(b'a\n', TWO[0]),
+                        forgery.revision(b'b\n', TWO[1], FIRST.entry.node),
+                    ),
+                ),
+            ),
         ),
     ],
     'lacks the content': [GOOD._replace(files=GOOD.files[:1])],
@@ -681,22 +690,29 @@ def test_text_of_any_bytes(
 def test_manifests_that_lead_outside(
     transport: Transport, base: Repo, client: Repo
 ) -> None:
-    """A manifest is only looked at when it is shown. Then nothing is found
-    under a name that no push can have."""
+    """A manifest is mostly looked at when it is shown only. Then nothing is
+    found under a name that no push can have."""
     (good,) = dict(GOOD.files)[b'a']
     names = [b'../outside', b'.hg/hgrc', b'/etc/passwd', b'a']
     text = b''.join(
         b'%s\0%s\n' % (n, good.entry.node.hex().encode()) for n in sorted(names)
     )
-    top = forgery.changeset(names, forgery.hashed(text))
-    link = top.entry.node
-    stream = Stream(
-        (top,),
-        (forgery.revision(text, link),),
-        (),
-        ((b'a', (forgery.revision(b'a\n', link),)),),
-    )
+
+    def made(listed: list[bytes]) -> Stream:
+        top = forgery.changeset(listed, forgery.hashed(text))
+        link = top.entry.node
+        return Stream(
+            (top,),
+            (forgery.revision(text, link),),
+            (),
+            ((b'a', (forgery.revision(b'a\n', link),)),),
+        )
+
     url = transport.url(base)
+    # unless the changeset says that it changes such a file
+    (refused,) = rawpush.send(client, url, [forgery.pushof(made(names))])
+    assert 'cannot be the name of a file' in refused['message']
+    stream = made([b'a'])
     assert rawpush.send(client, url, [forgery.pushof(stream)]) == [{}]
     node = forgery.node(stream)
     assert web.get(f'{url}/raw-file/{node}/a').body == b'a\n'
