@@ -16,6 +16,7 @@ rest on is up to Mercurial, but where it has no answer:
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
@@ -193,12 +194,16 @@ class Narrow(Answer):
 
     def _basechanges(self, revs: list[int]) -> Iterator[Change]:
         changelog = self._changelog
-        # what the client has or gets before
-        there = sorted(self._common)
+        # what the client has or gets before, also in order: there may be
+        # thousands
+        there = set(self._common)
+        ordered = sorted(there)
         for rev in revs:
             parents = self._parents(rev)
             left = [p for p in parents if p in there]
-            nearest = sorted(there, key=lambda r: abs(r - rev))[:_NEAREST]
+            at = bisect.bisect(ordered, rev)
+            around = ordered[max(0, at - _NEAREST) : at + _NEAREST]
+            nearest = sorted(around, key=lambda r: abs(r - rev))[:_NEAREST]
             iswhole = len(left) == len(parents)
             if not left and not iswhole:
                 # so that the client sees which is the newer one
@@ -213,7 +218,8 @@ class Narrow(Answer):
                 iswhole,
                 tuple(map(changelog.node, dict.fromkeys([*left, *nearest]))),
             )
-            there.append(rev)
+            there.add(rev)
+            ordered.insert(at, rev)
 
     # -- the parts of the answer
 
