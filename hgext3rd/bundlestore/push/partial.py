@@ -21,14 +21,11 @@ from typing import Any, Optional
 from ..bundle import changegroup, container, graph, reading
 from ..bundle.changegroup import MalformedChangegroup, Read
 from . import borrowed
+from .borrowed import Revision
 from .check import Refused, checkfilename
 
 #: where a piece of a delta begins and ends, and the length of what it inserts
 _PIECE = struct.Struct('>lll')
-
-#: a revision: the name of a file, that of a folder (a tree manifest) with a
-#: slash at its end, and the hash
-_Revision = tuple[bytes, bytes]
 
 
 def complete(
@@ -60,7 +57,7 @@ def _withborrowed(repo, staged, found: borrowed.Borrowed) -> Iterator[bytes]:
 
 
 def _reston(
-    ui, server, foundation, staged, checker, lacking: dict[_Revision, bytes]
+    ui, server, foundation, staged, checker, lacking: dict[Revision, bytes]
 ) -> None:
     """Have a push rest on bundles that hold what is ``lacking``."""
     # what a bundle rests on is recorded once
@@ -88,7 +85,7 @@ def _reston(
     )
 
 
-def _named(ui, path: bytes, names: set[bytes]) -> dict[_Revision, bytes]:
+def _named(ui, path: bytes, names: set[bytes]) -> dict[Revision, bytes]:
     """Return the revisions of the files ``names``, and of folders above them,
     which manifests of the bundle at ``path`` bring, with the changesets of
     these. Those of folders that the bundle holds are not among them."""
@@ -96,7 +93,7 @@ def _named(ui, path: bytes, names: set[bytes]) -> dict[_Revision, bytes]:
         read, version = bundle.payload.read, bundle.version
         for _changeset in changegroup.changesets(read, version):
             pass
-        found: dict[_Revision, bytes] = {}
+        found: dict[Revision, bytes] = {}
         if not bundle.trees:
             _addbrought(found, read, version, b'', names)
             return found
@@ -117,7 +114,7 @@ def _folders(name: bytes) -> Iterator[bytes]:
 
 
 def _addbrought(
-    found: dict[_Revision, bytes],
+    found: dict[Revision, bytes],
     read: Read,
     version: bytes,
     folder: bytes,
@@ -164,8 +161,8 @@ def _isinbase(repo, name: bytes, node: bytes) -> bool:
 
 
 def _held(
-    ui, store: Any, key: str, wanted: Iterable[_Revision]
-) -> set[_Revision]:
+    ui, store: Any, key: str, wanted: Iterable[Revision]
+) -> set[Revision]:
     """Return which of the revisions are in a stored bundle."""
     with (
         container.checkedfile(store, key) as path,
@@ -179,10 +176,10 @@ def _held(
 
 def _revisions(
     bundle: reading.File, groups: dict[bytes, int], names: Iterable[bytes]
-) -> set[_Revision]:
+) -> set[Revision]:
     """Return the revisions of ``names`` in a bundle; ``groups`` tells where
     each has its own."""
-    found: set[_Revision] = set()
+    found: set[Revision] = set()
     for name in names:
         if name in groups:
             bundle.payload.seek(groups[name])
