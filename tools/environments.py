@@ -469,6 +469,15 @@ def makeproject(project: str) -> Path:
     return wheel
 
 
+def extras(environment: Environment) -> str:
+    """Return which extras of the project an environment has: servers of the
+    newest Mercurial, and the tests, use every backend."""
+    if environment.kind == 'tools':
+        return '[dev]'
+    newest = environment.version == supported()[-1]
+    return '[postgresql,mysql,s3]' if newest else ''
+
+
 def makeenvironment(
     environment: Environment, project: str, wheel: Path | None
 ) -> None:
@@ -495,7 +504,7 @@ def makeenvironment(
         makevenv(environment.interpreter, path, '--without-pip')
         packages: list[str | Path] = [*wheelfolder(environment).glob('*.whl')]
         if wheel is not None:
-            extra = '[dev]' if environment.kind == 'tools' else ''
+            extra = extras(environment)
             packages.append(f'{wheel}{extra}')
         run(pip('install', *packages, target=python(path)))
     writestamp(path, stamp)

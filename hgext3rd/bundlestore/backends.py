@@ -1,13 +1,14 @@
 """Finds the store or index that a URL names.
 
-The scheme of the URL selects a factory. The one that comes with this package
-is known here, as to look up an entry point costs each process, and each push
+The scheme of the URL selects a factory. Those that come with this package
+are known here, as to look up an entry point costs each process, and each push
 over ssh is one, several times what the whole push does; other schemes are
 looked up.
 """
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -25,6 +26,10 @@ Factory = Callable[[str, model.Place], Any]
 STORES = 'hg_bundlestore.stores'
 INDEXES = 'hg_bundlestore.indexes'
 
+#: where the factory of a scheme of ours is, as an entry point has it, from
+#: this package on; a room is loaded when its scheme is used
+_OURS: dict[str, dict[str, str]] = {STORES: {}, INDEXES: {}}
+
 
 def openstore(url: str, place: model.Place) -> Any:
     """Return the provider of ``IBundleStore`` that ``url`` names.
@@ -34,7 +39,7 @@ def openstore(url: str, place: model.Place) -> Any:
     """
     if _scheme(url) == 'file':
         return filestore.open_store(url, place)
-    return _openforeign('bundle store', STORES, url, place)
+    return _open('bundle store', STORES, url, place)
 
 
 def openindex(url: str, place: model.Place) -> Any:
@@ -42,7 +47,7 @@ def openindex(url: str, place: model.Place) -> Any:
     :func:`openstore` does."""
     if _scheme(url) == 'file':
         return fileindex.open_index(url, place)
-    return _openforeign('bundle index', INDEXES, url, place)
+    return _open('bundle index', INDEXES, url, place)
 
 
 def within(seconds: float, url: str, question: Callable[[], T]) -> T:
@@ -58,11 +63,16 @@ def _scheme(url: str) -> str:
     return url.partition(':')[0]
 
 
-def _openforeign(kind: str, group: str, url: str, place: model.Place) -> Any:
+def _open(kind: str, group: str, url: str, place: model.Place) -> Any:
     scheme = _scheme(url)
+    ours = _OURS[group].get(scheme)
+    if ours is not None:
+        module, _colon, name = ours.partition(':')
+        loaded = importlib.import_module(f'{__package__}.{module}')
+        return getattr(loaded, name)(url, place)
     found = {point.name: point for point in _entrypoints(group)}
     if scheme not in found:
-        known = ', '.join(sorted({'file', *found}))
+        known = ', '.join(sorted({'file', *_OURS[group], *found}))
         raise errors.UnknownScheme(
             f'unknown {kind} scheme: {scheme}', f'known schemes: {known}'
         )

@@ -271,6 +271,16 @@ def settings(ui) -> Settings:
     )
 
 
+def items(ui) -> dict[str, str]:
+    """Return the items of the section that are set, as they are."""
+    return {
+        name.decode('utf-8', 'surrogateescape'): value.decode(
+            'utf-8', 'surrogateescape'
+        )
+        for name, value in ui.configitems(SECTION)
+    }
+
+
 def bookmarkmatcher(ui):
     """Return a function that tells whether a bookmark name (bytes) is one of
     a scratch bookmark.

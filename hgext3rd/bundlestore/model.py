@@ -12,7 +12,7 @@ the ``dataclasses`` module costs that process about ten milliseconds.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional, Union
 
 from . import errors
@@ -263,3 +263,6 @@ class Place(NamedTuple):
     #: the mode that new files take their permission bits from, as
     #: Mercurial's ``store.createmode``; None means: follow the umask
     createmode: Optional[int] = None
+    #: the items of the section ``bundlestore`` that are set, for those that are
+    #: a backend's own, such as commands that it runs
+    config: Mapping[str, str] = {}

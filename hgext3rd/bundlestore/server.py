@@ -196,7 +196,7 @@ class Server:
     @property
     def place(self) -> model.Place:
         """Where the store and the index are, unless configured otherwise."""
-        return model.Place(self._directory, self._mode)
+        return model.Place(self._directory, self._mode, config.items(self._ui))
 
     @functools.cached_property
     def cache(self):
