@@ -128,11 +128,13 @@ class IBundleStore(Interface):
 
     def modified(key: str) -> float:
         """Return when the bundle was last published, in seconds since the
-        epoch by the clock of the store; raises ``UnknownKey``."""
+        epoch by the clock of the store, of which it may tell whole seconds
+        only; raises ``UnknownKey``."""
 
     def strays(age: float):
         """Iterate over what stagings that never ended left behind, as
-        ``model.Stray``, if nothing was written to it for ``age`` seconds."""
+        ``model.Stray``, if nothing was written to it for ``age`` seconds.
+        What they left on another machine is that machine's to find."""
 
     def deletestray(name: str) -> None:
         """Remove a stray; does nothing if it is gone. A staging that still

@@ -21,6 +21,9 @@ class StoreTests(abc.ABC):
 
     pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
 
+    #: seconds that the times of the store may be cut by
+    resolution = 0.0
+
     @abc.abstractmethod
     def makestore(self, place: model.Place) -> Any:
         """Return a new object for the store of ``place``.
@@ -28,6 +31,10 @@ class StoreTests(abc.ABC):
         Two calls for one place, perhaps in two processes, return two objects
         that show the same store; another place has another, empty store.
         """
+
+    def dropstore(self, place: model.Place) -> None:  # noqa: B027
+        """Throw away what the store of ``place`` holds outside of that
+        directory, when the test is over."""
 
     def damage(self, store: Any, key: str, data: Optional[bytes]) -> None:
         """Replace the bytes that are stored under ``key`` behind the store's
@@ -53,3 +60,4 @@ class StoreTests(abc.ABC):
         store = self.makestore(place)
         yield store
         store.close()
+        self.dropstore(place)

@@ -52,6 +52,7 @@ class StagingTests(StoreTests):
         staged.discard()
         staged.discard()
         assert list(store.keys()) == []
+        assert list(store.strays(0)) == []
 
     def test_published_bundle_is_not_discarded(self, store: Any) -> None:
         with store.stage([b'some']) as staged:
@@ -60,6 +61,7 @@ class StagingTests(StoreTests):
             staged.discard()
         staged.discard()
         assert readwhole(store, staged.key) == b'some'
+        assert list(store.strays(0)) == []
 
     def test_same_bundle_staged_twice(self, store: Any) -> None:
         with store.stage([b'same']) as first, store.stage([b'same']) as second:
@@ -86,6 +88,7 @@ class StagingTests(StoreTests):
                 method(failing(error, after))
             assert caught.value is error
         assert list(store.keys()) == []
+        assert list(store.strays(0)) == []
 
     def test_chunks_are_taken_one_by_one(self, store: Any) -> None:
         alive = 0
