@@ -10,26 +10,19 @@ deleted when it is older than any push can be.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
-import re
-import time
 from collections.abc import Iterable, Iterator
-from typing import Optional, Union
+from typing import Optional
 
 from .. import errors, model
 from ..declaring import Interfaces
 from . import fileops, localfiles
 from .reader import VerifyingReader
+from .spool import CANNOT_READ, CANNOT_WRITE, Spool
 
 _TEMPORARY = b'tmp'
 #: what only takes room, so that ``gc`` finds some on a full disk
 _RESERVE = b'reserve'
-#: what a temporary file is called
-_STRAY = re.compile(r'[0-9a-f]{32}', re.A)
-
-_CANNOT_READ = 'bundle store cannot be read'
-_CANNOT_WRITE = 'bundle store cannot be written'
 
 
 def open_store(url: str, place: model.Place) -> FileStore:
@@ -52,13 +45,14 @@ class FileStore:
     def __init__(self, folder: bytes, createmode: Optional[int] = None) -> None:
         self._folder = folder
         self._createmode = createmode
+        self._spool = Spool(os.path.join(folder, _TEMPORARY), createmode)
         # the folders in it whose names are known to be durable
         self._durable: set[bytes] = set()
 
     # -- bundles
 
     def stage(self, chunks: Iterable[bytes]) -> StagedFile:
-        temporary = self._write(chunks)
+        temporary = self._spool.write(chunks, durable=True)
         return StagedFile(
             self, temporary.path, temporary.hash.hexdigest(), temporary.size
         )
@@ -77,7 +71,7 @@ class FileStore:
 
     def delete(self, key: str) -> None:
         path = self._path(key)
-        with _lookingup(self._folder, key, _CANNOT_WRITE):
+        with _lookingup(self._folder, key, CANNOT_WRITE):
             fileops.unlink(path)
 
     def keys(self) -> Iterator[str]:
@@ -114,42 +108,20 @@ class FileStore:
     # -- strays
 
     def strays(self, age: float) -> Iterator[model.Stray]:
-        folder = os.path.join(self._folder, _TEMPORARY)
-        for entry in self._list(folder):
-            name = localfiles.display(entry)
-            if not _STRAY.fullmatch(name):
-                continue
-            try:
-                info = os.stat(os.path.join(folder, entry))
-            except FileNotFoundError:
-                continue
-            except OSError as exc:
-                raise localfiles.unavailable(_CANNOT_READ, folder, exc) from exc
-            if time.time() - info.st_mtime >= age:
-                yield model.Stray(name, info.st_size, info.st_mtime)
+        return self._spool.strays(age)
 
     def deletestray(self, name: str) -> None:
-        if not isinstance(name, str) or not _STRAY.fullmatch(name):
-            raise errors.InvalidKey(
-                f'not the name of a stray: {ascii(name)[:80]}'
-            )
-        path = os.path.join(self._folder, _TEMPORARY, name.encode('ascii'))
-        try:
-            fileops.unlink(path)
-        except (FileNotFoundError, NotADirectoryError):
-            return
-        except OSError as exc:
-            raise localfiles.unavailable(_CANNOT_WRITE, path, exc) from exc
+        self._spool.deletestray(name)
 
     # -- notes
 
     def putnote(self, name: str, data: bytes) -> None:
         path = self._notepath(name)
-        temporary = self._write([data])
+        temporary = self._spool.write([data], durable=True)
         try:
             self._move(temporary.path, path)
         except BaseException:
-            _removequietly(temporary.path)
+            temporary.abandon()
             raise
 
     def note(self, name: str) -> bytes:
@@ -170,7 +142,7 @@ class FileStore:
 
     def deletenote(self, name: str) -> None:
         path = self._notepath(name)
-        with _lookingupnote(path, name, _CANNOT_WRITE):
+        with _lookingupnote(path, name, CANNOT_WRITE):
             fileops.unlink(path)
 
     def _notepath(self, name: str) -> bytes:
@@ -190,27 +162,14 @@ class FileStore:
         return localfiles.giveback(self._reserve)
 
     def troubles(self) -> Iterator[errors.BackendUnavailable]:
-        temporary = os.path.join(self._folder, _TEMPORARY)
-        return localfiles.troubles(_CANNOT_WRITE, self._folder, temporary)
+        return localfiles.troubles(
+            CANNOT_WRITE, self._folder, self._spool.folder
+        )
 
     # -- files
 
     def close(self) -> None:
         """Nothing stays open between two calls."""
-
-    def _write(self, chunks: Iterable[bytes]) -> _TemporaryFile:
-        """Return a temporary file with these bytes, durable."""
-        temporary = _TemporaryFile(
-            os.path.join(self._folder, _TEMPORARY), self._createmode
-        )
-        try:
-            for block in localfiles.gathered(chunks):
-                temporary.write(block)
-            temporary.finish()
-        except BaseException:
-            temporary.abandon()
-            raise
-        return temporary
 
     def _move(self, temporary: bytes, path: bytes) -> None:
         """Give a file of ``tmp``, which is durable, a name that is, too."""
@@ -228,7 +187,7 @@ class FileStore:
                 self._durable.add(folder)
         except OSError as exc:
             raise localfiles.unavailable(
-                _CANNOT_WRITE, self._folder, exc
+                CANNOT_WRITE, self._folder, exc
             ) from exc
 
     def _list(self, folder: bytes) -> list[bytes]:
@@ -237,7 +196,7 @@ class FileStore:
         except (FileNotFoundError, NotADirectoryError):
             return []
         except OSError as exc:
-            raise localfiles.unavailable(_CANNOT_READ, folder, exc) from exc
+            raise localfiles.unavailable(CANNOT_READ, folder, exc) from exc
 
 
 class StagedFile:
@@ -278,56 +237,6 @@ class StagedFile:
             _removequietly(self._path)
 
 
-class _TemporaryFile:
-    """A file in ``folder`` while it is being written."""
-
-    def __init__(self, folder: bytes, createmode: Optional[int]) -> None:
-        self.hash = hashlib.sha256()
-        self.size = 0
-        self._folder = folder
-        name = os.urandom(16).hex().encode('ascii')
-        self.path = os.path.join(folder, name)
-        try:
-            localfiles.makefolders(folder, createmode)
-            fd = localfiles.createfile(self.path, createmode)
-        except OSError as exc:
-            raise self._cannotwrite(exc) from exc
-        self._fd: Optional[int] = fd
-
-    def write(self, block: Union[bytes, bytearray]) -> None:
-        assert self._fd is not None
-        self.hash.update(block)
-        self.size += len(block)
-        try:
-            fileops.write(self._fd, block)
-        except OSError as exc:
-            raise self._cannotwrite(exc) from exc
-
-    def finish(self) -> None:
-        """Make the bytes durable."""
-        assert self._fd is not None
-        try:
-            fileops.fsync(self._fd)
-            self._close()
-        except OSError as exc:
-            raise self._cannotwrite(exc) from exc
-
-    def abandon(self) -> None:
-        with contextlib.suppress(OSError):
-            self._close()
-        _removequietly(self.path)
-
-    def _close(self) -> None:
-        # It is closed even where that fails: another file may have the number
-        # by the time of a second attempt.
-        fd, self._fd = self._fd, None
-        if fd is not None:
-            fileops.close(fd)
-
-    def _cannotwrite(self, exc: OSError) -> errors.BackendUnavailable:
-        return localfiles.unavailable(_CANNOT_WRITE, self._folder, exc)
-
-
 def openbundle(path: bytes, key: str) -> VerifyingReader:
     """Return a reader of the bundle ``key`` in a file.
 
@@ -340,7 +249,7 @@ def openbundle(path: bytes, key: str) -> VerifyingReader:
 
 @contextlib.contextmanager
 def _lookingup(
-    path: bytes, key: str, what: str = _CANNOT_READ
+    path: bytes, key: str, what: str = CANNOT_READ
 ) -> Iterator[None]:
     """Raise ``UnknownKey`` for a file that is not there."""
     try:
@@ -353,7 +262,7 @@ def _lookingup(
 
 @contextlib.contextmanager
 def _lookingupnote(
-    path: bytes, name: str, what: str = _CANNOT_READ
+    path: bytes, name: str, what: str = CANNOT_READ
 ) -> Iterator[None]:
     try:
         yield
