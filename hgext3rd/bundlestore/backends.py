@@ -8,6 +8,7 @@ looked up.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -28,7 +29,10 @@ INDEXES = 'hg_bundlestore.indexes'
 
 #: where the factory of a scheme of ours is, as an entry point has it, from
 #: this package on; a room is loaded when its scheme is used
-_OURS: dict[str, dict[str, str]] = {STORES: {}, INDEXES: {}}
+_OURS: dict[str, dict[str, str]] = {
+    STORES: {'s3': 'stores.s3.store:open_store'},
+    INDEXES: {},
+}
 
 
 def openstore(url: str, place: model.Place) -> Any:
@@ -50,6 +54,23 @@ def openindex(url: str, place: model.Place) -> Any:
     return _open('bundle index', INDEXES, url, place)
 
 
+def preload(*urls: str) -> None:
+    """Load what the backends of these URLs would load when they are used
+    first: some room of ours has a library that takes its time, or that two
+    threads must not load at once. Nothing is raised: who uses them gets the
+    error."""
+    for url in urls:
+        for schemes in _OURS.values():
+            room = schemes.get(_scheme(url), '').partition(':')[0]
+            if room:
+                with contextlib.suppress(Exception):
+                    getattr(_load(room), 'preload', lambda: None)()
+
+
+def _load(room: str) -> Any:
+    return importlib.import_module(f'{__package__}.{room}')
+
+
 def within(seconds: float, url: str, question: Callable[[], T]) -> T:
     """Return what ``question``, which asks the index that ``url`` names,
     returns; raises ``BackendUnavailable`` where that takes longer."""
@@ -68,8 +89,7 @@ def _open(kind: str, group: str, url: str, place: model.Place) -> Any:
     ours = _OURS[group].get(scheme)
     if ours is not None:
         module, _colon, name = ours.partition(':')
-        loaded = importlib.import_module(f'{__package__}.{module}')
-        return getattr(loaded, name)(url, place)
+        return getattr(_load(module), name)(url, place)
     found = {point.name: point for point in _entrypoints(group)}
     if scheme not in found:
         known = ', '.join(sorted({'file', *_OURS[group], *found}))

@@ -217,6 +217,15 @@ _EXAMPLE = {
 }
 
 
+def backendurls(ui) -> tuple[str, str]:
+    """Return the URLs of the store and of the index."""
+    store, index = (ui.config(SECTION, name) for name in (b'store', b'index'))
+    return (
+        store.decode('utf-8', 'surrogateescape'),
+        index.decode('utf-8', 'surrogateescape'),
+    )
+
+
 def settings(ui) -> Settings:
     """Return the server's settings.
 
@@ -241,17 +250,15 @@ def settings(ui) -> Settings:
     def choice(name: bytes, *choices: bytes) -> bytes:
         return item(name, lambda: _choice(ui, name, choices), choices[0])
 
-    def url(name: bytes) -> str:
-        return ui.config(SECTION, name).decode('utf-8', 'surrogateescape')
-
     boolean(b'server')
     item(b'bookmark-pattern', lambda: bookmarkmatcher(ui), None)
     routeall = choice(b'route', b'requested', b'all') == b'all'
     openheads = boolean(b'open-heads', routeall)
+    storeurl, indexurl = backendurls(ui)
     return Settings(
         routeall=routeall,
-        storeurl=url(b'store'),
-        indexurl=url(b'index'),
+        storeurl=storeurl,
+        indexurl=indexurl,
         maxbundlesize=item(
             b'max-bundle-size',
             lambda: ui.configbytes(SECTION, b'max-bundle-size'),

@@ -31,12 +31,17 @@ def checkkey(key: object) -> str:
 
     Anything may be passed. What comes back is safe as a file name.
     """
-    if isinstance(key, str) and len(key) == 64 and _HEXDIGITS.issuperset(key):
+    if isinstance(key, str) and iskey(key):
         return key
     raise errors.InvalidKey(
         f'not the key of a bundle: {ascii(key)[:80]}',
         'a key is 64 lower-case hexadecimal digits',
     )
+
+
+def iskey(text: str) -> bool:
+    """Whether a bundle can have that key."""
+    return len(text) == 64 and _HEXDIGITS.issuperset(text)
 
 
 #: What the name of a note may be: a folder and a name, of characters that
@@ -49,9 +54,14 @@ def checknotename(name: object) -> str:
     """Return ``name`` if a note of a store can have it, else raise
     ``InvalidKey``. Anything may be passed. What comes back is safe as a
     relative path."""
-    if isinstance(name, str) and _NOTENAME.fullmatch(name):
+    if isinstance(name, str) and isnotename(name):
         return name
     raise errors.InvalidKey(f'not the name of a note: {ascii(name)[:80]}')
+
+
+def isnotename(text: str) -> bool:
+    """Whether a note can have that name."""
+    return bool(_NOTENAME.fullmatch(text))
 
 
 class Head(NamedTuple):

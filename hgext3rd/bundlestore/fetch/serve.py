@@ -23,7 +23,7 @@ from . import keys
 
 def setup(repo) -> None:
     """Give a repository with ``bundlestore.server`` its bundle store."""
-    prepareloading()
+    prepareloading(ui=repo.ui)
     # Core puts every upload into a temporary file before it hands it on; the
     # limits on a push would come too late. ``route`` does it for pushes to
     # the base, unless the administrator wants those to stream, too.

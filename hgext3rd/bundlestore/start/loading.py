@@ -40,22 +40,27 @@ _LATE = (
 )
 
 
-def prepare(force: bool = False) -> None:
+def prepare(force: bool = False, ui=None) -> None:
     """Load everything if this process has threads or soon will have, which
-    the caller knows for sure with ``force``."""
+    the caller knows for sure with ``force``; what the backends need that
+    ``ui`` names, too."""
     if force or _threaded():
         with _lock:
-            loadall(web=True)
+            loadall(True, ui)
 
 
-def loadall(web: bool) -> None:
-    """Load the rooms, those for web servers if they are wanted, and all that
-    waits in this process."""
+def loadall(web: bool, ui=None) -> None:
+    """Load the rooms, those for web servers if they are wanted, what the
+    backends need that ``ui`` names, and all that waits in this process."""
     package = sys.modules[PACKAGE]
     for name in [*_LATE, *_rooms(package.__path__, f'{PACKAGE}.', web)]:
         # whoever needs it will get the error; nobody may
         with contextlib.suppress(Exception):
             importlib.import_module(name)
+    if ui is not None:
+        from .. import backends, config
+
+        backends.preload(*config.backendurls(ui))
     # Where threads do no harm, all rooms are loaded none the less: an upgrade
     # must not put new ones beside old ones.
     waiting = _waiting()

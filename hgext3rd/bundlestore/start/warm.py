@@ -18,17 +18,17 @@ from .wraps import inplaceof
 def serve(orig, ui, repo, **opts):
     """Get ready for ``hg serve`` before it opens a port."""
     if opts.get('cmdserver') in (b'chgunix', b'unix'):
-        _startforking()
+        _startforking(ui)
     elif not opts.get('stdio') and not opts.get('cmdserver'):
         wraps.apply('web')
-        loading.prepare(force=True)
+        loading.prepare(True, ui)
     return orig(ui, repo, **opts)
 
 
-def _startforking() -> None:
+def _startforking(ui=None) -> None:
     for moment in ('repository', 'store', 'peer', 'asking'):
         wraps.apply(moment)
-    loading.loadall(web=False)
+    loading.loadall(False, ui)
     from mercurial import chgserver
 
     wraps.replace(chgserver, '_getmtimepaths', _getmtimepaths)

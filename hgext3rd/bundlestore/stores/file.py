@@ -83,7 +83,7 @@ class FileStore:
     def _keysin(self, name: bytes) -> Iterator[str]:
         for entry in self._list(os.path.join(self._folder, name)):
             key = localfiles.display(entry)
-            if entry.startswith(name) and _iskey(key):
+            if entry.startswith(name) and model.iskey(key):
                 yield key
 
     def modified(self, key: str) -> float:
@@ -137,7 +137,7 @@ class FileStore:
         for folder in folders:
             for entry in self._list(os.path.join(self._folder, folder)):
                 name = localfiles.display(b'%s/%s' % (folder, entry))
-                if name.startswith(prefix) and _isnote(name):
+                if name.startswith(prefix) and model.isnotename(name):
                     yield name
 
     def deletenote(self, name: str) -> None:
@@ -224,7 +224,7 @@ class StagedFile:
 
     def localpath(self, key: str) -> bytes:
         if model.checkkey(key) != self.key or not os.path.exists(self._path):
-            raise _unknown(key)
+            raise unknown(key)
         return self._path
 
     def publish(self) -> None:
@@ -255,7 +255,7 @@ def _lookingup(
     try:
         yield
     except (FileNotFoundError, NotADirectoryError) as exc:
-        raise _unknown(key) from exc
+        raise unknown(key) from exc
     except OSError as exc:
         raise localfiles.unavailable(what, path, exc) from exc
 
@@ -272,27 +272,12 @@ def _lookingupnote(
         raise localfiles.unavailable(what, path, exc) from exc
 
 
-def _unknown(key: str) -> errors.UnknownKey:
+def unknown(key: str) -> errors.UnknownKey:
+    """Return what to raise where a store has no bundle of that key."""
     return errors.UnknownKey(
         f'bundle {key} is not in the store',
         'pushing its changesets again brings it back',
     )
-
-
-def _iskey(name: str) -> bool:
-    try:
-        model.checkkey(name)
-    except errors.InvalidKey:
-        return False
-    return True
-
-
-def _isnote(name: str) -> bool:
-    try:
-        model.checknotename(name)
-    except errors.InvalidKey:
-        return False
-    return True
 
 
 def _removequietly(path: bytes) -> None:
