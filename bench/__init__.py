@@ -10,5 +10,5 @@ from pathlib import Path
 # measured is the one that is installed, as users have it.
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:] = [p for p in sys.path if Path(p or '.').resolve() != _ROOT]
-# for "import environments" and "import demo"
-sys.path.append(str(_ROOT / 'tools'))
+# for "import environments", "import demo" and "import harness"
+sys.path += [str(_ROOT / 'tools'), str(_ROOT / 'tests')]

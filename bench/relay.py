@@ -6,7 +6,7 @@
 Stands between the stand-in for ssh and a server, hands on what comes from
 either side, and adds a line of JSON to the file: bytes to the server and from
 it, and seconds of processor time of the server and of the relay itself. For
-http there is :class:`Listener`.
+http there is tests/harness/proxy.py.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import socket
 import subprocess
 import sys
 import threading
@@ -75,45 +74,6 @@ def main(path: str, words: list[str]) -> int:
     with open(path, 'a') as file:
         file.write(json.dumps(line) + '\n')
     return process.returncode
-
-
-class Listener:
-    """Passes connections on to a port of this machine, and counts."""
-
-    def __init__(self, target: int) -> None:
-        self._target = target
-        self._socket = socket.create_server(('127.0.0.1', 0))
-        self.port: int = self._socket.getsockname()[1]
-        #: bytes, in both directions
-        self.count = 0
-        self._lock = threading.Lock()
-        threading.Thread(target=self._accept, daemon=True).start()
-
-    def close(self) -> None:
-        # wakes up the thread that accepts
-        with contextlib.suppress(OSError):
-            self._socket.shutdown(socket.SHUT_RDWR)
-        self._socket.close()
-
-    def _accept(self) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = self._socket.accept()
-                server = socket.create_connection(('127.0.0.1', self._target))
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(
-                        target=self._pass, args=pair, daemon=True
-                    ).start()
-
-    def _pass(self, source: socket.socket, target: socket.socket) -> None:
-        def send(data: bytes) -> None:
-            with self._lock:
-                self.count += len(data)
-            target.sendall(data)
-
-        _copy(source.recv, send)
-        with contextlib.suppress(OSError):
-            target.shutdown(socket.SHUT_WR)
 
 
 if __name__ == '__main__':

@@ -11,10 +11,11 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+from harness.proxy import Proxy
+
 from . import measure
 from .measure import Argument, Command
 from .place import Place, rewrite, say
-from .relay import Listener
 from .repositories import Template, remove
 from .rows.web import serving
 from .systems.base import Unavailable
@@ -146,11 +147,11 @@ class Servers:
             yield Wire(f'{host}{self._server}', self._readssh)
         else:
             with serving(self.ours, self._server) as (url, pid):
-                listener = Listener(int(url.rpartition(':')[2]))
-                with contextlib.closing(listener):
+                proxy = Proxy(int(url.rpartition(':')[2]))
+                with contextlib.closing(proxy):
                     yield Wire(
-                        f'http://127.0.0.1:{listener.port}',
-                        lambda: Meter(listener.count, _seconds(pid)),
+                        f'http://127.0.0.1:{proxy.port}',
+                        lambda: Meter(proxy.count, _seconds(pid)),
                     )
 
     def _readssh(self) -> Meter:

@@ -6,7 +6,7 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Callable
+from typing import Callable, TypeVar
 
 import hypothesis
 import pytest
@@ -22,9 +22,24 @@ from harness import (
     servers,
     shelf as shelves,
 )
+from harness.backends import (
+    KINDS,
+    OBJECTS,
+    REQUIRED,
+    Daemon,
+    MariaDB,
+    ObjectStore,
+    PostgreSQL,
+    Rclone,
+    SeaweedFS,
+    session as sessions,
+)
 from harness.hg import Hg, Repo
 from harness.inspector import Inspector
+from harness.proxy import Proxy
 from harness.spent import Spent
+
+D = TypeVar('D', bound=Daemon)
 
 #: Linux has it in memory, containers often with little room
 MEMORY = '/dev/shm'
@@ -44,6 +59,13 @@ def pytest_configure(config: pytest.Config) -> None:
     if folder is not None:
         # where pytest makes its temporary folders
         os.environ.setdefault('PYTEST_DEBUG_TEMPROOT', folder)
+    # the workers of xdist use what the process before them has named
+    if not hasattr(config, 'workerinput'):
+        sessions.begin(folder)
+
+
+def pytest_unconfigure() -> None:
+    sessions.end()
 
 
 def inmemory() -> str | None:
@@ -140,11 +162,12 @@ def tempfolder(_tempfolder: Path) -> Path:
 
 
 @pytest.fixture
-def hg(tempfolder: Path) -> Callable[..., Hg]:
+def hg(tempfolder: Path, backendenviron: dict[str, str]) -> Callable[..., Hg]:
     """``hg(version, ext=True)``: any Mercurial."""
+    environ = {'TMPDIR': str(tempfolder), **backendenviron}
 
     def make(version: str = matrix.NEWEST, ext: bool = True) -> Hg:
-        return Hg(version, ext, {'TMPDIR': str(tempfolder)})
+        return Hg(version, ext, environ)
 
     return make
 
@@ -325,3 +348,106 @@ def browser(request: pytest.FixtureRequest) -> browsermod.Browser:
     made: browsermod.Browser = request.getfixturevalue('sharedbrowser')
     made.renew()
     return made
+
+
+# databases and object stores (see harness/backends)
+
+
+@pytest.fixture
+def backendenviron(request: pytest.FixtureRequest) -> dict[str, str]:
+    """What servers and clients need in their environment to log in to what
+    the test asks for."""
+    if 'backend' not in request.fixturenames:
+        return {}
+    return {k: v for kind in KINDS for k, v in kind.environ.items()}
+
+
+@pytest.fixture
+def backend(
+    backendenviron: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> sessions.Getter:
+    """``backend(kind)``: the server that all tests share. This process may
+    log in, too."""
+    for key, value in backendenviron.items():
+        monkeypatch.setenv(key, value)
+
+    def get(kind: type[D]) -> D:
+        _needed(kind)
+        return sessions.shared(kind)
+
+    return get
+
+
+def _needed(kind: type[Daemon]) -> None:
+    """Skip the test where a program is not installed."""
+    why = kind.missing()
+    if why is not None:
+        if os.environ.get(REQUIRED):
+            pytest.fail(why)
+        pytest.skip(why)
+
+
+@pytest.fixture
+def postgresql(backend: sessions.Getter) -> PostgreSQL:
+    """PostgreSQL; ``fresh()`` is the URL of a new schema."""
+    return backend(PostgreSQL)
+
+
+@pytest.fixture
+def mariadb(backend: sessions.Getter) -> MariaDB:
+    """MariaDB; ``fresh()`` is the URL of a new database."""
+    return backend(MariaDB)
+
+
+@pytest.fixture
+def rclone(backend: sessions.Getter) -> Rclone:
+    """``rclone serve s3``; ``fresh()`` is the URL of a new prefix."""
+    return backend(Rclone)
+
+
+@pytest.fixture
+def seaweedfs(backend: sessions.Getter) -> SeaweedFS:
+    """SeaweedFS; ``fresh()`` is the URL of a new prefix."""
+    return backend(SeaweedFS)
+
+
+@pytest.fixture(params=OBJECTS, ids=lambda kind: kind.name)
+def objects(
+    request: pytest.FixtureRequest, backend: sessions.Getter
+) -> ObjectStore:
+    """One that speaks S3, and then the other."""
+    return backend(request.param)
+
+
+@pytest.fixture
+def privateserver(
+    backend: sessions.Getter,
+) -> Iterator[sessions.Getter]:
+    """``privateserver(kind)``: one of the test's own, to stop, freeze or
+    restart it."""
+    started: list[Daemon] = []
+
+    def start(kind: type[D]) -> D:
+        _needed(kind)
+        made = sessions.private(kind)
+        started.append(made)
+        return made
+
+    yield start
+    for made in started:
+        made.discard()
+
+
+@pytest.fixture
+def newproxy() -> Iterator[Callable[[int], Proxy]]:
+    """``newproxy(port)``: a network to that port that can be slow, or break
+    off."""
+    made: list[Proxy] = []
+
+    def start(target: int) -> Proxy:
+        made.append(Proxy(target))
+        return made[-1]
+
+    yield start
+    for proxy in made:
+        proxy.close()
