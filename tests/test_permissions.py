@@ -429,9 +429,9 @@ ROWS = (
         ('wsgi',),
     ),
     Row(
-        '/bundlestore-health',
+        '/bundlestore-health, -metrics',
         READ,
-        pages('/bundlestore-health'),
+        pages('/bundlestore-health', '/bundlestore-metrics'),
         ('wsgi',),
     ),
     Row(

@@ -180,6 +180,7 @@ def test_head(
         'json-pushes',
         'json-pushes?startID=x',
         'bundlestore-health',
+        'bundlestore-metrics',
         'health',
         'pushes',
         'atom-pushes',

@@ -249,6 +249,7 @@ def verify(ui, repo, **opts):
     [
         (b'u', b'users', None, _(b'list the users and what they hold')),
         (b'', b'check', None, _(b'only tell what is wrong, for monitors')),
+        (b'', b'prometheus', None, _(b'write the metrics of Prometheus')),
         *cmdutil.formatteropts,
     ],
     b'',
@@ -262,6 +263,11 @@ def stats(ui, repo, **opts):
     cannot be read or written, an index that lost its pushes, and a disk with
     less than 16 MB left. It is quick and changes nothing. hgweb tells the same
     at ``/bundlestore-health``, as JSON, with 200 or 503.
+
+    With --prometheus write what is told at ``/bundlestore-metrics`` of hgweb,
+    in the text format of Prometheus, for a file that its node exporter reads.
+    Whether the store works is a metric, ``hg_bundlestore_up``. The label
+    ``repository`` is ``web.name``, or the name of the repository's folder.
 
     .. container:: verbose
 

@@ -277,6 +277,7 @@ def _requests() -> Iterator[bytes]:
     yield b'GET /pushes?user=alice&text=title&changeset=%s&startID=0' % node
     yield b'HEAD /json-pushes?version=2&startID=0&endID=1&full=1'
     yield b'GET /bundlestore-health?style=%s' % forged
+    yield b'GET /bundlestore-metrics?style=%s' % forged
     yield b'GET /%s-health' % forged
     for page in (b'pushes', b'json-pushes', b'atom-pushes', b'bundle'):
         yield b'GET /%s?user=j%%C3%%BCrgen&text=%%E4+\xff' % page

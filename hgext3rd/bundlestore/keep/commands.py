@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
-from mercurial import error, pycompat
+from mercurial import cmdutil, error, pycompat
 from mercurial.i18n import _
 
 from .. import config, errors, log, lookup, model, server as servermod
@@ -17,7 +17,7 @@ from ..blobs import named, served
 from ..bundle import caches
 from ..server import aborting, totext
 from ..stores import marks, notes
-from . import audit, blobs, collect, findings, health, run, walk
+from . import audit, blobs, collect, findings, health, metrics, run, walk
 from .showing import (
     Sums,
     showfinding,
@@ -269,6 +269,12 @@ def _checkcaches(repo) -> Iterator[findings.Finding]:
 
 def stats(ui, repo, opts) -> int:
     server = _server(repo, evenso=True)
+    cmdutil.check_at_most_one_arg(opts, 'prometheus', 'check', 'users')
+    if opts['prometheus']:
+        if opts['template']:
+            raise error.InputError(_(b'--prometheus takes no --template'))
+        ui.writenoi18n(metrics.text(repo, server))
+        return 0
     if opts['check']:
         return _check(ui, server, opts)
     byteopts = pycompat.byteskwargs(opts)

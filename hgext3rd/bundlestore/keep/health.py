@@ -15,7 +15,7 @@ from ..stores import notes
 class Trouble(NamedTuple):
     """Something that keeps the store from working."""
 
-    #: ``configuration``, ``index``, ``store`` or ``lost``
+    #: one of ``KINDS``
     kind: str
     message: bytes
     hint: Optional[bytes]
@@ -28,6 +28,7 @@ _PUBLIC = {
     'store': 'the bundle store cannot be used',
     'lost': 'the bundle index is empty, but the store holds pushes',
 }
+KINDS = ('configuration', *_PUBLIC)
 
 
 def check(server) -> Iterator[Trouble]:

@@ -40,6 +40,7 @@ def install() -> None:
         (b'pushes', pushlog.pushes),
         (b'bundle', download.bundle),
         (b'health', health.health),
+        (b'metrics', health.metrics),
     ):
         webcommands.webcommand(name)(command)
         # hgweb looks for what a path names among the module's attributes

@@ -31,7 +31,7 @@ _DEEPEST = 20
 #: parameters of a request that name a changeset
 _NAMES = (b'node', b'rev', b'graphtop')
 #: pages that are ours, whose answers depend on more than the base
-OURS = frozenset((b'pushes', b'bundle', b'health'))
+OURS = frozenset((b'pushes', b'bundle', b'health', b'metrics'))
 #: what hgweb tells a state of the base by
 _PAGETAG = re.compile(rb'W/"[0-9]+"\Z')
 
@@ -229,10 +229,16 @@ def forgetbase(web) -> None:
 
 
 def sendjson(web, answer: Any):
-    """Return the response for machines; HEAD gets the length that GET has."""
+    """Return the response for machines, as :func:`send` does."""
     body = json.dumps(answer, separators=(',', ':')).encode()
+    return send(web, b'application/json', body)
+
+
+def send(web, kind: bytes, body: bytes):
+    """Return the response with a body of that type; HEAD gets the length that
+    GET has."""
     res = web.res
-    res.headers[b'Content-Type'] = b'application/json'
+    res.headers[b'Content-Type'] = kind
     res.setbodybytes(b'' if web.req.method == b'HEAD' else body)
     res.headers[b'Content-Length'] = b'%d' % len(body)
     return res.sendresponse()
