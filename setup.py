@@ -79,6 +79,7 @@ setup(
     entry_points={
         'hg_bundlestore.stores': [
             'file = hgext3rd.bundlestore.stores.file:open_store',
+            'command = hgext3rd.bundlestore.stores.command:open_store',
             's3 = hgext3rd.bundlestore.stores.s3.store:open_store',
         ],
         'hg_bundlestore.indexes': [

@@ -44,11 +44,24 @@ def read() -> set[str]:
     # what config.settings reads, where a bad value must not end the process
     settings = r"\b(?:item|integer|boolean|choice|url)\(\s*b'([\w-]+)'"
     source = (ROOT / 'hgext3rd/bundlestore/config.py').read_text()
-    return {
-        name
-        for path in SOURCES
-        for name in re.findall(pattern, path.read_text())
-    } | set(re.findall(settings, source))
+    return (
+        {
+            name
+            for path in SOURCES
+            for name in re.findall(pattern, path.read_text())
+        }
+        | set(re.findall(settings, source))
+        | ofstores()
+    )
+
+
+def ofstores() -> set[str]:
+    """Return the names that stores read, each by a constant."""
+    found: set[str] = set()
+    for path in (ROOT / 'hgext3rd/bundlestore/stores').rglob('*.py'):
+        text = path.read_text()
+        found.update(re.findall(r"^_[A-Z]+ = '([\w-]+-command)'", text, re.M))
+    return found
 
 
 def test_every_item_is_declared_read_and_described(text: str) -> None:

@@ -31,6 +31,7 @@ TEXTS = [
     'README.rst',
     'bench/README.rst',
     'docs/architecture.rst',
+    'docs/backends.rst',
     'docs/compatibility.rst',
     'docs/examples/hg-bundlestore-sqlite/README.rst',
     'docs/https.rst',

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from . import errors, guest, model
+from .declaring import provides
 from .indexes.sqlite import connections, file as fileindex
 from .stores import file as filestore
 
@@ -30,20 +32,32 @@ INDEXES = 'hg_bundlestore.indexes'
 #: where the factory of a scheme of ours is, as an entry point has it, from
 #: this package on; a room is loaded when its scheme is used
 _OURS: dict[str, dict[str, str]] = {
-    STORES: {'s3': 'stores.s3.store:open_store'},
+    STORES: {
+        'command': 'stores.command:open_store',
+        's3': 'stores.s3.store:open_store',
+    },
     INDEXES: {},
 }
 
 
-def openstore(url: str, place: model.Place) -> Any:
+def openstore(url: str, place: model.Place, cachesize: int = 0) -> Any:
     """Return the provider of ``IBundleStore`` that ``url`` names.
+
+    Of one that is not on this machine, up to ``cachesize`` bytes of its bundles
+    are kept in the folder of ``place``, see ``stores/cache.py``.
 
     Raises ``UnknownScheme``, or ``BackendUnavailable`` if what provides it
     cannot be loaded.
     """
     if _scheme(url) == 'file':
         return filestore.open_store(url, place)
-    return _open('bundle store', STORES, url, place)
+    store = _open('bundle store', STORES, url, place)
+    if not cachesize or provides(store, 'ILocalPath'):
+        return store
+    from .stores import cache  # a room like those of schemes
+
+    folder = os.path.join(place.directory, b'cache', b'bundles')
+    return cache.caching(store, folder, place.createmode, cachesize)
 
 
 def openindex(url: str, place: model.Place) -> Any:

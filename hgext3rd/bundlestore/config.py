@@ -23,6 +23,12 @@ eh.configitem(SECTION, b'server', default=False)
 eh.configitem(SECTION, b'route', default=b'requested')
 eh.configitem(SECTION, b'store', default=b'file')
 eh.configitem(SECTION, b'index', default=b'file')
+eh.configitem(SECTION, b'cache-size', default=b'1 GB')
+eh.configitem(SECTION, b'put-command', default=None)
+eh.configitem(SECTION, b'get-command', default=None)
+eh.configitem(SECTION, b'delete-command', default=None)
+eh.configitem(SECTION, b'list-command', default=None)
+eh.configitem(SECTION, b'command-timeout', default=600)
 eh.configitem(SECTION, b'max-bundle-size', default=b'1 GB')
 eh.configitem(SECTION, b'max-changesets', default=10000)
 eh.configitem(SECTION, b'max-rate', default=None)
@@ -60,6 +66,8 @@ class Settings(NamedTuple):
     routeall: bool
     storeurl: str
     indexurl: str
+    #: most bytes of bundles of a store elsewhere that are kept here
+    cachesize: int
     #: bytes, 0 for no limit
     maxbundlesize: int
     #: 0 for no limit
@@ -251,6 +259,8 @@ def settings(ui) -> Settings:
         return item(name, lambda: _choice(ui, name, choices), choices[0])
 
     boolean(b'server')
+    # the store ``command`` reads it
+    integer(b'command-timeout', 600)
     item(b'bookmark-pattern', lambda: bookmarkmatcher(ui), None)
     routeall = choice(b'route', b'requested', b'all') == b'all'
     openheads = boolean(b'open-heads', routeall)
@@ -259,6 +269,9 @@ def settings(ui) -> Settings:
         routeall=routeall,
         storeurl=storeurl,
         indexurl=indexurl,
+        cachesize=item(
+            b'cache-size', lambda: ui.configbytes(SECTION, b'cache-size'), 0
+        ),
         maxbundlesize=item(
             b'max-bundle-size',
             lambda: ui.configbytes(SECTION, b'max-bundle-size'),

@@ -60,6 +60,16 @@ class IBundleReader(Interface):
         """Let go of the resources; may be called again."""
 
 
+class IPlainReader(IBundleReader):
+    """A reader whose bytes were hashed and found true before the first of
+    them is handed out, and are in a plain file of this machine."""
+
+    path = Attribute(
+        'bytes: the absolute path of that file, which the caller only reads;'
+        ' it stays there until the reader is closed'
+    )
+
+
 class IStagedBundle(Interface):
     """A bundle that is written and durable but not visible yet.
 
@@ -181,6 +191,15 @@ class IDownloadURL(Interface):
     def downloadurl(key: str) -> str:
         """Return a URL that answers GET with the bundle's bytes for at least
         the next ten minutes; raises ``UnknownKey``."""
+
+
+class ICached(Interface):
+    """A store that has copies of bundles at hand, and hands these out."""
+
+    uncached = Attribute(
+        'IBundleStore: the store that the bundles are in, for whoever wants to'
+        ' know how it is with them there'
+    )
 
 
 class IBundleIndex(Interface):

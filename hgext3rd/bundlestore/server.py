@@ -215,7 +215,9 @@ class Server:
         """Return the store; raises ``BundleStoreError``."""
         if self._store is None:
             self._checkfit()
-            self._store = backends.openstore(self.settings.storeurl, self.place)
+            self._store = backends.openstore(
+                self.settings.storeurl, self.place, self.settings.cachesize
+            )
         return self._store
 
     @property

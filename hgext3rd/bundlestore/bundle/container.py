@@ -108,14 +108,18 @@ def plainfile(
 ) -> Iterator[bytes]:
     """Give the path of a plain file with the bytes of the bundle ``key``: its
     own where ``source``, a store or a staged bundle, has one
-    (``ILocalPath``), else a temporary copy of what ``reader()`` opens.
+    (``ILocalPath``), else that of what ``reader()`` opens (``IPlainReader``)
+    or a temporary copy.
 
-    The bytes of the first are not checked, those of the copy are.
+    The bytes of the first are not checked, those of the others are.
     """
     if provides(source, 'ILocalPath'):
         yield source.localpath(key)
         return
     with reader() as stream:
+        if provides(stream, 'IPlainReader'):
+            yield stream.path
+            return
         path = copytemp(stream)
     try:
         yield path

@@ -230,6 +230,8 @@ def hashed(store: Any, key: str, keep: int = KEEP) -> tuple[Any, bool]:
     if reader.size <= keep:
         with reader:
             return _Kept(reader.read()), True
+    if provides(reader, 'IPlainReader'):
+        return reader, True
     # elsewhere than in a local file, to read twice may mean to wait twice
     if reader.size > ADVANCE or not provides(store, 'ILocalPath'):
         return reader, False

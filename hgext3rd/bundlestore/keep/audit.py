@@ -16,6 +16,7 @@ from mercurial.i18n import _
 
 from .. import errors, model
 from ..batches import batches
+from ..declaring import provides
 from ..server import tolocal
 from ..stores import marks, notes
 from ..words import counted
@@ -34,6 +35,9 @@ class Audit:
         self._repo = repo
         self._server = server
         self._store = server.store
+        if provides(self._store, 'ICached'):
+            # A copy elsewhere says nothing of what is in the store.
+            self._store = self._store.uncached
         self._index = server.index
         self._now = now
         self._wish = wish

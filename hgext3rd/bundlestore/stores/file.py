@@ -36,15 +36,22 @@ def open_store(url: str, place: model.Place) -> FileStore:
 
 class FileStore:
     """The bundles in ``folder``, an absolute path; ``createmode`` is as in
-    ``model.Place``."""
+    ``model.Place``. Without ``durable`` what is written may not survive the
+    loss of power: that is for what can be had again."""
 
     __implemented__ = Interfaces(
         *('IBundleStore', 'ILocalPath', 'IReserve', 'ISelfCheck')
     )
 
-    def __init__(self, folder: bytes, createmode: Optional[int] = None) -> None:
+    def __init__(
+        self,
+        folder: bytes,
+        createmode: Optional[int] = None,
+        durable: bool = True,
+    ) -> None:
         self._folder = folder
         self._createmode = createmode
+        self._sync = durable
         self._spool = Spool(os.path.join(folder, _TEMPORARY), createmode)
         # the folders in it whose names are known to be durable
         self._durable: set[bytes] = set()
@@ -52,7 +59,7 @@ class FileStore:
     # -- bundles
 
     def stage(self, chunks: Iterable[bytes]) -> StagedFile:
-        temporary = self._spool.write(chunks, durable=True)
+        temporary = self._spool.write(chunks, durable=self._sync)
         return StagedFile(
             self, temporary.path, temporary.hash.hexdigest(), temporary.size
         )
@@ -117,7 +124,7 @@ class FileStore:
 
     def putnote(self, name: str, data: bytes) -> None:
         path = self._notepath(name)
-        temporary = self._spool.write([data], durable=True)
+        temporary = self._spool.write([data], durable=self._sync)
         try:
             self._move(temporary.path, path)
         except BaseException:
@@ -172,7 +179,7 @@ class FileStore:
         """Nothing stays open between two calls."""
 
     def _move(self, temporary: bytes, path: bytes) -> None:
-        """Give a file of ``tmp``, which is durable, a name that is, too."""
+        """Give a file of ``tmp`` a name that is as durable as it is."""
         folder = os.path.dirname(path)
         try:
             if localfiles.makefolders(folder, self._createmode):
@@ -180,6 +187,8 @@ class FileStore:
             # The time of the store's last change to it is that of this.
             fileops.touch(temporary)
             fileops.rename(temporary, path)
+            if not self._sync:
+                return
             fileops.syncfolder(folder)
             if folder not in self._durable:
                 # Another process may have made that folder a moment ago.

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import os
 import stat
-from typing import Optional, Union
+from typing import IO, Optional, Union
 
 # Python has no descriptor inherited. Windows would translate line ends.
 _BINARY = getattr(os, 'O_BINARY', 0)
@@ -38,6 +38,26 @@ def createtemporary(
     return tempfile.mkstemp(suffix, prefix, directory)
 
 
+def createfolder(prefix: bytes) -> bytes:
+    """Create a folder in which nobody else can do anything, where temporary
+    files go; return its path."""
+    import tempfile
+
+    return tempfile.mkdtemp(prefix=prefix)
+
+
+def createnameless() -> IO[bytes]:
+    """Create a file without a name, to be written and read."""
+    import tempfile
+
+    return tempfile.TemporaryFile()
+
+
+def reopen(path: bytes) -> int:
+    """Open a file that is there; return a descriptor that can write it."""
+    return os.open(path, os.O_RDWR | _BINARY)
+
+
 def write(fd: int, data: Union[bytes, bytearray, memoryview]) -> None:
     """Write all of ``data``."""
     written = os.write(fd, data)
@@ -46,6 +66,20 @@ def write(fd: int, data: Union[bytes, bytearray, memoryview]) -> None:
         while written < len(rest):
             rest = rest[written:]
             written = os.write(fd, rest)
+
+
+def overwrite(fd: int, data: bytes) -> None:
+    """Write some bytes over the first of a file."""
+    os.pwrite(fd, data, 0)
+
+
+def lock(fd: int, alone: bool) -> None:
+    """Lock a file at once, for this descriptor alone or for all who want it
+    so; raises ``BlockingIOError`` if others have it locked."""
+    import fcntl  # few processes need it
+
+    kind = fcntl.LOCK_EX if alone else fcntl.LOCK_SH
+    fcntl.flock(fd, kind | fcntl.LOCK_NB)
 
 
 def allocate(fd: int, size: int) -> None:
@@ -71,8 +105,20 @@ def rename(source: bytes, target: bytes) -> None:
     os.replace(source, target)
 
 
+def link(source: bytes, target: bytes) -> None:
+    """Give a file another name besides, one that nothing has."""
+    os.link(source, target)
+
+
 def unlink(path: bytes) -> None:
     os.unlink(path)
+
+
+def removefolder(path: bytes) -> None:
+    """Remove a folder with all that is in it, as far as that can be done."""
+    import shutil
+
+    shutil.rmtree(path, ignore_errors=True)
 
 
 def mkdir(path: bytes) -> None:
@@ -87,6 +133,12 @@ def chmod(place: Union[bytes, int], mode: int) -> None:
 def touch(path: bytes) -> None:
     """Set the time of the last change to now."""
     os.utime(path)
+
+
+def touchaccess(path: bytes, times: tuple[int, int]) -> None:
+    """Set the times of the last access and of the last change, in
+    nanoseconds."""
+    os.utime(path, ns=times)
 
 
 def syncfolder(path: bytes) -> None:
