@@ -227,7 +227,7 @@ _EXAMPLE = {
 
 def backendurls(ui) -> tuple[str, str]:
     """Return the URLs of the store and of the index."""
-    store, index = (ui.config(SECTION, name) for name in (b'store', b'index'))
+    store, index = ui.config(SECTION, b'store'), ui.config(SECTION, b'index')
     return (
         store.decode('utf-8', 'surrogateescape'),
         index.decode('utf-8', 'surrogateescape'),
