@@ -292,8 +292,8 @@ def stats(ui, repo, **opts):
 
       With -u/--users there is one item for each user, most bytes first, with
       ``user``, ``pushes`` and ``size``. With --check there is one item for
-      each trouble, with ``kind`` (``configuration``, ``index``, ``store`` or
-      ``lost``), ``message`` and ``hint``.
+      each trouble, with ``kind`` (``configuration``, ``index``, ``store``,
+      ``lost`` or ``moving``), ``message`` and ``hint``.
 
     Returns 0; with --check 1 if anything is wrong.
     """
@@ -335,3 +335,81 @@ def pin(ui, repo, *names, **opts):
     Returns 0 on success.
     """
     return wraps.room('keep.commands.pin')(ui, repo, names, opts)
+
+
+@eh.command(
+    b'admin::bundlestore-migrate',
+    [
+        (b'', b'store', b'', _(b'copy bundles and notes there'), _(b'URL')),
+        (b'', b'index', b'', _(b'copy the index there'), _(b'URL')),
+        (
+            b'',
+            b'no-close',
+            None,
+            _(b'copy what is there, and let everybody go on pushing'),
+        ),
+        (b'', b'abandon', None, _(b'open a store that has been closed')),
+        (b'n', b'dry-run', None, _(b'say what would be copied')),
+        *cmdutil.formatteropts,
+    ],
+    _(b'[-n] [--no-close] [--store URL] [--index URL] | --abandon'),
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def migrate(ui, repo, **opts):
+    """move a bundle store to other backends
+
+    Copy the bundle store of the repository to --store, its index to --index,
+    or both: bundles with their hashes looked at, pushes with their numbers,
+    users, times and pins, scratch bookmarks. The URLs are what
+    ``bundlestore.store`` and ``bundlestore.index`` will be, and what is there
+    must be empty, or a copy that this command began.
+
+    Others go on to push. What they change is copied by another pass, and so
+    on until little is left. For the last pass the store is *closed*: pushes,
+    removals and moves of bookmarks are refused with "the bundle store is being
+    moved" and "try again in a minute". Nothing else is, clones and pulls go on.
+
+    In the end the copy is compared with the store, and the lines are shown
+    that the configuration of all servers needs. The store stays closed, so
+    that nothing is pushed to it that the copy does not have; servers with the
+    new lines take pushes again. With --abandon it is opened again instead,
+    whatever became of the copy.
+
+    The command may be interrupted, and run again with the same arguments: what
+    is there is not copied again. Interrupted in the last pass, it opens the
+    store. Killed by force there, servers on the same machine see that it is
+    gone; those on others wait until it is run again, or run with --abandon.
+    :hg:`admin::bundlestore-stats --check` tells of a store that is closed.
+
+    With --no-close there is no last pass: to copy most of it in advance.
+
+    A bundle that is missing or damaged is told of, and the rest is copied.
+    What lfs and largefiles keep is not in the bundle store, and not copied.
+
+    .. container:: verbose
+
+      Template:
+
+      There is an item for each pass, for each problem, and at the end, with
+      these keywords:
+
+      :kind:      String. ``pass``; of a problem ``missing`` or ``corrupt``
+                  (bundle) or ``different`` (a push that cannot be copied); at
+                  the end ``moved``.
+      :number:    Integer. The number of the pass.
+      :closed:    Boolean. Whether the store was closed.
+      :pushes:    Integer. The pushes that were copied, or corrected. Of a
+                  problem, a list of at most ten that are concerned.
+      :bundles:   Integer. The bundles that were copied.
+      :size:      Integer. Their bytes.
+      :notes:     Integer. The notes that were written or deleted.
+      :bookmarks: Integer. The scratch bookmarks that were put right.
+      :removed:   Integer. Pushes and bundles that were removed.
+      :message:   String. What the problem is.
+      :bundle:    String. The key of the bundle concerned.
+      :store:     String. The new configuration, if it changes.
+      :index:     String. The same for the index.
+
+    Returns 0 on success, 1 if something could not be copied.
+    """
+    return wraps.room('keep.migrate.migrate')(ui, repo, opts)

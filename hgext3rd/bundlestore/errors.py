@@ -111,6 +111,15 @@ class NoRoom(BackendUnavailable):
     """There is no space left for what is to be written."""
 
 
+class StoreMoving(BackendUnavailable):
+    """The store is being moved to another place: nothing may be changed."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            'the bundle store is being moved', 'try again in a minute'
+        )
+
+
 class DamagedIndex(BackendUnavailable):
     """The index cannot be read, and would not be tomorrow either. It can be
     made anew."""

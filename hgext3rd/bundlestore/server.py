@@ -17,7 +17,7 @@ from typing import Any, Optional, TypeVar
 from mercurial import encoding, error, vfs as vfsmod
 from mercurial.i18n import _
 
-from . import backends, config, errors, guest, model, names, unfit
+from . import backends, config, errors, guest, model, moving, names, unfit
 from .request import Request
 
 T = TypeVar('T')
@@ -228,8 +228,21 @@ class Server:
     def _openindex(self):
         if self._index is None:
             self._checkfit()
-            self._index = backends.openindex(self.settings.indexurl, self.place)
+            index = backends.openindex(self.settings.indexurl, self.place)
+            self._index = moving.guarded(index, self._checkmoving)
         return self._index
+
+    def _checkmoving(self) -> None:
+        move = moving.read(self.openstore())
+        if move is not None and move.isclosed(
+            self.settings.storeurl, self.settings.indexurl
+        ):
+            raise errors.StoreMoving
+
+    def checkopen(self) -> None:
+        """Raise ``StoreMoving`` if nothing may be changed: to be called before
+        work that would be in vain."""
+        self._openindex().checkopen()
 
     def _checkfit(self) -> None:
         if self._isunfit:

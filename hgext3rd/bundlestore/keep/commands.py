@@ -34,7 +34,7 @@ _MOVES = 30 * 86400.0
 _ID = re.compile(rb'[1-9][0-9]{0,18}\Z')
 
 
-def _server(repo, evenso: bool = False) -> servermod.Server:
+def administered(repo, evenso: bool = False) -> servermod.Server:
     """Return the bundle store of ``repo``; aborts if it has none, or unless
     ``evenso`` if its configuration is wrong."""
     server: Optional[servermod.Server] = servermod.of(repo)
@@ -66,7 +66,7 @@ def _inbase(repo):
 
 
 @contextlib.contextmanager
-def _logged(ui, server, command: str) -> Iterator[dict[str, Any]]:
+def logged(ui, server, command: str) -> Iterator[dict[str, Any]]:
     """Log an action of an administrator, with what is put into the dict."""
     fields: dict[str, Any] = {}
     try:
@@ -89,7 +89,7 @@ def _logged(ui, server, command: str) -> Iterator[dict[str, Any]]:
 
 
 def gc(ui, repo, opts) -> int:
-    server = _server(repo)
+    server = administered(repo)
     dry = bool(opts['dry_run'])
     now = time.time()
     age = server.settings.retention
@@ -106,7 +106,9 @@ def gc(ui, repo, opts) -> int:
     collector = collect.Collector(
         server.store, server.index, _inbase(repo), now, wish, found
     )
-    with aborting(), _logged(ui, server, 'gc') as fields:
+    with aborting(), logged(ui, server, 'gc') as fields:
+        if not dry:
+            server.checkopen()
         sums = _collect(ui, opts, b'bundlestore-gc', collector.run(), dry)
         if not dry:
             _forgetmoves(server, now)
@@ -155,7 +157,7 @@ def _blobs(repo, server) -> blobs.Blobs:
 
 
 def remove(ui, repo, names, opts) -> int:
-    server = _server(repo)
+    server = administered(repo)
     if not names:
         raise error.InputError(
             _(b'name the pushes to remove'),
@@ -181,7 +183,9 @@ def remove(ui, repo, names, opts) -> int:
     collector = collect.Collector(
         server.store, server.index, _inbase(repo), time.time(), wish
     )
-    with aborting(), _logged(ui, server, 'remove') as fields:
+    with aborting(), logged(ui, server, 'remove') as fields:
+        if not dry:
+            server.checkopen()
         removal = collector.remove(list(pushes.values()))
         sums = _collect(ui, opts, b'bundlestore-remove', removal, dry)
         fields.update(
@@ -222,7 +226,7 @@ def _forgetmoves(server, now: float) -> None:
 
 
 def verify(ui, repo, opts) -> int:
-    server = _server(repo)
+    server = administered(repo)
     if opts['quick'] and opts['full']:
         raise error.InputError(_(b'cannot specify both --quick and --full'))
     wish = findings.Wish(
@@ -232,7 +236,9 @@ def verify(ui, repo, opts) -> int:
     )
     check = audit.Audit(repo, server, time.time(), wish)
     problems = remarks = repaired = 0
-    with aborting(), _logged(ui, server, 'verify') as fields:
+    with aborting(), logged(ui, server, 'verify') as fields:
+        if wish.repair:
+            server.checkopen()
         with ui.formatter(
             b'bundlestore-verify', pycompat.byteskwargs(opts)
         ) as fm:
@@ -268,7 +274,7 @@ def _checkcaches(repo) -> Iterator[findings.Finding]:
 
 
 def stats(ui, repo, opts) -> int:
-    server = _server(repo, evenso=True)
+    server = administered(repo, evenso=True)
     cmdutil.check_at_most_one_arg(opts, 'prometheus', 'check', 'users')
     if opts['prometheus']:
         if opts['template']:
@@ -317,7 +323,7 @@ def _check(ui, server, opts) -> int:
 
 
 def pin(ui, repo, names, opts) -> int:
-    server = _server(repo)
+    server = administered(repo)
     pinned = not opts['delete']
     with (
         aborting(),
@@ -332,7 +338,7 @@ def pin(ui, repo, names, opts) -> int:
         # nothing is pinned unless all are found
         pushes = [_findpush(repo, server, name) for name in names]
         for push in pushes:
-            with _logged(ui, server, 'pin') as fields:
+            with logged(ui, server, 'pin') as fields:
                 fields.update(push=push.id, pinned=pinned)
                 changed = _pin(server, push.id, pinned)
             showpin(ui, fm, changed, False)

@@ -3,10 +3,11 @@ nothing. What is in the bundles is the matter of ``audit``."""
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
-from .. import errors
+from .. import errors, moving
 from ..declaring import provides
 from ..server import tolocal
 from ..stores import notes
@@ -27,6 +28,7 @@ _PUBLIC = {
     'index': 'the bundle index cannot be used',
     'store': 'the bundle store cannot be used',
     'lost': 'the bundle index is empty, but the store holds pushes',
+    'moving': 'the bundle store is being moved',
 }
 KINDS = ('configuration', *_PUBLIC)
 
@@ -47,6 +49,11 @@ def check(server) -> Iterator[Trouble]:
         store = server.openstore()
         for exc in _lookintostore(store):
             yield _trouble('store', exc.message, exc.hint)
+        move = moving.read(store)
+        if move is not None and move.isclosed(
+            server.settings.storeurl, server.settings.indexurl
+        ):
+            yield _closed(move)
         if not lastid and server.ask(
             lambda index: notes.isindexlost(store, index), False
         ):
@@ -67,6 +74,21 @@ def _trouble(kind: str, message: str, hint: Optional[str]) -> Trouble:
         tolocal(message),
         None if hint is None else tolocal(hint),
         _PUBLIC[kind],
+    )
+
+
+def _closed(move: moving.Move) -> Trouble:
+    """Say that nothing can be changed, and by whose will."""
+    since = time.strftime('%Y-%m-%d %H:%M', time.localtime(move.time))
+    host = move.host.partition('/')[0]
+    message = f'process {move.pid} of {host} moves the bundle store'
+    if move.done:
+        message = 'the bundle store has moved'
+    return _trouble(
+        'moving',
+        f'{message}: it is closed for pushes since {since}',
+        "run 'hg admin::bundlestore-migrate' again, or with --abandon to open"
+        ' it',
     )
 
 

@@ -35,6 +35,7 @@ def remove(repo, server, id: int) -> dict[str, Any]:
     with log.refusals(repo.ui, server, url, 'remove'):
         access.checkpush(repo.ui, user)
         with aborting():
+            server.checkopen()
             push = walk.push(server.index, id)
             if push is None:
                 raise error.InputError(

@@ -16,16 +16,19 @@ PAGE = 50
 #: names and keys that are asked for at once
 BATCH = 400
 
-_LONG = array('L').itemsize
+_LONG = array('Q').itemsize
 
 
 def pushes(
-    index: Any, user: Optional[str] = None, first: int = 1
+    index: Any,
+    user: Optional[str] = None,
+    first: int = 1,
+    last: Optional[int] = None,
 ) -> Iterator[list[model.Push]]:
     """Yield all pushes (of a user), from ``first`` on, in pages, oldest
     first."""
     while True:
-        page = index.pushes(first=first, user=user, limit=PAGE)
+        page = index.pushes(first=first, last=last, user=user, limit=PAGE)
         if page:
             yield page
         if len(page) < PAGE:
@@ -75,29 +78,48 @@ def isthere(store: Any, key: str) -> bool:
     return True
 
 
-class Seen:
-    """Remembers ids of pushes, each with the bundle of the push, in little
-    memory where the ids are dense."""
+class Prints:
+    """Remembers a number for each id, in little memory where the ids are
+    dense: 64 bits, and 0 for what is not remembered."""
 
     _BLOCK = 4096
 
     def __init__(self) -> None:
         self._blocks: dict[int, array[int]] = {}
 
-    def add(self, id: int, key: str) -> None:
+    def set(self, id: int, number: int) -> None:
         block, place = divmod(id, self._BLOCK)
         if block not in self._blocks:
-            self._blocks[block] = array('L', bytes(self._BLOCK * _LONG))
-        self._blocks[block][place] = self._mark(key)
+            self._blocks[block] = array('Q', bytes(self._BLOCK * _LONG))
+        self._blocks[block][place] = number
 
-    def has(self, id: int, key: str) -> bool:
+    def get(self, id: int) -> int:
         block, place = divmod(id, self._BLOCK)
         found = self._blocks.get(block)
-        return found is not None and found[place] == self._mark(key)
+        return 0 if found is None else found[place]
+
+    def ids(self) -> Iterator[int]:
+        """Iterate over the ids with a number, which may be set meanwhile."""
+        for block in sorted(self._blocks):
+            for place, number in enumerate(self._blocks[block]):
+                if number:
+                    yield block * self._BLOCK + place
+
+
+class Seen:
+    """Remembers ids of pushes, each with the bundle of the push."""
+
+    def __init__(self) -> None:
+        self._prints = Prints()
+
+    def add(self, id: int, key: str) -> None:
+        self._prints.set(id, self._mark(key))
+
+    def has(self, id: int, key: str) -> bool:
+        return self._prints.get(id) == self._mark(key)
 
     def hasid(self, id: int) -> bool:
-        block, place = divmod(id, self._BLOCK)
-        return bool(block in self._blocks and self._blocks[block][place])
+        return bool(self._prints.get(id))
 
     @staticmethod
     def _mark(key: str) -> int:

@@ -21,8 +21,8 @@ from . import hooks, limits
 
 
 def checkindex(server) -> None:
-    """Abort if the index cannot be used, or is lost: ids would be given again
-    that are in links and scripts."""
+    """Abort if the index cannot be used, or is being moved, or is lost: ids
+    would be given again that are in links and scripts."""
     store = server.store
     if server.need(lambda index: notes.isindexlost(store, index), retry=True):
         raise error.Abort(
@@ -32,6 +32,8 @@ def checkindex(server) -> None:
                 b"'hg admin::bundlestore-verify --repair'"
             ),
         )
+    with aborting():
+        server.checkopen()
 
 
 def pushkey(repo, server, wanted: model.BookmarkMove) -> None:

@@ -1,0 +1,313 @@
+"""Copies an index, while others use it, into one that nobody uses yet.
+
+What differs is put right by what repairs use, so every push keeps its id. There
+is no Mercurial in here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterable, Iterator
+from typing import Any, Optional
+
+from .. import errors, model
+from ..batches import batches
+from ..stores import notes
+from . import walk
+
+
+class NoCopy(errors.BundleStoreError):
+    """What is in the target did not come from the source."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(
+            f'{what} is not empty, and no copy of this one',
+            'name one that is empty',
+        )
+
+
+class IndexCopy:
+    """Copies ``source`` into ``target``; ``store`` has the notes of the source.
+
+    With ``dry`` nothing is changed, but counted.
+    """
+
+    def __init__(
+        self, store: Any, source: Any, target: Any, dry: bool = False
+    ) -> None:
+        self._store = store
+        self._source = source
+        self._target = target
+        self._dry = dry
+        # whether all of the target is as this copy left it
+        self._known = False
+        # the highest id in the target
+        self._last = 0
+        #: what was changed since ``begin``
+        self.pushes = self.removed = self.bookmarks = 0
+
+    def begin(self) -> None:
+        """Begin to go through everything; raises ``NoCopy``."""
+        self.pushes = self.removed = self.bookmarks = 0
+        self._last = self._target.lastid()
+        if self._last > self._source.lastid():
+            raise NoCopy('bundle index')
+
+    # -- pushes
+
+    def page(
+        self, first: int, page: list[model.Push], fresh: list[model.Push]
+    ) -> Iterator[model.Push]:
+        """Copy those of the pushes of a page that are ``fresh``: not known to
+        be in the target. The page has all pushes from the id ``first`` on to
+        its last. Yields those that are not there afterwards.
+        """
+        there = self._there(first, page[-1].id, fresh)
+        for push in fresh:
+            found = there.get(push.id)
+            if found is not None and _origin(found) != _origin(push):
+                raise NoCopy('bundle index')
+        if not self._known:
+            self._drop(there, {push.id for push in page})
+        different = [push for push in fresh if not _same(there, push)]
+        self.pushes += len(different)
+        if not different or self._dry:
+            return
+        for push in different:
+            # what is not there now is looked at below
+            with contextlib.suppress(errors.BundleGone):
+                self._restore(push)
+        self._last = max(self._last, page[-1].id)
+        there = self._there(first, page[-1].id, different)
+        for push in different:
+            if not _same(there, push):
+                yield push
+
+    def beyond(self, first: int) -> None:
+        """Remove the pushes from the id ``first`` on: the source has none."""
+        if not self._known:
+            self._drop(self._there(first, self._last, []), set())
+
+    def _there(
+        self, first: int, last: int, wanted: list[model.Push]
+    ) -> dict[int, model.Push]:
+        """Return what the target has of some pushes, at least."""
+        if first > self._last:
+            return {}
+        if self._known and len(wanted) < walk.PAGE // 4:
+            found = [walk.push(self._target, push.id) for push in wanted]
+            return {push.id: push for push in found if push is not None}
+        there: dict[int, model.Push] = {}
+        for page in walk.pushes(self._target, first=first, last=last):
+            there.update((push.id, push) for push in page)
+        return there
+
+    def _drop(self, there: Iterable[int], wanted: set[int]) -> None:
+        for id in there:
+            if id not in wanted and walk.push(self._source, id) is None:
+                self.remove(id)
+
+    def remove(self, id: int) -> None:
+        """Remove a push that the source does not have (any more)."""
+        self.removed += 1
+        if not self._dry:
+            with contextlib.suppress(errors.UnknownPush):
+                self._target.remove(id)
+
+    def _restore(self, push: model.Push) -> None:
+        bases: list[int] = []
+        if push.rests:
+            known = self._target.bundles(push.rests)
+            for key in push.rests:
+                if key not in known:
+                    bases += self._restorebase(key, push.id)
+        self._target.restore(push, False)
+        for id in bases:
+            # it is no push, and its bundle stays, as this one rests on it
+            self._target.remove(id)
+
+    def _restorebase(self, key: str, below: int) -> list[int]:
+        """Record a bundle that no push before ``below`` has; return what is to
+        be removed later on. What it rests on is there."""
+        bundle = self._source.bundles([key]).get(key)
+        if bundle is None:
+            raise errors.BundleGone(key)
+        holder = self._holder(bundle)
+        if holder is not None:
+            self._target.restore(holder, False)
+            self._last = max(self._last, holder.id)
+            return []
+        gone = self._removed(bundle) or self._invented(bundle, below)
+        self._target.restore(gone, False)
+        return [gone.id]
+
+    def _holder(self, bundle: model.Bundle) -> Optional[model.Push]:
+        """Return a push that has the bundle, None if others only rest on
+        it."""
+        first = 1
+        while True:
+            page = self._source.pushes(
+                first=first, node=bundle.heads[-1], limit=walk.PAGE
+            )
+            for push in page:
+                if push.key == bundle.key:
+                    found: model.Push = push
+                    return found
+            if len(page) < walk.PAGE:
+                return None
+            first = page[-1].id + 1
+
+    def _removed(self, bundle: model.Bundle) -> Optional[model.Push]:
+        """Return the first push that had a bundle, by its note."""
+        found = []
+        key = bundle.key
+        for note in self._store.notes(f'{key[:2]}/{key}.'):
+            name = notes.parsename(note)
+            if name is not None and walk.push(self._source, name.id) is None:
+                with contextlib.suppress(
+                    errors.UnknownNote, errors.CorruptNote
+                ):
+                    found.append(notes.read(self._store, *name).push)
+        if not found:
+            return None
+        push = min(found, key=lambda push: push.id)
+        if {head.node for head in push.heads} != set(bundle.heads):
+            return None
+        return push._replace(
+            size=bundle.size, nodes=bundle.nodes, rests=bundle.rests
+        )
+
+    def _invented(self, bundle: model.Bundle, below: int) -> model.Push:
+        """Return a push that might have had a bundle, where no note tells."""
+        id = below - 1
+        while id and (
+            walk.push(self._source, id) or walk.push(self._target, id)
+        ):
+            id -= 1
+        if not id:
+            raise errors.BundleGone(bundle.key)
+        return model.Push(
+            id=id,
+            time=0.0,
+            user='',
+            key=bundle.key,
+            size=bundle.size,
+            nodes=bundle.nodes,
+            heads=tuple(model.Head(node, '') for node in bundle.heads),
+            bookmarks=(),
+            rests=bundle.rests,
+        )
+
+    # -- the rest
+
+    def end(self) -> None:
+        """Copy what is left when all pushes are there."""
+        self._copybookmarks()
+        last = self._source.lastid()
+        if not self._dry and last:
+            self._target.reserve(last)
+        self._known = not self._dry
+
+    def _copybookmarks(self) -> None:
+        source = {mark.name: mark for mark in self._source.bookmarks()}
+        target = {mark.name: mark for mark in self._target.bookmarks()}
+        for name, mark in source.items():
+            # one that nobody put there is taken for one that somebody did
+            nobody = mark.push is None and mark.move is None
+            if nobody and name in target and target[name].node == mark.node:
+                source[name] = target[name]
+        wrong = {
+            name
+            for name in source.keys() | target.keys()
+            if source.get(name) != target.get(name)
+        }
+        self.bookmarks += len(wrong)
+        if self._dry:
+            return
+        for name in sorted(wrong - source.keys()):
+            self._unset(target[name])
+        # what a push moved is moved again as a whole, and what has been moved
+        # since, after that
+        pending = {_mover(source[name]): name for name in wrong & source.keys()}
+        done: set[tuple[int, str]] = set()
+        while pending:
+            mover = min(pending)
+            name = pending.pop(mover)
+            done.add(mover)
+            push = None
+            if source[name].push is not None:
+                push = walk.push(self._source, mover[0])
+            if push is None:
+                self._set(source[name])
+                continue
+            self._target.restore(push, True)
+            for other, node in push.bookmarks:
+                mark = source.get(other)
+                if mark is None:
+                    if node is not None:
+                        self._unset(model.Bookmark(other, node, push=push.id))
+                elif mark.push == push.id:
+                    pending.pop(_mover(mark), None)
+                elif _mover(mark) not in done:
+                    pending[_mover(mark)] = other
+
+    def _set(self, mark: model.Bookmark) -> None:
+        listed = self._listed(self._source, mark.name)
+        user = '' if listed is None else listed.user
+        time = 0.0 if listed is None else listed.time or 0.0
+        id = mark.move or self._source.lastid()
+        self._target.restoremove(
+            model.RestoredMove(id, mark.name, mark.node, time, user)
+        )
+
+    def _unset(self, mark: model.Bookmark) -> None:
+        """Take a bookmark away from where it is in the target, as though
+        whatever put it there had not."""
+        listed = self._listed(self._target, mark.name)
+        user = '' if listed is None else listed.user
+        time = 0.0 if listed is None else listed.time or 0.0
+        id = mark.push or mark.move or self._source.lastid()
+        self._target.restoremove(
+            model.RestoredMove(id, mark.name, None, time, user)
+        )
+
+    @staticmethod
+    def _listed(index: Any, name: str) -> Optional[model.ListedBookmark]:
+        # taken as a pattern, a name matches itself
+        for batch in batches(index.listbookmarks(name), walk.BATCH):
+            for found in batch:
+                if found.name == name:
+                    listed: model.ListedBookmark = found
+                    return listed
+        return None
+
+    def differences(self) -> Iterator[str]:
+        """Yield in what source and target differ as a whole."""
+        found = [index.statistics() for index in (self._source, self._target)]
+        for name in model.Statistics._fields:
+            source, target = (getattr(one, name) for one in found)
+            if name != 'indexsize' and source != target:
+                yield f'{name}: {source}, in the copy {target}'
+        last = self._source.lastid()
+        if last != self._target.lastid():
+            yield f'last id: {last}, in the copy {self._target.lastid()}'
+
+
+def _mover(mark: model.Bookmark) -> tuple[int, str]:
+    """Return what sorts bookmarks by who put them where they are."""
+    return (mark.push or mark.move or 0, mark.name)
+
+
+def _origin(push: model.Push) -> tuple[object, ...]:
+    """Return what never changes in a push."""
+    return (push.key, push.time, push.user)
+
+
+def _same(there: dict[int, model.Push], push: model.Push) -> bool:
+    found = there.get(push.id)
+    return found is not None and _comparable(found) == _comparable(push)
+
+
+def _comparable(push: model.Push) -> model.Push:
+    # an index may have any order in which each comes after what it rests on
+    return push._replace(rests=tuple(sorted(push.rests)))
