@@ -126,10 +126,11 @@ def test_killed(tmp_path: Path) -> None:
     process.kill()
     process.wait()
     for _ in patiently():
-        if not list(tmp_path.iterdir()):
+        alive = [pid for pid in pids if Path(f'/proc/{pid}').exists()]
+        if not alive and not list(tmp_path.iterdir()):
             break
-    for pid in pids:
-        assert not Path(f'/proc/{pid}').exists()
+    else:
+        pytest.fail(f'left: {alive}, {list(tmp_path.iterdir())}')
 
 
 @pytest.fixture

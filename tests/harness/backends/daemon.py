@@ -53,8 +53,8 @@ class Daemon:
     the folder around goes, too."""
 
     name: ClassVar[str]
-    #: the user who runs it in the place of root, if root may not
-    user: ClassVar[str | None] = None
+    #: whether it refuses to run as root
+    timid: ClassVar[bool] = False
     #: by what it ends at once and leaves nothing behind
     signal: ClassVar[int] = signal.SIGKILL
     #: how many ports it listens on
@@ -189,8 +189,13 @@ class Daemon:
         keeper, server = map(int, self._pids.read_text().split())
         return keeper, server
 
-    def _runas(self) -> str | None:
-        return self.user if os.geteuid() == 0 else None
+    def _runas(self) -> dict[str, Any]:
+        """Return the arguments of ``Popen`` that name who runs it."""
+        if os.geteuid() or not self.timid:
+            return {}
+        found = pwd.getpwnam('nobody')
+        ids = {'user': found.pw_uid, 'group': found.pw_gid}
+        return {**ids, 'extra_groups': ()}
 
     def _copytemplate(self) -> None:
         template = self.folder.parent / f'{self.name}.template'
@@ -210,16 +215,12 @@ class Daemon:
         part.rename(self.data)
 
     def _own(self, path: Path) -> None:
-        user = self._runas()
-        if user:
-            shutil.chown(path, user, user)
+        whom = self._runas()
+        if whom:
+            shutil.chown(path, whom['user'], whom['group'])
 
     def run(self, words: Sequence[str | Path], input: str = '') -> None:
         """Run a program to its end, as the user of the server."""
-        user = self._runas()
-        more: dict[str, Any] = {}
-        if user:
-            more = {'user': user, 'group': user, 'extra_groups': ()}
         done = subprocess.run(
             words,
             cwd='/',
@@ -228,7 +229,7 @@ class Daemon:
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
             text=True,
-            **more,
+            **self._runas(),
         )
         if done.returncode:
             raise NotStarted(f'{words[0]}: {done.returncode}\n{done.stdout}')
@@ -251,7 +252,7 @@ class Daemon:
             'pids': str(self._pids),
             'rubbish': str(self._rubbish),
             'signal': int(self.signal),
-            'user': self._runas(),
+            'runas': self._runas(),
             'watched': self._watched,
         }
         path = self.folder / 'order'
@@ -328,15 +329,6 @@ def locked(path: Path) -> Iterator[None]:
 
 
 # what there is
-
-
-def known(user: str) -> bool:
-    """Tell whether there is such a user."""
-    try:
-        pwd.getpwnam(user)
-    except KeyError:
-        return False
-    return True
 
 
 @functools.cache

@@ -37,16 +37,12 @@ def main(path: str) -> int:
         watched = os.pidfd_open(order['watched'])
     except ProcessLookupError:
         return 1
-    more: dict[str, Any] = {}
-    if order['user']:
-        more = {'user': order['user'], 'group': order['user']}
-        more['extra_groups'] = ()
     server = subprocess.Popen(
         order['command'],
         env=order['environ'],
         stdin=subprocess.DEVNULL,
         start_new_session=True,
-        **more,
+        **order['runas'],
     )
     with open(order['pids'] + '.new', 'w') as file:
         file.write(f'{os.getpid()} {server.pid}')

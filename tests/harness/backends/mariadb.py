@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .daemon import Daemon, known, program
+from .daemon import Daemon, program
 
 if TYPE_CHECKING:
     import pymysql
@@ -17,17 +16,15 @@ USER, PASSWORD = 'alice', 'secret-of-alice'
 
 class MariaDB(Daemon):
     name = 'mariadb'
-    user = 'mysql'
+    timid = True
     environ = {'MYSQL_PWD': PASSWORD}
 
     @classmethod
     def missing(cls) -> str | None:
         if program('mariadbd', '/usr/sbin') is None:
-            return 'no MariaDB: on Debian the package mariadb-server'
-        if program('mariadb-install-db') is None:
-            return 'no mariadb-install-db'
-        if os.geteuid() == 0 and not known('mysql'):
-            return 'MariaDB does not run as root: no user mysql'
+            return 'no MariaDB: on Debian the package mariadb-server-core'
+        if program('my_print_defaults') is None:
+            return 'no my_print_defaults: the package mariadb-client-core'
         return None
 
     _SMALL = (

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from .daemon import Daemon, known, program
+from .daemon import Daemon, program
 
 if TYPE_CHECKING:
     import psycopg2.extensions
@@ -26,7 +25,7 @@ def _folders() -> tuple[str, ...]:
 
 class PostgreSQL(Daemon):
     name = 'postgresql'
-    user = 'postgres'
+    timid = True
     # killed, it would leave a segment of shared memory behind
     signal = signal.SIGQUIT
     # of the ways that libpq knows, the one that needs no file
@@ -36,8 +35,6 @@ class PostgreSQL(Daemon):
     def missing(cls) -> str | None:
         if program('initdb', *_folders()) is None:
             return 'no PostgreSQL: on Debian the package postgresql'
-        if os.geteuid() == 0 and not known('postgres'):
-            return 'PostgreSQL does not run as root: no user postgres'
         return None
 
     def _program(self, name: str) -> str:
