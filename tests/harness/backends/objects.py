@@ -146,6 +146,7 @@ class SeaweedFS(ObjectStore):
             '-s3.autoCreateBucket=false',
             *(f'-filer.localSocket={self.folder / "filer"}',),
             *(f'-s3.localSocket={self.folder / "s3"}',),
+            '-master.electionTimeout=1s',
             *('-master.volumeSizeLimitMB=256', '-volume.max=100'),
         ]
 
