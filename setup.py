@@ -84,6 +84,8 @@ setup(
         ],
         'hg_bundlestore.indexes': [
             'file = hgext3rd.bundlestore.indexes.sqlite.file:open_index',
+            'postgresql ='
+            ' hgext3rd.bundlestore.indexes.postgresql.index:open_index',
         ],
     },
 )

@@ -9,7 +9,7 @@ from mercurial import encoding, error, util
 from mercurial.i18n import _
 from mercurial.utils import procutil
 
-from . import config
+from . import config, model
 from .request import ishttp
 from .server import tolocal
 
@@ -63,6 +63,11 @@ def checkpush(ui, user: str) -> None:
     The lists are those of ``web.allow-push`` and ``web.deny-push``, except
     that an empty ``allow-push`` lets everybody in whom the transport let in.
     """
+    if len(user) > model.NAME_LENGTH:
+        raise error.Abort(
+            _(b'the name of the user is too long to be recorded'),
+            hint=_(b'at most %d characters') % model.NAME_LENGTH,
+        )
     deny = ui.configlist(config.SECTION, b'deny-push')
     allow = ui.configlist(config.SECTION, b'allow-push')
     name = user.encode('utf-8')

@@ -36,7 +36,7 @@ _OURS: dict[str, dict[str, str]] = {
         'command': 'stores.command:open_store',
         's3': 'stores.s3.store:open_store',
     },
-    INDEXES: {},
+    INDEXES: {'postgresql': 'indexes.postgresql.index:open_index'},
 }
 
 

@@ -20,7 +20,7 @@ What holds for every method of both contracts:
   fault (space, rights, network, time), ``UnsupportedFormat`` where the data
   is newer than the code. Either means that nothing was changed.
 * Reading never creates anything: before the first write an absent store or
-  index is an empty one.
+  index is an empty one, unless it provides :class:`ISchema`.
 
 What not every provider can do are interfaces of their own, such as
 :class:`ILocalPath`. A class declares all that its objects provide, with
@@ -226,6 +226,12 @@ class IBundleIndex(Interface):
 
     The index knows nothing of the repository it belongs to: whether a
     changeset has landed meanwhile is the caller's question.
+
+    Texts and names hold neither a NUL nor a surrogate, and the name of a user
+    or a bookmark has at most ``model.NAME_LENGTH`` characters: what records
+    another raises ``ValueError`` before anything else, and what looks for it
+    finds nothing. Who receives a push repairs its texts (``model.totext``),
+    as :meth:`restore` does with those of an older release.
     """
 
     def record(push, publish=None, quota=None) -> object:
@@ -241,6 +247,13 @@ class IBundleIndex(Interface):
         it, the caller made the bundle durable before. What it raises comes
         out, and nothing is recorded. It changes nothing in the index: it
         would wait for itself.
+
+        It is called at most once. So where a connection is lost or a deadlock
+        met, all of this may be tried again only before ``publish`` was called;
+        afterwards it is ``BackendUnavailable``, and what was published has no
+        push. Where the connection is lost while the transaction ends, the
+        index finds out whether it did. If it cannot, it says so: this is the
+        one ``BackendUnavailable`` behind which something may have changed.
 
         With ``quota`` (bytes), raises ``QuotaExceeded`` if the user would
         then hold more than that; a bundle that the user holds already adds
@@ -458,3 +471,13 @@ class ISetAside(Interface):
         """Move what is there out of the way, so that the index is an empty
         one, and return (for a message) where it is now. Nobody may be using
         the index."""
+
+
+class ISchema(Interface):
+    """Ability of an index whose tables are made on demand: it cannot be used
+    before, not even read."""
+
+    def schema(create: bool = False) -> bool:
+        """Return whether the tables are there, as this release wants them;
+        with ``create``, make them or bring them up to date before. Nothing
+        that was recorded goes."""

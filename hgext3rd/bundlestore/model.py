@@ -20,10 +20,19 @@ from . import errors
 #: the longest text of a push, in characters
 TEXT_LENGTH = 4000
 
+#: the longest name of a user or of a scratch bookmark, in characters
+NAME_LENGTH = 255
+
 #: what a scratch bookmark counts against a quota, in bytes
 MARK_SIZE = 1024
 
 _HEXDIGITS = frozenset('0123456789abcdef')
+
+
+def totext(text: str) -> str:
+    """Return what a push may have for a title or a text: not every database
+    can hold a NUL."""
+    return text.replace('\0', '\ufffd')
 
 
 def checkkey(key: object) -> str:

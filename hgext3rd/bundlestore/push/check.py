@@ -29,7 +29,7 @@ from ..bundle.changegroup import (
 )
 from ..bundle.graph import NULLID, Graph
 from ..errors import BundleStoreError
-from ..model import TEXT_LENGTH, Head
+from ..model import TEXT_LENGTH, Head, totext
 from ..words import counted
 
 TITLE_LENGTH = 200
@@ -357,7 +357,7 @@ def title(text: bytes) -> str:
     # a gigabyte of memory
     description = _description(text, 4 * TITLE_LENGTH + 4)
     line = description.splitlines()[0] if description else b''
-    return line.decode('utf-8', 'replace')[:TITLE_LENGTH]
+    return totext(line.decode('utf-8', 'replace')[:TITLE_LENGTH])
 
 
 def searchtext(entries: Iterable[bytes]) -> str:
@@ -385,4 +385,4 @@ def _description(text: bytes, most: int) -> bytes:
 
 def _decoded(description: bytes) -> str:
     """Return as much of a description as a text may have."""
-    return description.decode('utf-8', 'replace')[:TEXT_LENGTH]
+    return totext(description.decode('utf-8', 'replace')[:TEXT_LENGTH])

@@ -157,18 +157,54 @@ def titles(heads: Iterable[model.Head]) -> str:
 # -- how they come and go
 
 
+class Bases(NamedTuple):
+    """What a bundle rests on."""
+
+    #: the ids of those that do not follow from the others
+    direct: list[int]
+    #: the keys of all, in the order of the contract
+    keys: tuple[str, ...]
+
+
+def basesof(sql: Sql, keys: Iterable[str]) -> Bases:
+    """Return what a bundle rests on that is said to rest on these; raises
+    ``BundleGone``."""
+    wanted = list(dict.fromkeys(keys))
+    rows = sql.many(
+        'SELECT digest, id FROM bundle WHERE digest IN ({marks})',
+        map(bytes.fromhex, wanted),
+    )
+    found = {key.hex(): id for key, id in rows}
+    for key in wanted:
+        if key not in found:
+            raise errors.BundleGone(key)
+    everything = {id: key for key, id in found.items()}
+    implied: set[int] = set()
+    for its in rests(sql, sorted(everything)).values():
+        implied.update(its)
+        everything.update(its)
+    return Bases(
+        sorted(set(found.values()) - implied),
+        tuple(key for _id, key in sorted(everything.items())),
+    )
+
+
+def knownbases(sql: Sql, id: int) -> Bases:
+    """Return what a bundle rests on that is recorded."""
+    found = rests(sql, [id]).get(id, {})
+    return Bases([], tuple(found.values()))
+
+
 def add(
     sql: Sql,
     push: Union[model.NewPush, model.Push],
-    newid: Optional[int] = None,
+    id: int,
+    bases: list[int],
 ) -> Found:
-    """Add the bundle of a push, with that id or the next; raises
-    ``BundleGone``."""
-    its = basesof(sql, push.rests) if push.rests else []
+    """Add the bundle of a push, with that id."""
     nodes = b''.join(push.nodes)
-    id = newid or highest(sql, 'bundle', 'id') + 1
     sql.insert('bundle', [(id, bytes.fromhex(push.key), push.size, nodes)])
-    return Found(id, push.size, nodes, addparts(sql, id, push, its))
+    return Found(id, push.size, nodes, addparts(sql, id, push, bases))
 
 
 def addparts(
@@ -192,20 +228,6 @@ def addparts(
     if push.text != titles(push.heads):
         sql.insert('description', [(id, push.text)])
     return lower
-
-
-def basesof(sql: Sql, keys: Iterable[str]) -> list[int]:
-    """Return what a bundle rests on, without what follows from that."""
-    ids = []
-    for key in keys:
-        row = sql.one(
-            'SELECT id FROM bundle WHERE digest = ?', (bytes.fromhex(key),)
-        )
-        if row is None:
-            raise errors.BundleGone(key)
-        ids.append(row[0])
-    implied = set(itertools.chain.from_iterable(rests(sql, ids).values()))
-    return sorted(set(ids) - implied)
 
 
 def directbases(sql: Sql, id: int) -> list[int]:
@@ -245,7 +267,7 @@ def addnodes(
 
 def removenodes(sql: Sql, bundle: Found, push: int) -> None:
     # With the whole primary key, as other pushes may have the node too.
-    sql.many(
+    sql.each(
         """DELETE FROM node WHERE push = ? AND place IN (0, 1, 2)
         AND node IN ({marks})""",
         itertools.chain(split(bundle.nodes), split(bundle.below)),

@@ -20,10 +20,12 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Callable, Optional, Protocol, TypeVar
 
 T = TypeVar('T')
+U = TypeVar('U')
 
 Row = tuple[Any, ...]
 Values = Sequence[Any]
-#: something to select from, the id of a push in it, a condition, its values
+#: Something to select from, the id of a push in it, a condition, its values.
+#: Without the first it is a condition for pushes, with the id ``push.id``.
 Match = tuple[str, str, str, Values]
 
 
@@ -41,15 +43,28 @@ class Sql(Protocol):
     def all(self, statement: str, values: Values = ()) -> list[Row]:
         """Return all rows."""
 
-    def run(self, statement: str, values: Values = ()) -> int:
-        """Change something; return how many rows were changed."""
-
     def many(
         self, statement: str, values: Iterable[Any], first: Values = ()
     ) -> list[Row]:
         """Return all rows of a statement that has ``{marks}`` where any number
         of values go, each in brackets, and ``first`` before them. It runs for
         some of them at a time, each time in an order of its own."""
+
+    def lock(self, names: Iterable[str]) -> None:
+        """See to it that no other transaction goes on that locks one of these
+        names, until the end of this one. To be called once, and before
+        anything is changed."""
+
+    # What changes something may wait until something is asked, or the end of
+    # the transaction: a server is told of some changes at once then.
+
+    def run(self, statement: str, values: Values = ()) -> None:
+        """Change something."""
+
+    def each(
+        self, statement: str, values: Iterable[Any], first: Values = ()
+    ) -> None:
+        """Change something, as :meth:`many` does."""
 
     def insert(self, table: str, rows: Sequence[Values]) -> None:
         """Add whole rows."""
@@ -90,7 +105,7 @@ class Search(Protocol):
     def remove(self, sql: Sql, id: int) -> None:
         """Have a push found no more."""
 
-    def match(self, words: list[str], user: Optional[str]) -> Match:
+    def match(self, sql: Sql, words: list[str], user: Optional[str]) -> Match:
         """Return what finds pushes with such words, as ``words.wanted``
         returns them, and of such a user. It may find more of both."""
 
@@ -109,29 +124,54 @@ class Database(Protocol):
     told below, and from mistakes in the values that a statement was given.
     """
 
-    def read(self, query: Callable[[Sql], T], absent: T) -> T:
+    def read(
+        self,
+        query: Callable[[Sql], T],
+        absent: T,
+        brief: bool = False,
+        patient: bool = False,
+    ) -> T:
         """Return what ``query`` makes of the database, at one point in time.
 
         Returns ``absent`` and creates nothing where there is no database yet.
-        ``query`` calls no foreign code, and may be called several times.
+        ``query`` calls no foreign code, and may be called several times. A
+        ``brief`` one runs a single statement as a rule; one that is
+        ``patient`` may take as long as it takes.
         """
 
-    def write(
-        self,
-        change: Callable[[Sql], T],
-        foreign: Optional[Callable[[T], object]] = None,
-        durable: bool = True,
-    ) -> T:
+    def write(self, change: Callable[[Sql], T], durable: bool = True) -> T:
         """Apply ``change`` in one transaction, durable when this returns, and
-        return what it returns; nothing is changed if it raises.
+        return what it returns; nothing is changed if it raises. Nobody else
+        writes meanwhile.
 
-        ``change`` calls no foreign code. ``foreign`` is called with what it
-        returns, at most once, when nothing but the end of the transaction can
-        fail; what that raises comes out as it is, and nothing is changed. No
-        other process writes meanwhile.
-
+        ``change`` calls no foreign code, and may be called several times.
         What is not ``durable`` may be lost with the power, until something is
         that comes after it. It is there or not, and whole.
+        """
+
+    def share(
+        self,
+        look: Callable[[Sql], T],
+        foreign: Optional[Callable[[T], object]],
+        change: Callable[[Sql, T], U],
+        ischanged: Optional[Callable[[Sql, U], bool]] = None,
+    ) -> U:
+        """As :meth:`write`, in steps between which others may write, as long
+        as they do not lock the same names.
+
+        * ``look`` locks names and finds out what there is to do; it changes
+          nothing.
+        * ``foreign`` is called with what that returns, at most once, when
+          nothing but a failure of the database can keep the transaction from
+          its end; what that raises comes out as it is, and nothing is changed.
+        * ``change`` makes the changes. The numbers of pushes that it gives
+          become visible in order. It may come before ``foreign`` where there
+          is but one lock for all.
+
+        ``look`` and ``change`` are called several times, if at all, only
+        before ``foreign`` was. Where nobody knows whether the transaction
+        came to its end, ``ischanged`` is asked in another one, with what
+        ``change`` returned.
         """
 
     def size(self) -> int:

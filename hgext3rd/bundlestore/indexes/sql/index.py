@@ -49,9 +49,11 @@ class SqlIndex:
         quota: Optional[int] = None,
     ) -> model.Push:
         _check(push)
-        id, rests, below = self._database.write(
-            lambda sql: pushes.record(sql, push, quota),
-            None if publish is None else lambda _recorded: publish(),
+        id, rests, below = self._database.share(
+            lambda sql: pushes.check(sql, push, quota),
+            None if publish is None else lambda _checked: publish(),
+            lambda sql, checked: pushes.record(sql, push, checked),
+            lambda sql, recorded: pushes.isrecorded(sql, push, recorded[0]),
         )
         return model.Push(
             id,
@@ -77,36 +79,48 @@ class SqlIndex:
         wanted = tuple(moves)
         if not wanted:
             return model.Moved(self.lastid())
-        return self._database.write(
-            lambda sql: pushes.movebookmarks(sql, wanted, time, user, quota)
+        _checknames(user, *(move.name for move in wanted))
+        return self._database.share(
+            lambda sql: pushes.planevent(sql, wanted, user, quota),
+            None,
+            lambda sql, plan: pushes.movebookmarks(sql, plan, time, user),
         )
 
     def forgetmoves(self, before: float) -> None:
-        def forget(sql: Sql) -> None:
+        def forget(sql: Sql, _found: None) -> None:
             sql.run('DELETE FROM event WHERE time < ?', (float(before),))
 
         if self.lastid():
-            self._database.write(forget)
+            self._database.share(lambda sql: None, None, forget)
 
     def remove(self, id: int, evenpinned: bool = True) -> list[str]:
         self._require(id)
-        return self._database.write(
-            lambda sql: pushes.remove(sql, id, evenpinned)
+        return self._database.share(
+            lambda sql: pushes.choose(sql, id, evenpinned),
+            None,
+            lambda sql, chosen: pushes.remove(sql, id, *chosen),
         )
 
     def discard(self, key: str, delete: Callable[[], object]) -> bool:
         model.checkkey(key)
 
         def needless(sql: Sql) -> bool:
+            sql.lock([key])
             return bundles.find(sql, key) is None
 
-        return self._database.write(
-            needless, lambda isneedless: isneedless and delete()
+        return self._database.share(
+            needless,
+            lambda isneedless: isneedless and delete(),
+            lambda _sql, isneedless: isneedless,
         )
 
     def pin(self, id: int, pinned: bool = True) -> None:
         self._require(id)
-        self._database.write(lambda sql: pushes.pin(sql, id, pinned))
+        self._database.share(
+            lambda sql: pushes.lockpin(sql, id),
+            None,
+            lambda sql, _found: pushes.pin(sql, id, pinned),
+        )
 
     def _require(self, id: int) -> None:
         # An absent index is not created only to find nothing in it.
@@ -116,6 +130,7 @@ class SqlIndex:
     # -- repairs
 
     def restore(self, push: model.Push, bookmarks: bool = True) -> None:
+        push = _mended(push)
         _check(push)
         _checkid(push.id)
         # What makes it durable is the ``reserve`` at the end of a repair.
@@ -125,6 +140,7 @@ class SqlIndex:
 
     def restoremove(self, move: model.RestoredMove) -> None:
         _checkid(move.id)
+        _checknames(move.user, move.name)
         self._database.write(
             lambda sql: repairs.restoremove(sql, move), durable=False
         )
@@ -289,6 +305,24 @@ def _check(push: Union[model.NewPush, model.Push]) -> None:
         model.checkkey(key)
     if any(len(node) != _NODE for node in push.changesets):
         raise ValueError('a node has 20 bytes')
+    if not _istext(push.text + ''.join(head.title for head in push.heads)):
+        raise ValueError('a text has a NUL, or no Unicode')
+    if isinstance(push, model.NewPush):
+        _checknames(push.user, *(move.name for move in push.moves))
+    else:
+        _checknames(push.user, *(name for name, _node in push.bookmarks))
+
+
+def _checknames(*names: str) -> None:
+    for name in names:
+        if not _istext(name) or len(name) > model.NAME_LENGTH:
+            raise ValueError('a name is too long, has a NUL, or no Unicode')
+
+
+def _mended(push: model.Push) -> model.Push:
+    """Return a push, maybe of an older release, with what is text today."""
+    heads = [h._replace(title=model.totext(h.title)) for h in push.heads]
+    return push._replace(heads=tuple(heads), text=model.totext(push.text))
 
 
 def _checkid(id: int) -> None:
@@ -302,12 +336,12 @@ def _most(limit: Optional[int]) -> int:
 
 
 def _istext(text: str) -> bool:
-    """Whether a database can hold the text."""
+    """Whether any database can hold the text."""
     try:
         text.encode('utf-8')
     except UnicodeEncodeError:
         return False
-    return True
+    return '\0' not in text
 
 
 def _iskey(key: object) -> bool:

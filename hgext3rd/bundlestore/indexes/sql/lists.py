@@ -102,14 +102,15 @@ def _withwords(sql: Sql, wanted: Filter) -> list[Row]:
     if wanted.timed:
         wanted = _narrowed(sql, wanted)
     source, id, condition, asked = sql.dialect.search.match(
-        wanted.words, wanted.user
+        sql, wanted.words, wanted.user
     )
     where, values = _where(wanted, id)
+    joined = f'FROM {source} CROSS JOIN push ON push.id = {id}'
     return _ordered(
         sql,
         wanted,
-        f'SELECT {id}, {_COLUMNS} FROM {source}'
-        f' CROSS JOIN push ON push.id = {id} WHERE {condition} AND {where}',
+        f'SELECT {id}, {_COLUMNS} {joined if source else _frompush(wanted)}'
+        f' WHERE {condition} AND {where}',
         [*asked, *values],
     )
 

@@ -42,7 +42,9 @@ def restore(sql: Sql, push: model.Push, bookmarks: bool) -> None:
     if users:
         users.add(push.user)
     else:
-        usage.pushed(sql, push.user, bundle)
+        now = pushes.state(sql, push.user, bundle.id)
+        more = 0 if now.haspush else bundle.size
+        usage.pushed(sql, push.user, more, now.isholder)
     moves = push.bookmarks
     its = (push.id, float(push.time), push.user, bundle.id, len(moves))
     sql.insert('push', [its])
@@ -54,7 +56,8 @@ def restore(sql: Sql, push: model.Push, bookmarks: bool) -> None:
         pushes.pin(sql, push.id, True)
     if bookmarks:
         forced = [model.BookmarkMove(*move, force=True) for move in moves]
-        pushes.move(sql, forced, push.user, push.time, push=push.id)
+        plan = pushes.plan(sql, forced, push.user, bypush=True)
+        pushes.move(sql, plan, push.user, push.time, push=push.id)
     if replaced not in ('', push.key):
         _leave(sql, replaced)
     for user in users:
@@ -114,7 +117,7 @@ def _disown(
         AND name IN (SELECT name FROM move WHERE push = ?)""",
         (id, id),
     )
-    sql.many(
+    sql.each(
         'UPDATE bookmark SET push = NULL WHERE name IN ({marks})',
         [name for name, node in rows if (name, node) not in moves],
     )
@@ -132,13 +135,12 @@ def _restorebundle(
     now.
     """
     known = bundles.find(sql, push.key)
+    below = bundles.basesof(sql, push.rests)
+    bases = below.direct
     if known is None:
-        return bundles.add(sql, push, _freeid(sql)), set()
+        return bundles.add(sql, push, _freeid(sql), bases), set()
     bundles.pushed(sql, known)
-    bases = bundles.basesof(sql, push.rests)
-    if known.id in bases or any(
-        known.id in its for its in bundles.rests(sql, bases).values()
-    ):
+    if push.key in below.keys:
         raise ValueError('a bundle cannot rest on itself')
     if (
         (known.size, known.nodes, known.below)

@@ -7,7 +7,7 @@ transaction of the caller.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import errors, model
 from . import bundles
@@ -32,28 +32,16 @@ _HAS = 'SELECT 1 FROM push WHERE bundle = ? AND username = ? LIMIT 1'
 # -- how it changes
 
 
-def pushed(
-    sql: Sql,
-    user: str,
-    bundle: bundles.Found,
-    isnew: bool = False,
-    quota: Optional[int] = None,
-) -> None:
-    """Note that a user gets one more push of a bundle, which may be new; the
-    row of the push is not there yet. Raises ``QuotaExceeded``."""
-    held = not isnew and _has(sql, user, bundle.id)
-    more = 0 if held else bundle.size
-    if quota is not None and more:
-        size = of(sql, user).size
-        if size + more > quota:
-            raise errors.QuotaExceeded(user, quota, size, more)
-    changed = sql.run(
+def pushed(sql: Sql, user: str, more: int, isholder: bool) -> None:
+    """Note that a user gets one more push, and holds so many bytes more."""
+    if not isholder:
+        sql.insert('holder', [(user, 1, more)])
+        return
+    sql.run(
         'UPDATE holder SET pushes = pushes + 1, size = size + ?'
         ' WHERE username = ?',
         (more, user),
     )
-    if not changed:
-        sql.insert('holder', [(user, 1, more)])
 
 
 def unpushed(sql: Sql, user: str, bundle: int) -> None:
@@ -87,22 +75,45 @@ def recount(sql: Sql, user: str) -> None:
         sql.insert('holder', [(user, int(row[0]), int(row[1]))])
 
 
-def marks(sql: Sql, user: str) -> int:
-    """Return how many scratch bookmarks a user has."""
-    row = sql.one('SELECT count(*) FROM bookmark WHERE username = ?', (user,))
-    return row[0] if row else 0
+class Held(NamedTuple):
+    """What a user holds, where there is a quota."""
+
+    size: int
+    #: scratch bookmarks
+    marks: int
+    #: whether the user has a push of the bundle that is to come
+    has: bool
+
+    def more(self, user: str, size: int, quota: int) -> Held:
+        """Return what it would be with a bundle of that size; raises
+        ``QuotaExceeded``."""
+        if self.has or not size:
+            return self
+        if self.size + size > quota:
+            raise errors.QuotaExceeded(user, quota, self.size, size)
+        return self._replace(size=self.size + size)
+
+    def checkmarks(self, user: str, more: int, quota: int) -> None:
+        """Raise ``QuotaExceeded`` if there would be more scratch bookmarks,
+        and there is no room for them."""
+        if more <= 0:
+            return
+        held = self.size + self.marks * model.MARK_SIZE
+        size = more * model.MARK_SIZE
+        if held + size > quota:
+            raise errors.QuotaExceeded(user, quota, held, size, self.marks)
 
 
-def checkmarks(sql: Sql, user: str, before: int, quota: int) -> None:
-    """Raise ``QuotaExceeded`` if a user got more scratch bookmarks, and has
-    more than there is room for."""
-    more = marks(sql, user) - before
-    if more <= 0:
-        return
-    held = of(sql, user).size + before * model.MARK_SIZE
-    size = more * model.MARK_SIZE
-    if held + size > quota:
-        raise errors.QuotaExceeded(user, quota, held, size, before)
+def held(sql: Sql, user: str, bundle: int = 0) -> Held:
+    """Return what a user holds, and whether that bundle is among it."""
+    row = sql.one(
+        """SELECT (SELECT size FROM holder WHERE username = ?),
+            (SELECT count(*) FROM bookmark WHERE username = ?),
+            EXISTS (SELECT 1 FROM push WHERE bundle = ? AND username = ?)""",
+        (user, user, bundle, user),
+    )
+    size, marks, has = row or (0, 0, False)
+    return Held(size or 0, marks, bool(has))
 
 
 def _has(sql: Sql, user: str, bundle: int) -> bool:

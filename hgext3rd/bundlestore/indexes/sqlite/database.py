@@ -29,6 +29,7 @@ _SHARED = 1 << 15
 _FILES = (b'', b'-wal', b'-shm')
 
 T = TypeVar('T')
+U = TypeVar('U')
 
 
 class Database:
@@ -50,7 +51,13 @@ class Database:
 
     # -- what the index calls
 
-    def read(self, query: Callable[[Sql], T], absent: T) -> T:
+    def read(
+        self,
+        query: Callable[[Sql], T],
+        absent: T,
+        brief: bool = False,
+        patient: bool = False,
+    ) -> T:
         with self._translating():
             if self._connections.identify() is None:
                 return absent
@@ -59,36 +66,28 @@ class Database:
             with self._connections.lease() as connection:
                 return self._query(connection, query, absent)
 
-    def write(
+    def write(self, change: Callable[[Sql], T], durable: bool = True) -> T:
+        with self._translating(), self._transaction(durable) as sql:
+            return change(sql)
+
+    def share(
         self,
-        change: Callable[[Sql], T],
-        foreign: Optional[Callable[[T], object]] = None,
-        durable: bool = True,
-    ) -> T:
-        with self._translating() as passing:
-            self._connections.create()
-            if not self._writable():
-                raise errors.BackendUnavailable(
-                    'bundle index cannot be written: permission denied',
-                    f'look at the permissions of {self._name} and its folder',
-                )
-            with self._connections.lease() as connection:
-                if not durable:
-                    connection.execute('PRAGMA synchronous = NORMAL')
-                try:
-                    self._begin(connection)
-                    result = change(Sql(connection))
-                    if foreign is not None:
-                        with passing.whatever():
-                            foreign(result)
-                    commit(connection)
-                except BaseException:
-                    rollback(connection)
-                    raise
-                if not durable:
-                    connection.execute('PRAGMA synchronous = FULL')
-                self._connections.shortenlog(connection)
-                return result
+        look: Callable[[Sql], T],
+        foreign: Optional[Callable[[T], object]],
+        change: Callable[[Sql, T], U],
+        ischanged: Optional[Callable[[Sql, U], bool]] = None,
+    ) -> U:
+        with (
+            self._translating() as passing,
+            self._transaction(durable=True) as sql,
+        ):
+            found = look(sql)
+            # Nothing is left to fail behind ``foreign`` but the commit.
+            result = change(sql, found)
+            if foreign is not None:
+                with passing.whatever():
+                    foreign(found)
+            return result
 
     def size(self) -> int:
         found = 0
@@ -161,6 +160,28 @@ class Database:
             return query(Sql(connection))
         finally:
             rollback(connection)
+
+    @contextlib.contextmanager
+    def _transaction(self, durable: bool) -> Iterator[Sql]:
+        self._connections.create()
+        if not self._writable():
+            raise errors.BackendUnavailable(
+                'bundle index cannot be written: permission denied',
+                f'look at the permissions of {self._name} and its folder',
+            )
+        with self._connections.lease() as connection:
+            if not durable:
+                connection.execute('PRAGMA synchronous = NORMAL')
+            try:
+                self._begin(connection)
+                yield Sql(connection)
+                commit(connection)
+            except BaseException:
+                rollback(connection)
+                raise
+            if not durable:
+                connection.execute('PRAGMA synchronous = FULL')
+            self._connections.shortenlog(connection)
 
     def _begin(self, connection: sqlite3.Connection) -> None:
         """Begin to write, in a database that has its tables."""

@@ -29,9 +29,9 @@ class Dialect:
     def glob(self, column: str, pattern: str) -> Optional[tuple[str, str]]:
         while '**' in pattern:
             pattern = pattern.replace('**', '*')
-        # GLOB knows brackets too, and stops at a NUL
+        # GLOB knows brackets, too
         pattern = pattern.replace('[', '[[]')
-        if '\0' in pattern or len(pattern.encode('utf-8')) > _LONGEST_PATTERN:
+        if len(pattern.encode('utf-8')) > _LONGEST_PATTERN:
             return None
         return f'{column} GLOB ?', pattern
 
@@ -77,8 +77,16 @@ class Sql:
     def all(self, statement: str, values: Values = ()) -> list[Row]:
         return self.connection.execute(statement, values).fetchall()
 
-    def run(self, statement: str, values: Values = ()) -> int:
-        return self.connection.execute(statement, values).rowcount
+    def lock(self, names: Iterable[str]) -> None:
+        """One lock is enough for all, and the transaction has it."""
+
+    def run(self, statement: str, values: Values = ()) -> None:
+        self.connection.execute(statement, values)
+
+    def each(
+        self, statement: str, values: Iterable[Any], first: Values = ()
+    ) -> None:
+        self.many(statement, values, first)
 
     def many(
         self, statement: str, values: Iterable[Any], first: Values = ()

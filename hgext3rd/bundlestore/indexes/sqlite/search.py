@@ -34,7 +34,7 @@ def ids() -> str:
     return 'SELECT rowid FROM search'
 
 
-def match(words: list[str], user: Optional[str]) -> Match:
+def match(sql: Sql, words: list[str], user: Optional[str]) -> Match:
     """Return what finds pushes with such words, and of such a user. It may
     find more; see :func:`isexact` and :func:`_userword`."""
     asked = query(words, user)

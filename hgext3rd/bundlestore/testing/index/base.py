@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -31,9 +32,21 @@ class IndexTests(abc.ABC):
         that show the same index; another place has another, empty index.
         """
 
+    @contextlib.contextmanager
+    def newplace(self, directory: bytes) -> Iterator[model.Place]:
+        """Give a place whose index is empty, as long as the context is open.
+
+        Where it is dear to make one, this is the place to empty one that was
+        used before; ``config`` of the place can say which. (It is passed to
+        other processes, where :meth:`makeindex` finds it.)
+        """
+        yield model.Place(directory)
+
     @pytest.fixture
-    def place(self, tmp_path: Path) -> model.Place:
-        return model.Place(os.fsencode(tmp_path / 'of' / 'repository'))
+    def place(self, tmp_path: Path) -> Iterator[model.Place]:
+        directory = os.fsencode(tmp_path / 'of' / 'repository')
+        with self.newplace(directory) as place:
+            yield place
 
     @pytest.fixture
     def index(self, place: model.Place) -> Iterator[Any]:

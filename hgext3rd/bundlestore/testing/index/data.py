@@ -42,6 +42,10 @@ HOSTILE_TEXTS = [
 ]
 
 
+#: those of users and bookmarks: not as long
+HOSTILE_NAMES = [text[: model.NAME_LENGTH] for text in HOSTILE_TEXTS]
+
+
 #: what somebody may type to search for, with what other programs would take
 #: for operators
 HOSTILE_QUERIES = [

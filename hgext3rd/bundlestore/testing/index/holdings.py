@@ -10,7 +10,7 @@ import pytest
 from ... import errors, model
 from .. import processes
 from .base import IndexTests
-from .data import HOSTILE_TEXTS, ids, moveto, newpush, nodeof
+from .data import HOSTILE_NAMES, ids, moveto, newpush, nodeof
 
 
 class HoldingTests(IndexTests):
@@ -67,12 +67,12 @@ class HoldingTests(IndexTests):
         assert all(isinstance(some, model.Usage) for some in index.users())
 
     def test_hostile_users(self, index: Any) -> None:
-        for number, user in enumerate(HOSTILE_TEXTS):
+        for number, user in enumerate(HOSTILE_NAMES):
             index.record(newpush(number, user=user), quota=1 << 40)
-        for user in HOSTILE_TEXTS:
+        for user in HOSTILE_NAMES:
             assert index.usage(user).pushes == 1
             assert len(index.times(user, 0.0, 10)) == 1
-        assert {u.user for u in index.users()} == set(HOSTILE_TEXTS)
+        assert {u.user for u in index.users()} == set(HOSTILE_NAMES)
         for user in ('\udc80', 'absent', "' OR 1=1 --"):
             assert index.usage(user) == model.Usage(user, 0, 0)
             assert index.times(user, 0.0, 10) == []

@@ -139,7 +139,8 @@ class PublishTests(IndexTests):
         def slowly() -> None:
             published.set()
             assert goon.wait(processes.PATIENCE)
-            assert index.lastid() == 2
+            # 3 where the child need not wait for this
+            assert index.lastid() in (2, 3)
 
         def work(_number: int) -> None:
             index.record(newpush('three'), slowly)

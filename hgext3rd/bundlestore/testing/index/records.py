@@ -13,7 +13,15 @@ from ... import errors, model
 from ...interfaces import IBundleIndex
 from ..reference import pushof
 from .base import IndexTests
-from .data import HOSTILE_TEXTS, ids, keyof, moveto, newpush, nodeof
+from .data import (
+    HOSTILE_NAMES,
+    HOSTILE_TEXTS,
+    ids,
+    keyof,
+    moveto,
+    newpush,
+    nodeof,
+)
 
 
 class RecordTests(IndexTests):
@@ -134,22 +142,71 @@ class RecordTests(IndexTests):
     def test_hostile_texts(self, index: Any) -> None:
         everything = []
         for id, text in enumerate(HOSTILE_TEXTS, 1):
-            moves = [moveto(text, nodeof('x'))]
-            push = newpush(id, user=text, title=text, text=text, moves=moves)
+            name = text[: model.NAME_LENGTH]
+            moves = [moveto(name, nodeof('x'))]
+            push = newpush(id, user=name, title=text, text=text, moves=moves)
             recorded = index.record(push)
             assert recorded == pushof(id, push)
             everything.append(recorded)
         assert index.pushes() == everything
-        assert [b.name for b in index.bookmarks()] == sorted(HOSTILE_TEXTS)
+        assert [b.name for b in index.bookmarks()] == sorted(HOSTILE_NAMES)
         for push in everything:
-            text, node = push.user, push.nodes[0]
-            assert index.pushes(user=text) == [push]
-            assert index.pushes(user=text, node=node) == [push]
+            name, text, node = push.user, push.text, push.nodes[0]
+            assert index.pushes(user=name) == [push]
+            assert index.pushes(user=name, node=node) == [push]
             assert push in index.pushes(text=text)
-            assert index.pushes(user=text, text=text) == [push]
-            assert index.bookmark(text) == nodeof('x')
+            assert index.pushes(user=name, text=text) == [push]
+            assert index.bookmark(name) == nodeof('x')
             index.remove(push.id)
-            assert index.bookmark(text) is None
+            assert index.bookmark(name) is None
+
+    @pytest.mark.parametrize(
+        'text', ['a\0b', '\udc80', 'a\ud800', '\0'], ids=ascii
+    )
+    def test_what_is_no_text(self, index: Any, text: str) -> None:
+        """It is refused before anything is recorded; nothing has it."""
+        first = index.record(newpush('one'))
+        move = moveto(text, nodeof('x'))
+        long = moveto('x' * (model.NAME_LENGTH + 1), nodeof('x'))
+        for push in (
+            newpush('two', text=text),
+            newpush('two', title=text, text=''),
+            newpush('two', user=text),
+            newpush('two', user=long.name),
+            newpush('two', moves=[move]),
+            newpush('two', moves=[long]),
+        ):
+            with pytest.raises(ValueError, match='NUL'):
+                index.record(push, lambda: pytest.fail('this was published'))
+        for some in (move, long):
+            with pytest.raises(ValueError, match='NUL'):
+                index.movebookmarks([some])
+            with pytest.raises(ValueError, match='NUL'):
+                index.movebookmarks([moveto('x', b'x' * 20)], user=some.name)
+            with pytest.raises(ValueError, match='NUL'):
+                index.restoremove(
+                    model.RestoredMove(5, some.name, b'x' * 20, 1.0, 'alice')
+                )
+            with pytest.raises(ValueError, match='NUL'):
+                index.restore(first._replace(user=some.name))
+        assert index.pushes() == [first]
+        assert index.bookmarks() == []
+        assert index.pushes(user=text) == []
+        assert index.bookmark(text) is None
+        assert index.moved([text]) == set()
+        assert index.bookmarks(f'{text}*') == []
+        assert index.times(text, 0.0, 9) == []
+        assert index.usage(text) == model.Usage(text, 0, 0)
+
+    def test_nul_of_an_older_release(self, index: Any) -> None:
+        """What restores it puts something in its place."""
+        head = model.Head(nodeof('x'), 'a\0 title')
+        push = pushof(3, newpush('one', nodes=[nodeof('x')]))
+        index.restore(push._replace(heads=(head,), text='a\0 text'))
+        found = index.push(3)
+        assert found.heads == (head._replace(title='a\ufffd title'),)
+        assert found.text == 'a\ufffd text'
+        assert ids(index.pushes(text='text')) == [3]
 
     # -- removal
 

@@ -34,9 +34,13 @@ class RepairTests(IndexTests):
             index.record(push)
         index.pin(4)
         index.movebookmarks([moveto('moved', a)])
-        other = self.makeindex(
-            place._replace(directory=b'%s.2' % place.directory)
-        )
+        with self.newplace(b'%s.2' % place.directory) as elsewhere:
+            other = self.makeindex(elsewhere)
+            self._restore(index, other)
+            other.close()
+
+    def _restore(self, index: Any, other: Any) -> None:
+        a = nodeof('a')
         for push in index.pushes():
             other.restore(push)
         last = index.lastid()
@@ -55,7 +59,6 @@ class RepairTests(IndexTests):
         assert inanyorder(statistics[0]) == inanyorder(statistics[1])
         assert list(other.problems()) == []
         assert other.record(newpush('new')).id == index.lastid() + 1
-        other.close()
 
     def test_restore_replaces_all_of_it(self, index: Any) -> None:
         x, y = nodeof('x'), nodeof('y')

@@ -1,0 +1,1 @@
+"""The index ``postgresql``: what is PostgreSQL's own."""

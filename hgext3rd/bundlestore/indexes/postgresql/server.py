@@ -1,0 +1,222 @@
+"""PostgreSQL's way of what ``remote/server.py`` asks for."""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, Any, Optional
+
+from ... import errors, model
+from ..remote import search as searching
+from ..remote.address import Address
+from ..remote.database import MAKE
+from ..remote.tables import VERSION
+from . import troubles
+from .session import Session, driver
+
+if TYPE_CHECKING:
+    from ..remote.server import Script, Session as AnySession
+    from ..sql.dialect import Search, Sql
+
+#: where the tables are unless the URL says so
+SCHEMA = 'bundlestore'
+
+#: Seconds: until a host that does not answer is given up, until a host that
+#: fell silent in the midst of an answer is, how long others may hold a lock
+#: that is needed, how long a statement may take, and how long a transaction
+#: may stand still, as it does while a bundle is published.
+_CONNECT = 5
+_SILENT = 20
+LOCK = 30
+_STATEMENT = 60
+_IDLE = 90
+
+#: what connections are opened with, where the URL says nothing else
+_DEFAULTS = {
+    'connect_timeout': _CONNECT,
+    'application_name': 'hg-bundlestore',
+    'keepalives_idle': 10,
+    'keepalives_interval': 5,
+    'keepalives_count': 2,
+    'tcp_user_timeout': _SILENT * 1000,
+}
+# The server looks after silent clients in the same way: it holds the locks of
+# one that died until it notices. What is recorded is durable whatever the
+# server's default is.
+_SETTINGS = f"""
+SET search_path TO {{schema}};
+SET lock_timeout = '{LOCK}s';
+SET statement_timeout = '{_STATEMENT}s';
+SET idle_in_transaction_session_timeout = '{_IDLE}s';
+SET tcp_keepalives_idle = 10;
+SET tcp_keepalives_interval = 5;
+SET tcp_keepalives_count = 3;
+SET bytea_output = 'hex';
+SET standard_conforming_strings = on;
+SET extra_float_digits = 1;
+SET DateStyle = 'ISO';
+SELECT set_config('synchronous_commit', 'on', false)
+WHERE current_setting('synchronous_commit') = 'off'
+"""
+
+_HINTS = re.compile(r' INDEXED BY \w+')
+
+
+class Server:
+    """The database of a URL, and a schema in it."""
+
+    name = 'PostgreSQL'
+    search: Search = searching
+
+    types: Mapping[str, str] = {
+        'id': 'bigint',
+        'number': 'bigint',
+        'small': 'smallint',
+        'time': 'double precision',
+        'node': 'bytea',
+        'digest': 'bytea',
+        'blob': 'bytea',
+        'text': 'text COLLATE "C"',
+        'name': f'varchar({model.NAME_LENGTH}) COLLATE "C"',
+        'word': f'varchar({searching.LONGEST}) COLLATE "C"',
+    }
+    snapshot: Script = (
+        ('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', ()),
+    )
+    begin: Script = (('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE', ()),)
+    forupdate = 'FOR UPDATE'
+    forshare = 'FOR SHARE'
+    guard = f'SELECT 1 / count(*) FROM gate WHERE version = {VERSION}'
+    patience: Script = (('SET LOCAL statement_timeout = 0', ()),)
+    haste: Script = (('SET LOCAL synchronous_commit = off', ()),)
+    exists = "SELECT 1 FROM pg_class WHERE oid = to_regclass('gate')"
+
+    def __init__(self, address: Address) -> None:
+        self.schema = address.parameters.get('schema') or SCHEMA
+        self._address = address
+        self.key = repr(address)
+
+    @staticmethod
+    @functools.lru_cache(maxsize=256)
+    def words(statement: str) -> str:
+        found = statement.replace('%', '%%').replace('?', '%s')
+        return _HINTS.sub('', found.replace('CROSS JOIN', 'JOIN'))
+
+    # -- sessions
+
+    def connect(self) -> Session:
+        module = driver()
+        arguments: dict[str, Any] = {**_DEFAULTS, **self._arguments()}
+        settings = _SETTINGS.format(schema=_quoted(self.schema))
+        try:
+            return Session({**arguments, 'client_encoding': 'UTF8'}, settings)
+        except module.Error as exc:
+            raise troubles.unreachable(exc, self._address) from exc
+
+    def _arguments(self) -> dict[str, Any]:
+        """Return what the URL says, as the driver takes it."""
+        address = self._address
+        module = driver()
+        place = f'postgresql://{address.hosts}/'
+        try:
+            found: dict[str, Any] = module.extensions.parse_dsn(place)
+        except module.Error as exc:
+            raise errors.UnknownScheme(
+                'URL of the bundle index names no server',
+                'it is of the form postgresql://USER@HOST:PORT/DATABASE',
+            ) from exc
+        if address.user:
+            found['user'] = address.user
+        if address.database:
+            found['dbname'] = address.database
+        found.update(address.parameters)
+        found.pop('schema', None)
+        return found
+
+    @property
+    def error(self) -> type[Exception]:
+        found: type[Exception] = driver().Error
+        return found
+
+    def islost(self, exc: Exception) -> bool:
+        return troubles.islost(exc)
+
+    def mayretry(self, exc: Exception) -> bool:
+        return troubles.code(exc) in troubles.IN_THE_WAY
+
+    def isforeign(self, exc: Exception) -> bool:
+        return troubles.code(exc) in troubles.FOREIGN
+
+    def trouble(self, exc: Exception) -> Optional[errors.BundleStoreError]:
+        return troubles.trouble(exc, self)
+
+    # -- tables
+
+    def absence(self, session: AnySession) -> errors.BundleStoreError:
+        rows = session.fetch(
+            [
+                (
+                    'SELECT has_schema_privilege(nspname, %s)'
+                    ' FROM pg_namespace WHERE nspname = %s',
+                    ('USAGE', self.schema),
+                )
+            ]
+        )
+        if rows and not rows[0][0]:
+            return troubles.forbidden(
+                f'permission denied for schema {self.schema}', self
+            )
+        what = f'tables in the schema {self.schema}'
+        if not rows:
+            what = f'schema {self.schema}'
+        return errors.BackendUnavailable(f'bundle index has no {what}', MAKE)
+
+    def prepare(self, session: AnySession) -> None:
+        name = _quoted(self.schema)
+        # of any who make tables here; the number is one of ours
+        session.fetch([('SELECT pg_advisory_xact_lock(1751597651)', ())])
+        (encoding,) = session.fetch([('SHOW server_encoding', ())])[0]
+        if encoding != 'UTF8':
+            raise errors.BackendUnavailable(
+                f'bundle index cannot be in a database with the encoding'
+                f' {encoding}',
+                'make another one: createdb --encoding=UTF8'
+                ' --template=template0 NAME',
+            )
+        there = session.fetch(
+            [('SELECT 1 FROM pg_namespace WHERE nspname = %s', (self.schema,))]
+        )
+        if not there:
+            session.fetch([(f'CREATE SCHEMA {name}', ())])
+
+    def size(self) -> str:
+        return """
+            SELECT sum(pg_total_relation_size(c.oid)) FROM pg_class AS c
+            JOIN pg_namespace AS n ON n.oid = c.relnamespace
+            WHERE n.nspname = current_schema() AND c.relkind = 'r'
+        """
+
+    # -- statements
+
+    def glob(self, column: str, pattern: str) -> Optional[tuple[str, str]]:
+        like = re.sub(r'([\\%_])', r'\\\1', pattern)
+        like = re.sub(r'\*+', '%', like).replace('?', '_')
+        return f'{column} LIKE ?', like
+
+    def integrity(self, sql: Sql, most: int) -> Iterator[str]:
+        """PostgreSQL looks after that itself."""
+        return iter(())
+
+    def isdamage(self, exc: Exception) -> bool:
+        return troubles.code(exc) in troubles.DAMAGE or isinstance(
+            exc, errors.DamagedIndex
+        )
+
+    def damage(self, text: str) -> Exception:
+        return troubles.damage(text)
+
+
+def _quoted(name: str) -> str:
+    """Return a name as it stands in statements."""
+    return '"{}"'.format(name.replace('"', '""'))

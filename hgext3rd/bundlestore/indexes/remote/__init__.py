@@ -1,0 +1,1 @@
+"""What indexes in servers of databases share, whatever the server."""

@@ -1,0 +1,29 @@
+"""The index in a server of databases."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from ..sql.index import SqlIndex
+from . import tables
+from .database import Database
+
+if TYPE_CHECKING:
+    from .server import Server
+
+
+class RemoteIndex(SqlIndex):
+    """What provides ``IBundleIndex`` and ``ISchema``; its class says so."""
+
+    def __init__(self, server: Server) -> None:
+        self._remote = Database(server)
+        super().__init__(self._remote)
+
+    def schema(self, create: bool = False) -> bool:
+        if self._remote.version() >= tables.VERSION:
+            # raises if they are newer than this release
+            self.lastid()
+            return True
+        if create:
+            self._remote.create()
+        return create
