@@ -54,10 +54,9 @@ def lost(
 
 
 def complaint(lost: dict[str, str]) -> str:
-    below, landed = lost['below'][:12], lost['landed'][:12]
     return (
-        f'changeset {below} rests on {landed}, which the repository does not '
-        'have (any more)'
+        f'copy of the repository lacks {lost["landed"][:12]}; try again, or '
+        'use another server'
     )
 
 
@@ -128,15 +127,17 @@ def test_pages_say_what_the_base_lacks(
     transport: Transport, base: Repo, client: Repo, lost: dict[str, str]
 ) -> None:
     url, top = transport.url(base, 'bob'), lost['top']
-    pages = ('rev', 'raw-rev', 'log', 'file', 'archive')
+    pages = ('rev', 'raw-rev', 'json-rev', 'log', 'file', 'archive')
     for page in pages:
         ending = '.tar.gz' if page == 'archive' else ''
         answer = web.get(f'{url}/{page}/{top}{ending}')
-        assert answer.status == 500
+        assert answer.status == 503
+        assert answer.headers['retry-after'] == '10'
         assert complaint(lost).encode() in answer.body
     for name in ('1', '2', top):
         answer = web.get(f'{url}/bundle/{name}')
-        assert answer.status == 500, name
+        assert answer.status == 503, name
+        assert answer.headers['retry-after'] == '10'
         assert complaint(lost).encode() in answer.body
     client.run('push', '--bundle-store', '-r', top)
     # a bundle that is complete, also by the number of the old push

@@ -367,4 +367,4 @@ def test_verify_by_its_command(
     base.run('strip', '-q', '--no-backup', '-r', 'all()')
     said = base.run(VERIFY, ok=[1]).out.splitlines()
     assert 'rests on changeset ' in said[0]
-    assert ', which the repository lost' in said[0]
+    assert ', which the repository lacks' in said[0]

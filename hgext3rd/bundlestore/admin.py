@@ -226,8 +226,8 @@ def verify(ui, repo, **opts):
       :kind:     String. A problem is one of ``index`` (it is damaged),
                  ``missing`` (bundle), ``corrupt`` (bundle), ``row`` (the index
                  does not know what is in a bundle), ``base`` (what a bundle
-                 rests on is not recorded), ``parent`` (the repository lost a
-                 changeset) and ``lost`` (a push is not in the index). A
+                 rests on is not recorded), ``parent`` (the repository lacks
+                 a changeset) and ``lost`` (a push is not in the index). A
                  remark is one of ``orphan``, ``stray``, ``leftover`` (a
                  removed push), ``unfinished`` (a push that is being removed),
                  ``note`` (it is missing or not up to date), ``bookmark``

@@ -37,8 +37,9 @@ MOST_OF_ONE = 256 << 20
 #: bytes of the disk that are left to others: pushes need them more
 SPARE = 4 * localfiles.LOW
 
-#: seconds to wait for one who makes a file
-WAIT = 30
+#: seconds to wait for one who makes a file, and until one looks again
+WAIT = 30.0
+_AGAIN = 0.05
 
 #: the folder is flat, and Mercurial's temporary files begin with a dot
 _NAME = re.compile(r'[a-z0-9][a-z0-9._-]{0,199}', re.A)
@@ -129,7 +130,7 @@ class CacheFolder:
         fh = self.open(name)
         if fh is not None:
             return fh
-        with self._locked(_path(name) + _LOCK):
+        with self.alone(name, WAIT):
             # by another one meanwhile
             fh = self.open(name)
             if fh is None and self.write(name, make()):
@@ -137,17 +138,30 @@ class CacheFolder:
         return fh
 
     @contextlib.contextmanager
-    def _locked(self, path: bytes) -> Iterator[None]:
-        """Keep others from the same work, if that can be done."""
+    def alone(self, name: str, seconds: float) -> Iterator[bool]:
+        """Keep others from the same work while the body runs, if that can be
+        done, and tell whether it is; one who is at it is waited for so
+        long."""
         held = None
+        end = time.monotonic() + seconds
         with contextlib.suppress(*_FAILURES, error.LockError):
             self._vfs.makedirs(mode=self._vfs.createmode)
-            held = lock.lock(self._vfs, path, WAIT, signalsafe=False)
+            held = self._lock(_path(name) + _LOCK, end)
         try:
-            yield
+            yield held is not None
         finally:
             if held is not None:
                 held.release()
+
+    def _lock(self, path: bytes, end: float) -> Any:
+        while True:
+            try:
+                # left to itself, it looks once a second
+                return lock.lock(self._vfs, path, 0, signalsafe=False)
+            except error.LockHeld:
+                if time.monotonic() >= end:
+                    raise
+            time.sleep(_AGAIN)
 
     def names(self, begin: str) -> list[str]:
         """Return the names that begin so, that of the newest file first."""

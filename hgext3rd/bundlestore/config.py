@@ -42,6 +42,7 @@ eh.configitem(SECTION, b'bookmark-owner', default=False)
 eh.configitem(SECTION, b'list-bookmarks', default=False)
 eh.configitem(SECTION, b'timeout', default=120)
 eh.configitem(SECTION, b'changeset-url', default=None)
+eh.configitem(SECTION, b'on-missing-base', default=None)
 eh.configitem(SECTION, b'try-url', default=None)
 
 # -- server and client
@@ -87,6 +88,8 @@ class Settings(NamedTuple):
     #: seconds that a push may stall, 0 for ever
     timeout: int
     changeseturl: Optional[bytes]
+    #: what the shell runs if the base lacks what is stored on top of it
+    onmissingbase: Optional[bytes]
     #: The items that mean nothing, and what is wrong with each. Their
     #: settings are the defaults, for what the base can answer alone.
     wrong: Mapping[str, error.ConfigError]
@@ -287,6 +290,7 @@ def settings(ui) -> Settings:
         listbookmarks=boolean(b'list-bookmarks'),
         timeout=integer(b'timeout', 120),
         changeseturl=item(b'changeset-url', lambda: _linktemplate(ui), None),
+        onmissingbase=ui.config(SECTION, b'on-missing-base') or None,
         wrong=wrong,
     )
 

@@ -78,6 +78,21 @@ class BundleGone(BundleStoreError):
         self.key = key
 
 
+class BaseLacks(BundleStoreError):
+    """The base repository, as this server has it, lacks the changeset
+    ``node``, on which ``child``, a stored one, rests: it may have landed on
+    another server and not be here yet, or be gone."""
+
+    def __init__(self, node: bytes, child: bytes) -> None:
+        name = child.hex()[:12]
+        super().__init__(
+            f"this server's copy of the repository lacks {node.hex()[:12]}; "
+            'try again, or use another server',
+            f'{name} rests on it; if it is gone for good, push {name} again',
+        )
+        self.node = node
+
+
 class QuotaExceeded(BundleStoreError):
     """A user would hold more than ``quota`` bytes.
 

@@ -27,6 +27,8 @@ UI: Any = uimod.ui()
 #: when the first push was
 BEGIN = 1.7e9
 DAY = 86400.0
+#: a base repository that has nothing
+EMPTY = types.SimpleNamespace(has=lambda node: False, lags=False)
 
 
 class State(NamedTuple):
@@ -151,7 +153,7 @@ class Filled:
         collector = collect.Collector(
             wrap(self.store),
             wrap(self.index),
-            lambda node: False,
+            EMPTY,
             now,
             run.Wish(**wish),
         )
@@ -168,7 +170,7 @@ class Filled:
         collector = collect.Collector(
             wrap(self.store),
             wrap(self.index),
-            lambda node: False,
+            EMPTY,
             BEGIN,
             run.Wish(**wish),
         )
@@ -190,7 +192,9 @@ class Filled:
             ui=UI, unfiltered=lambda: types.SimpleNamespace(changelog=changelog)
         )
         server = types.SimpleNamespace(
-            store=wrap(self.store), index=wrap(self.index)
+            store=wrap(self.store),
+            index=wrap(self.index),
+            settings=types.SimpleNamespace(onmissingbase=None),
         )
         now = BEGIN + 1000 * DAY
         found = audit.Audit(repo, server, now, findings.Wish(**wish)).run()

@@ -231,6 +231,15 @@ def openbundles(repo, server, keys: list[str]):
 def opennodes(repo, server, nodes: Iterable[bytes]):
     """Return the overlay of ``repo`` that holds the scratch changesets
     ``nodes``, or None if none of them is one; the caller closes it."""
+    nodes = list(nodes)
+    try:
+        return _opennodes(repo, server, nodes)
+    except sound.Lacking as exc:
+        sound.catchup(repo, server, exc)
+    return _opennodes(repo, server, nodes)
+
+
+def _opennodes(repo, server, nodes: list[bytes]):
     located = server.locate(repo, nodes)
     if not located:
         return None

@@ -18,7 +18,6 @@ from typing import Any, NamedTuple, Optional, TypeVar
 
 from mercurial import error
 from mercurial.i18n import _
-from mercurial.node import short
 
 from .. import errors, log, model
 from ..server import hasnode, tolocal
@@ -37,6 +36,21 @@ _DAMAGE = (errors.BundleStoreError, error.Abort, error.BundleValueError)
 
 class Unserved(error.Abort):
     """Some bundles do not give what was asked of them. Others may."""
+
+
+class Lacking(Unserved):
+    """No bundle does, as the base repository lacks ``node``, on which
+    ``child`` rests.
+
+    Be it that it is not here yet, be it that it was stripped or became secret:
+    which of them is not for everybody to know.
+    """
+
+    def __init__(self, node: bytes, child: bytes) -> None:
+        cause = errors.BaseLacks(node, child)
+        super().__init__(tolocal(cause.message), hint=tolocal(cause.hint or ''))
+        self.__cause__ = cause
+        self.node = node
 
 
 @contextlib.contextmanager
@@ -101,6 +115,15 @@ def serving(
     return use(others)
 
 
+def catchup(repo, server, exc: Lacking) -> None:
+    """Have the base repository catch up with what it lacks, so that the
+    request can be tried once more; raises ``exc`` if it lacks that still."""
+    from . import replica  # few processes need it
+
+    if not replica.catchup(repo, server, exc.node):
+        raise exc
+
+
 def checklarge(
     repo, server, located: dict[bytes, model.Location], keys: list[str]
 ) -> None:
@@ -121,30 +144,11 @@ def checkcomplete(ui, repo, stream: Any) -> None:
     """Raise ``Unserved`` if the bundle that ``stream`` reads and the base
     repository lack what a changeset of the bundle rests on."""
     for node, child in _lacking(repo, [readgraph(ui, stream)]):
-        raise _unserved(node, child)
+        raise Lacking(node, child)
 
 
 def _lacking(repo, graphs: Iterable[Graph]) -> Iterator[tuple[bytes, bytes]]:
     return graph.lacking(graphs, lambda node: hasnode(repo, node))
-
-
-def iscomplete(repo, graphs: Iterable[Graph]) -> bool:
-    """Whether all that these bundles rest on is among them or in the base
-    repository."""
-    return not any(_lacking(repo, graphs))
-
-
-def _unserved(node: bytes, child: bytes) -> Unserved:
-    # Be it that it was stripped, be it that it became secret: that is not for
-    # everybody to know.
-    return Unserved(
-        _(
-            b'changeset %s rests on %s, which the repository does not '
-            b'have (any more)'
-        )
-        % (short(child), short(node)),
-        hint=_(b'push it again'),
-    )
 
 
 class _Search:
@@ -228,7 +232,7 @@ class _Search:
             return turned
         if child == NULLID:
             return self._exc
-        return _unserved(node, child)
+        return Lacking(node, child)
 
     def _ordered(self) -> list[str]:
         holders: dict[bytes, list[str]] = {}
@@ -341,11 +345,26 @@ class Choice:
             recorded = self._server.index.bundles(keys)
             graphs = [self._graph(key, recorded.get(key)) for key in keys]
             sound = [found for found in graphs if found is not None]
-            if len(sound) == len(graphs) and iscomplete(self._repo, sound):
+            if len(sound) < len(graphs):
+                self.bad.setdefault(where.key, None)
+                return False
+            lacking = self._lacking(sound)
+            if lacking is None:
                 self._sound.add(where.key)
             else:
-                self.bad.setdefault(where.key, None)
+                self.bad[where.key] = lacking
         return where.key in self._sound
+
+    def _lacking(self, graphs: list[Graph]) -> Optional[Lacking]:
+        """Return what the base lacks below the bundles, be it that it cannot
+        catch up with that; None if nothing is."""
+        for node, child in _lacking(self._repo, graphs):
+            exc = Lacking(node, child)
+            try:
+                catchup(self._repo, self._server, exc)
+            except Lacking:
+                return exc
+        return None
 
     def _graph(
         self, key: str, bundle: Optional[model.Bundle]

@@ -82,9 +82,19 @@ def getbundlechunks(orig, repo, source, heads=None, *args, **kwargs):
     if source != b'serve':
         log.newrequest(server)
     with log.refusals(repo.ui, server, server.request.client, 'pull'):
-        return _storedchunks(
-            orig, repo, server, located, source, heads, *args, **kwargs
-        )
+        try:
+            return _storedchunks(
+                orig, repo, server, located, source, heads, *args, **kwargs
+            )
+        except sound.Lacking as exc:
+            sound.catchup(repo, server, exc)
+        # some of them may have landed by now
+        located = server.locate(repo, heads)
+        if located:
+            return _storedchunks(
+                orig, repo, server, located, source, heads, *args, **kwargs
+            )
+    return orig(repo, source, heads, *args, **kwargs)
 
 
 def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):

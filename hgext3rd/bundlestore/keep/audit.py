@@ -20,7 +20,7 @@ from ..declaring import provides
 from ..server import tolocal
 from ..stores import marks, notes
 from ..words import counted
-from . import bundles, repair, walk
+from . import base, bundles, repair, walk
 from .findings import MOST, Finding, Wish
 
 #: a push that is younger may still get its note, in seconds
@@ -42,9 +42,9 @@ class Audit:
         self._now = now
         self._wish = wish
         self._makeprogress = repo.ui.makeprogress
-        self._changelog = repo.unfiltered().changelog
+        self._base = base.Repository(repo, server)
         self._repairer = repair.Repairer(
-            repo.ui, self._store, self._index, self.inbase
+            repo.ui, self._store, self._index, self._base
         )
         # pushes whose removal was begun
         self._marked: list[notes.PushName] = []
@@ -53,15 +53,12 @@ class Audit:
         # the pushes that are in the index
         self._seen = walk.Seen()
         self._bundles = bundles.BundleAudit(
-            repo, self._store, self._index, self.inbase, self._repairer, wish
+            repo, self._store, self._index, self._base, self._repairer, wish
         )
         # the highest id of a move without a push that has a note
         self._lastmove = 0
         #: how many pushes were checked
         self.pushes = 0
-
-    def inbase(self, node: bytes) -> bool:
-        return bool(self._changelog.hasnode(node))
 
     @property
     def bundles(self) -> int:
@@ -371,8 +368,11 @@ class Audit:
             located = self._index.locate({mark.node for mark in batch})
             for mark in batch:
                 shown = tolocal(mark.name)
-                if mark.node not in located and not self.inbase(mark.node):
-                    if self._index.bookmark(mark.name) == mark.node:
+                if mark.node not in located and not self._base.has(mark.node):
+                    if (
+                        not self._base.lags
+                        and self._index.bookmark(mark.name) == mark.node
+                    ):
                         yield Finding(
                             'bookmark',
                             _(b"bookmark '%s' points to nothing") % shown,

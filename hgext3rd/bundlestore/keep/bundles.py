@@ -3,7 +3,7 @@ and whether all is there that they need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Container, Iterator
 from typing import Any, Optional
 
 from mercurial.i18n import _
@@ -15,26 +15,27 @@ from ..bundle import changegroup, complete, container
 from ..push import fullcheck
 from ..server import tolocal
 from . import content, repair, walk
+from .base import Base
 from .findings import MOST, Finding, Wish
 
 
 class BundleAudit:
-    """One check of all bundles; ``repo`` is what they belong to, ``inbase``
-    tells whether it has a changeset."""
+    """One check of all bundles; ``repo`` and ``base`` are what they belong
+    to."""
 
     def __init__(
         self,
         repo,
         store: Any,
         index: Any,
-        inbase: Callable[[bytes], bool],
+        base: Base,
         repairer: repair.Repairer,
         wish: Wish,
     ) -> None:
         self._repo = repo
         self._store = store
         self._index = index
-        self._inbase = inbase
+        self._base = base
         self._repairer = repairer
         self._wish = wish
         #: what was checked: bundles, and their bytes
@@ -105,7 +106,7 @@ class BundleAudit:
         self, bundle: model.Bundle, found: content.Content
     ) -> Iterator[Finding]:
         """Look for what a bundle needs besides itself."""
-        missing = [node for node in found.parents if not self._inbase(node)]
+        missing = [node for node in found.parents if not self._base.has(node)]
         if missing and bundle.rests:
             bases = self._index.bundles(bundle.rests)
             if len(bases) < len(bundle.rests):
@@ -116,14 +117,24 @@ class BundleAudit:
             held = {node for base in bases.values() for node in base.nodes}
             missing = [node for node in missing if node not in held]
         if missing:
-            yield self._ofbundle(
-                'parent',
-                bundle,
-                _(b'%s rests on changeset %s, which the repository lost')
-                % (b'%s', short(missing[0])),
-            )
+            yield self._lacking(bundle, missing[0])
         elif self._wish.full:
             yield from self._checkfull(bundle)
+
+    def _lacking(self, bundle: model.Bundle, node: bytes) -> Finding:
+        """Return what to say of a bundle below which the base lacks
+        ``node``."""
+        if self._base.lags:
+            message = _(
+                b'%s rests on changeset %s, which this copy of the repository '
+                b'lacks; it could not be brought up to date'
+            )
+        else:
+            message = _(b'%s rests on changeset %s, which the repository lacks')
+        finding = self._ofbundle(
+            'parent', bundle, message % (b'%s', short(node))
+        )
+        return finding._replace(isproblem=not self._base.lags)
 
     def _checkfull(self, bundle: model.Bundle) -> Iterator[Finding]:
         file = complete.completefile(

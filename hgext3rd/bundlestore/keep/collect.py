@@ -29,11 +29,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Callable, Optional
+from typing import Any, Optional
 
 from .. import errors, model
 from ..declaring import provides
 from ..stores import notes
+from .base import Base
 from .blobs import Blobs
 from .leftovers import Leftovers
 from .removing import ASKED, Remover
@@ -47,15 +48,15 @@ _ATTEMPTS = 2
 class Collector:
     """One run over a store and an index.
 
-    ``inbase`` tells whether the repository has a changeset, ``now`` is the
-    time, ``blobs`` are what else to look at.
+    ``base`` is the base repository, ``now`` the time, ``blobs`` are what else
+    to look at.
     """
 
     def __init__(
         self,
         store: Any,
         index: Any,
-        inbase: Callable[[bytes], bool],
+        base: Base,
         now: float,
         wish: Wish,
         blobs: Optional[Blobs] = None,
@@ -65,7 +66,7 @@ class Collector:
         self._run = Run(store, index, wish)
         self._remover = Remover(self._run)
         self._retention = Retention(self._run, self._remover)
-        self._leftovers = Leftovers(self._run, self._remover, inbase, now)
+        self._leftovers = Leftovers(self._run, self._remover, base, now)
         # whether it is known what must stay
         self._surveyed = False
 

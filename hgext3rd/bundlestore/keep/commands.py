@@ -17,7 +17,17 @@ from ..blobs import named, served
 from ..bundle import caches
 from ..server import aborting, totext
 from ..stores import marks, notes
-from . import audit, blobs, collect, findings, health, metrics, run, walk
+from . import (
+    audit,
+    base as basemod,
+    blobs,
+    collect,
+    findings,
+    health,
+    metrics,
+    run,
+    walk,
+)
 from .showing import (
     Sums,
     showfinding,
@@ -60,11 +70,6 @@ def _duration(option: str, value: bytes) -> float:
     return seconds
 
 
-def _inbase(repo):
-    changelog = repo.unfiltered().changelog
-    return lambda node: bool(changelog.hasnode(node))
-
-
 @contextlib.contextmanager
 def logged(ui, server, command: str) -> Iterator[dict[str, Any]]:
     """Log an action of an administrator, with what is put into the dict."""
@@ -103,8 +108,9 @@ def gc(ui, repo, opts) -> int:
         dry=dry,
     )
     found = _blobs(repo, server)
+    base = basemod.Repository(repo, server)
     collector = collect.Collector(
-        server.store, server.index, _inbase(repo), now, wish, found
+        server.store, server.index, base, now, wish, found
     )
     with aborting(), logged(ui, server, 'gc') as fields:
         if not dry:
@@ -119,6 +125,13 @@ def gc(ui, repo, opts) -> int:
             bytes=sums.size,
             blobs=sums.counts['blob'] or None,
             lost=collector.lost or None,
+        )
+    if base.lags:
+        ui.warn(
+            _(
+                b'kept all scratch bookmarks, as this copy of the repository '
+                b'could not be brought up to date\n'
+            )
         )
     if found.unread is not None:
         ui.warn(
@@ -181,7 +194,11 @@ def remove(ui, repo, names, opts) -> int:
         pushes[push.id] = push
     wish = run.Wish(dry=dry, evenpinned=force)
     collector = collect.Collector(
-        server.store, server.index, _inbase(repo), time.time(), wish
+        server.store,
+        server.index,
+        basemod.Repository(repo, server),
+        time.time(),
+        wish,
     )
     with aborting(), logged(ui, server, 'remove') as fields:
         if not dry:

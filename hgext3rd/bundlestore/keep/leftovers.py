@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Callable, Optional
+from typing import Optional
 
 from .. import errors, model
 from ..batches import batches
 from ..stores import marks, notes
 from . import walk
+from .base import Base
 from .removing import LISTS, Remover
 from .run import Gone, Run
 
@@ -17,20 +18,19 @@ from .run import Gone, Run
 class Leftovers:
     """Looks at all that is there, and deletes what was left behind.
 
-    ``inbase`` tells whether the repository has a changeset, ``now`` is the
-    time.
+    ``base`` is the base repository, ``now`` the time.
     """
 
     def __init__(
         self,
         run: Run,
         remover: Remover,
-        inbase: Callable[[bytes], bool],
+        base: Base,
         now: float,
     ) -> None:
         self._run = run
         self._remover = remover
-        self._inbase = inbase
+        self._base = base
         self._now = now
 
     def look(self, pushes: list[model.Push]) -> None:
@@ -116,10 +116,10 @@ class Leftovers:
             located = self._run.index.locate({mark.node for mark in batch})
             for mark in batch:
                 place = located.get(mark.node)
-                if self._inbase(mark.node) or (
+                if (
                     place is not None
                     and self._remover.wouldstay(mark, place.key)
-                ):
+                ) or self._maybeinbase(mark):
                     continue
                 if not self._run.wish.dry:
                     move = model.BookmarkMove(mark.name, None, mark.node)
@@ -131,6 +131,15 @@ class Leftovers:
                         self._run.store, self._run.index, moved, self._now, ''
                     )
                 yield Gone('bookmark', 'dangling', name=mark.name)
+
+    def _maybeinbase(self, mark: model.Bookmark) -> bool:
+        """Whether the base has what a bookmark points to, or others may."""
+        if self._base.has(mark.node) or self._base.lags:
+            return True
+        for found in self._run.index.listbookmarks(mark.name):
+            if found.name == mark.name and found.time is not None:
+                return bool(found.time > self._now - self._run.wish.grace)
+        return False
 
     def dropmarknotes(self) -> Iterator[Gone]:
         """Delete the notes of bookmarks whose place another note has taken, or

@@ -15,7 +15,7 @@ from .. import access, errors, log
 from ..server import aborting, tolocal
 from ..wire import exchange
 from ..wire.remove import read
-from . import collect, run, walk
+from . import base, collect, run, walk
 
 
 def serve(repo, proto, args):
@@ -55,11 +55,10 @@ def remove(repo, server, id: int) -> dict[str, Any]:
                         b'remove it'
                     ),
                 )
-            changelog = repo.unfiltered().changelog
             collector = collect.Collector(
                 server.store,
                 server.index,
-                lambda node: bool(changelog.hasnode(node)),
+                base.Repository(repo, server),
                 time.time(),
                 run.Wish(),
             )

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from .. import errors, model
 from ..declaring import provides
 from ..stores import marks, notes
 from . import content, walk
+from .base import Base
 
 #: a note that is there while repairs are under way
 _MARK = 'state/repair.json'
@@ -38,16 +39,14 @@ class _Winner(NamedTuple):
 class Repairer:
     """Repairs the index of a store.
 
-    ``inbase`` tells whether the repository has a changeset.
+    ``base`` is the base repository.
     """
 
-    def __init__(
-        self, ui, store: Any, index: Any, inbase: Callable[[bytes], bool]
-    ) -> None:
+    def __init__(self, ui, store: Any, index: Any, base: Base) -> None:
         self._ui = ui
         self._store = store
         self._index = index
-        self._inbase = inbase
+        self._base = base
         #: whether something was corrected; what comes last is ``reserve``
         self.corrected = False
         # the notes of bundles that are not recorded, as far as they were told
@@ -311,6 +310,6 @@ class Repairer:
     def _isknown(self, node: Optional[bytes]) -> bool:
         return (
             node is None
-            or self._inbase(node)
+            or self._base.has(node)
             or bool(self._index.locate([node]))
         )

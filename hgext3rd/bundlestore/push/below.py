@@ -28,7 +28,6 @@ class Foundation:
     def __init__(self, repo, server) -> None:
         self._repo = repo
         self._server = server
-        self._changelog = servedview(repo).changelog
         self._choice = sound.Choice(repo, server)
         self._located: dict[bytes, Optional[model.Location]] = {}
         self._used: dict[str, model.Location | model.Bundle] = {}
@@ -45,8 +44,15 @@ class Foundation:
         return True
 
     def _checkabsent(self, node: bytes) -> None:
-        """Raise ``CorruptBundle`` for one that is stored, but not sound."""
-        if self._choice.bad and self._server.locate(self._repo, [node]):
+        """Raise ``BaseLacks`` or ``CorruptBundle`` for one that is stored, but
+        cannot be used."""
+        if self._choice.bad:
+            where = self._server.locate(self._repo, [node]).get(node)
+            if where is None:
+                return
+            why = self._choice.bad.get(where.key)
+            if isinstance(why, sound.Lacking):
+                raise why
             raise errors.CorruptBundle(
                 'what this push rests on cannot be read any more',
                 'push with --force to send and store everything',
@@ -54,7 +60,7 @@ class Foundation:
 
     def text(self, node: bytes) -> bytes:
         if hasnode(self._repo, node):
-            text: bytes = self._changelog.revision(node)
+            text: bytes = servedview(self._repo).changelog.revision(node)
             return text
         where = self._locate(node)
         if where is None:

@@ -227,6 +227,10 @@ def _opensound(web, server, bundle: Wanted) -> tuple[model.Location, Any]:
         with sound.reading():
             return chosen, _open(web, server.store, chosen)
 
+    try:
+        return sound.serving(web.repo, server, located, use)
+    except sound.Lacking as exc:
+        sound.catchup(web.repo, server, exc)
     return sound.serving(web.repo, server, located, use)
 
 

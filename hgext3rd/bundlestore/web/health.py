@@ -25,7 +25,7 @@ def health(web):
     ]
     _prepare(web)
     if troubles:
-        web.res.status = common.statusmessage(scratch.HTTP_UNAVAILABLE)
+        web.res.status = common.statusmessage(refusals.HTTP_UNAVAILABLE)
     return scratch.sendjson(web, {'ok': not troubles, 'troubles': troubles})
 
 

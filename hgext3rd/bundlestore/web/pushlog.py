@@ -18,7 +18,7 @@ from mercurial.node import hex
 from mercurial.utils import dateutil
 
 from .. import compat, model, server as servermod
-from ..bundle import overlay
+from ..bundle import overlay, sound
 from ..server import aborting, tolocal, totext
 from . import refusals, scratch, selection, styles
 
@@ -133,9 +133,7 @@ def _described(web, server, push, nodes) -> list[dict[str, Any]]:
     """Return what ``full`` tells of each changeset. Of one whose bundle cannot
     be read it is the hash: the other pushes must not suffer."""
     try:
-        with contextlib.closing(
-            overlay.openbundles(web.repo, server, model.chain([push]))
-        ) as view:
+        with contextlib.closing(_opened(web, server, push)) as view:
             unfiltered = view.unfiltered()
             return [_description(unfiltered[node]) for node in nodes]
     except error.Abort as exc:
@@ -144,6 +142,18 @@ def _described(web, server, push, nodes) -> list[dict[str, Any]]:
     except Exception as exc:
         scratch.log(web, exc)
     return [{'node': node.hex()} for node in nodes]
+
+
+def _opened(web, server, push):
+    """Return the overlay of a push; the caller closes it."""
+    try:
+        return overlay.openbundles(web.repo, server, model.chain([push]))
+    except sound.Unserved:
+        heads = [head.node for head in push.heads]
+        view = overlay.opennodes(web.repo, server, heads)
+        if view is None:
+            raise
+        return view
 
 
 def _description(ctx) -> dict[str, Any]:

@@ -15,6 +15,9 @@ from mercurial.hgweb import common
 
 from . import queries
 
+HTTP_UNAVAILABLE = 503
+#: seconds until somebody is to ask again
+_LATER = 10
 #: characters of a reason in a status line
 _REASON = 120
 #: characters that a page shows of a message, and of a value in it
@@ -29,6 +32,13 @@ def refusal(code: int, reason: bytes) -> common.ErrorResponse:
     there be something in it after all, it does no harm.
     """
     return common.ErrorResponse(code, plain(reason)[:_REASON])
+
+
+def later(reason: bytes) -> common.ErrorResponse:
+    """Return the same for what may be granted to who asks again."""
+    found = refusal(HTTP_UNAVAILABLE, reason)
+    found.headers.append((b'Retry-After', b'%d' % _LATER))
+    return found
 
 
 def unknown(message: bytes) -> error.RepoLookupError:

@@ -24,8 +24,6 @@ from ..bundle import overlay
 from ..server import totext
 from . import hardening, queries, refusals, styles
 
-HTTP_UNAVAILABLE = 503
-
 #: how many components of a path may belong to a scratch bookmark
 _DEEPEST = 20
 #: parameters of a request that name a changeset
@@ -70,7 +68,7 @@ def _logpage(rctx, req, server, found: dict[bytes, bytes]) -> None:
 @contextlib.contextmanager
 def reporting(rctx) -> Iterator[None]:
     """Turn trouble with the store into a page with code 500, or 503 if the
-    store cannot be used just now.
+    store, or what the base has, cannot be used just now.
 
     What Python has to say about it goes to the log of the web server.
     """
@@ -84,11 +82,13 @@ def reporting(rctx) -> Iterator[None]:
         isaway = istold = False
         if isinstance(exc, error.Abort):
             cause = exc.__cause__
-            isaway = isinstance(cause, errors.BackendUnavailable)
+            isaway = isinstance(
+                cause, (errors.BackendUnavailable, errors.BaseLacks)
+            )
             # it says all there is to say
             istold = isaway or cause is None
             message = exc.message
-            if exc.hint:
+            if exc.hint and not isinstance(cause, errors.BaseLacks):
                 message += b' (%s)' % exc.hint
         else:
             message = _(b'the stored bundle cannot be read')
@@ -104,7 +104,7 @@ def reporting(rctx) -> Iterator[None]:
             reason=eventlog.reason(exc),
         )
         if isaway:
-            raise refusals.refusal(HTTP_UNAVAILABLE, message) from exc
+            raise refusals.later(message) from exc
         raise refusals.failure(message) from exc
 
 
