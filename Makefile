@@ -10,7 +10,8 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTEST ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test quick lint bench bench-index bench-web bench-ci load fuzz
+.PHONY: help demo test quick lint load fuzz
+.PHONY: bench bench-index bench-web bench-ci bench-backends
 .PHONY: dev clean faults kills matrix mutants nightly nightly-tests upstream
 
 help:
@@ -30,6 +31,8 @@ help:
 	@echo '            what pages of scratch changesets cost the server'
 	@echo 'make bench-ci [QUICK=1] [WORK=folder] [REPO=path]'
 	@echo '            what machines cost that want one changeset, beside git'
+	@echo 'make bench-backends [QUICK=1] [WORK=folder]'
+	@echo '            what databases and object stores add, beside files'
 	@echo 'make load [SECONDS=3600]'
 	@echo '            sixteen users at once for an hour: is anything lost?'
 	@echo 'make fuzz [SECONDS=300]'
@@ -100,6 +103,11 @@ bench-ci: export BUNDLESTORE_BENCH_WORK = $(WORK)
 bench-ci:
 	@$(PYTHON) tools/environments.py
 	@$(BIN)/python bench/ci.py $(if $(QUICK),--quick)
+
+bench-backends:
+	@$(PYTHON) tools/environments.py
+	@$(BIN)/python bench/backends.py $(if $(QUICK),--quick) \
+	    $(if $(WORK),--work '$(WORK)')
 
 # as "make test" does for a minute
 load: export BUNDLESTORE_LOAD_SECONDS = $(or $(SECONDS),3600)

@@ -154,6 +154,11 @@ def settle() -> None:
     os.sync()
 
 
+def spare() -> None:
+    """Take all that runs now for something that outlives commands."""
+    _residents.update(_children())
+
+
 @contextlib.contextmanager
 def resident(
     words: Sequence[Argument],

@@ -68,9 +68,13 @@ class Mercurial(NamedTuple):
 
 class Place:
     """A folder with what is built once (``built``) and what one run makes
-    (``run``)."""
+    (``run``). ``more`` is what servers have in their environment beside the
+    usual."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(
+        self, folder: Path, more: Mapping[str, str] | None = None
+    ) -> None:
+        self._more = dict(more or {})
         self.built = folder / 'built'
         self.run = folder / 'run'
         self.built.mkdir(parents=True, exist_ok=True)
@@ -107,6 +111,7 @@ class Place:
             'TZ': 'UTC',
             'HGRCPATH': str(self.config),
             'GIT_CONFIG_NOSYSTEM': '1',
+            **self._more,
         }
 
     def _ssh(self, name: str, wrapper: str) -> Path:
