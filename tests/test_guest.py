@@ -101,6 +101,8 @@ def thirdparty(tmp_path: Path, transport: Transport, kind: str) -> None:
                 pass
 
             def __getattr__(self, name):
+                if name.startswith('__'):
+                    raise AttributeError(name)
                 return self.trouble
 
         class Raises(Poor):
