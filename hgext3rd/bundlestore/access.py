@@ -26,7 +26,7 @@ def username(url: bytes) -> str:
         name = util.urlreq.unquote(fields[3]) if len(fields) > 3 else b''
     else:
         name = encoding.environ.get(b'REMOTE_USER') or _login()
-    return _printable(name)
+    return printable(name)
 
 
 #: What would look like something else in a list or a message: control
@@ -38,7 +38,7 @@ _UNPRINTABLE = re.compile(
 )
 
 
-def _printable(name: bytes) -> str:
+def printable(name: bytes) -> str:
     """Return the name of a user as text that can be shown. No two names
     become one, as it stands for a user in lists of who may what."""
     text = name.decode('utf-8', 'surrogateescape')

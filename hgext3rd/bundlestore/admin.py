@@ -349,10 +349,20 @@ def pin(ui, repo, *names, **opts):
             _(b'copy what is there, and let everybody go on pushing'),
         ),
         (b'', b'abandon', None, _(b'open a store that has been closed')),
+        (
+            b'',
+            b'from-infinitepush',
+            b'',
+            _(b'take over what infinitepush stored'),
+            _(b'DIR'),
+        ),
         (b'n', b'dry-run', None, _(b'say what would be copied')),
         *cmdutil.formatteropts,
     ],
-    _(b'[-n] [--no-close] [--store URL] [--index URL] | --abandon'),
+    _(
+        b'[-n] [--no-close] [--store URL] [--index URL] | --abandon |'
+        b' [-n] --from-infinitepush DIR'
+    ),
     helpcategory=registrar.command.CATEGORY_MAINTENANCE,
 )
 def migrate(ui, repo, **opts):
@@ -386,6 +396,18 @@ def migrate(ui, repo, **opts):
     A bundle that is missing or damaged is told of, and the rest is copied.
     What lfs and largefiles keep is not in the bundle store, and not copied.
 
+    With --from-infinitepush, take over what the extension infinitepush stored
+    for the repository in DIR, its folder ``scratchbranches``. Each bundle
+    becomes a push by the author of its last changeset (the part of the address
+    before ``@``), at the time of its file, and goes through all checks of one;
+    what the store has already is not stored again. ``max-bundle-size`` and
+    ``max-changesets`` hold, the quota and the rate of users do not, and no
+    hooks are run. Scratch bookmarks are put where they were, unless the store
+    has them elsewhere. What has no parents, is missing or damaged is told of,
+    and so are bookmarks whose names do not match
+    ``bundlestore.bookmark-pattern``; the rest is taken over. The command may be
+    interrupted and run again, and others may push meanwhile.
+
     .. container:: verbose
 
       Template:
@@ -394,8 +416,9 @@ def migrate(ui, repo, **opts):
       these keywords:
 
       :kind:      String. ``pass``; of a problem ``missing`` or ``corrupt``
-                  (bundle) or ``different`` (a push that cannot be copied); at
-                  the end ``moved``.
+                  (bundle), ``different`` (a push that cannot be copied),
+                  ``refused`` (bundle of infinitepush) or ``bookmark``; at the
+                  end ``moved`` or ``imported``.
       :number:    Integer. The number of the pass.
       :closed:    Boolean. Whether the store was closed.
       :pushes:    Integer. The pushes that were copied, or corrected. Of a
@@ -404,9 +427,11 @@ def migrate(ui, repo, **opts):
       :size:      Integer. Their bytes.
       :notes:     Integer. The notes that were written or deleted.
       :bookmarks: Integer. The scratch bookmarks that were put right.
+      :known:     Integer. Bundles of infinitepush with nothing to take over.
       :removed:   Integer. Pushes and bundles that were removed.
       :message:   String. What the problem is.
       :bundle:    String. The key of the bundle concerned.
+      :name:      String. The bundle, or bookmark, of infinitepush.
       :store:     String. The new configuration, if it changes.
       :index:     String. The same for the index.
 

@@ -22,6 +22,7 @@ from mercurial import error, pycompat, util
 from mercurial.i18n import _
 
 from .. import backends, errors, moving
+from ..declaring import provides
 from ..server import aborting, tolocal, totext
 from ..stores import notes
 from ..words import counted
@@ -38,6 +39,10 @@ _MOST_CLOSED = 3
 
 
 def migrate(ui, repo, opts) -> int:
+    if opts['from_infinitepush']:
+        from . import infinitepush  # a room of its own
+
+        return infinitepush.run(ui, repo, opts)
     server = administered(repo)
     urls = [totext(opts['store'] or b''), totext(opts['index'] or b'')]
     dry = bool(opts['dry_run'])
@@ -92,6 +97,9 @@ class _Migration:
         self._fm = fm
         self._dry = dry
         self._store = server.openstore()
+        if provides(self._store, 'ICached'):
+            # a copy elsewhere says nothing of what is in the store
+            self._store = self._store.uncached
         self._index = server.index
         self._settings = server.settings
         self._newstore: Any = None

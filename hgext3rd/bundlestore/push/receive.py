@@ -171,15 +171,18 @@ def _capturedoutput(receiver) -> Iterator[None]:
 
 
 class Receiver:
-    """One scratch push while it is being received."""
+    """One scratch push while it is being received, by whoever uses the
+    transport unless ``user`` says by whom."""
 
-    def __init__(self, repo, server, decision, url: bytes) -> None:
+    def __init__(
+        self, repo, server, decision, url: bytes, user: Optional[str] = None
+    ) -> None:
         self.repo = repo
         self.ui = repo.ui
         self.server = server
         self.url = url
         self._requested = decision.requested
-        self.user = access.username(url)
+        self.user = access.username(url) if user is None else user
         self._link = reply.linker(repo.ui, server.settings.changeseturl)
         self._foundation = below.Foundation(repo, server)
         self.checker = check.ChangesetChecker(
@@ -273,6 +276,18 @@ class Receiver:
         old = {move.name: move.old for move in moved}
         for name, node in push.bookmarks:
             log.moved(self.ui, self.server, self.url, name, node, old.get(name))
+        self._after(push)
+
+    def _now(self) -> float:
+        """Return when the push is made."""
+        return time.time()
+
+    def _before(self, push: model.NewPush, file) -> None:
+        """See whether the hooks refuse a push."""
+        hooks.prehook(self._source(), push, file())
+
+    def _after(self, push: model.Push) -> None:
+        """Tell the hooks of a recorded push."""
         hooks.posthook(self._source(), push, self._storedfile(push))
 
     # -- before anything is read
@@ -319,7 +334,7 @@ class Receiver:
                 hint=_(b'push with --force to send everything'),
             )
         return model.NewPush(
-            time=time.time(),
+            time=self._now(),
             user=self.user,
             key=staged.key,
             size=staged.size,
@@ -354,7 +369,7 @@ class Receiver:
             )
         texts = [self._foundation.text(node) for node in bundle.heads]
         return model.NewPush(
-            time=time.time(),
+            time=self._now(),
             user=self.user,
             key=key,
             size=bundle.size,
@@ -393,7 +408,7 @@ class Receiver:
             push
         ):
             fullcheck.check(self.repo, file(), push.nodes)
-        hooks.prehook(self._source(), push, file())
+        self._before(push, file)
 
     def _parents(self, node: bytes) -> tuple[bytes, bytes] | None:
         """Return the parents of a changeset that is pushed or stored."""
