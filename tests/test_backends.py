@@ -262,7 +262,7 @@ sys.modules['hgext3rd'] = types.ModuleType('hgext3rd')
 sys.modules['hgext3rd.bundlestore'] = stub
 from hgext3rd.bundlestore import backends, declaring, model
 place = model.Place({place.directory!r})
-store = backends.openstore('file', place)
+store = backends.openstore('file', place, 1 << 30)
 index = backends.openindex('file', place)
 key = store.put([b'some'])
 node = b'n' * 20
@@ -272,6 +272,8 @@ assert declaring.provides(store, 'ILocalPath')
 assert not declaring.provides(store, 'IDownloadURL')
 for name in ('importlib.metadata', 'mercurial', 'zope', 'json'):
     assert name not in sys.modules, name
+for name in ('cache', 'cachefiles', 'command', 'running'):
+    assert 'hgext3rd.bundlestore.stores.' + name not in sys.modules, name
 """
     subprocess.run([sys.executable, '-c', code], check=True)
 
