@@ -15,7 +15,8 @@ from typing import Any
 
 import pytest
 
-from harness import matrix
+from harness import indexes, matrix
+from harness.backends import PostgreSQL, Rclone, SeaweedFS, session as sessions
 from harness.changegroups import node
 from harness.filled import Filled, Killed, Mortal
 from harness.hg import Hg, Repo
@@ -23,12 +24,13 @@ from harness.nightly import upto
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import folder
-from hgext3rd.bundlestore import errors, model, moving
+from hgext3rd.bundlestore import backends, errors, model, moving
 from hgext3rd.bundlestore.keep import passes, walk
 from hgext3rd.bundlestore.stores import notes
 
 MIGRATE = 'admin::bundlestore-migrate'
 VERIFY = 'admin::bundlestore-verify'
+ANOTHERPAIR = pytest.mark.nightly('one database and one object store are in CI')
 #: both halves, and each
 HALVES = [(True, True), (True, False), (False, True)]
 
@@ -283,6 +285,58 @@ def test_push_in_between_is_no_missing_bundle(
     assert copying.problems == []
     _sameindex(source, target)
     _samestore(source, target)
+
+
+# -- other backends
+
+
+@pytest.mark.parametrize(
+    ('database', 'objects'),
+    [
+        (PostgreSQL, Rclone),
+        pytest.param(PostgreSQL, SeaweedFS, marks=ANOTHERPAIR),
+    ],
+    ids=lambda kind: kind.name,
+)
+def test_there_and_back(
+    backend: sessions.Getter,
+    source: Filled,
+    tmp_path: Path,
+    database: type[PostgreSQL],
+    objects: type[Rclone],
+) -> None:
+    """To a database and an object store, back, and from one to another."""
+    with (
+        indexes.empty(backend(database)) as url,
+        indexes.empty(backend(database)) as other,
+    ):
+        place = model.Place(os.fsencode(tmp_path / 'place'))
+        far = Filled(tmp_path / 'far')
+        far.store = backends.openstore(backend(objects).fresh(), place)
+        far.index = backends.openindex(url, place)
+        further = Filled(tmp_path / 'further')
+        further.store = backends.openstore(backend(objects).fresh(), place)
+        further.index = backends.openindex(other, place)
+        here = Filled(tmp_path / 'here')
+        before = source
+        for after in (far, further, here):
+            copying = _passes(before, after)
+            copying.run()
+            # and what comes meanwhile
+            made = before.push([before.index.lastid() + 100], day=9)
+            before.remove(before.ids()[0], evenpinned=True)
+            before.movebookmark('scratch/d', None)
+            _settle(copying)
+            assert copying.problems == []
+            assert list(copying.differences()) == []
+            _sameindex(before, after)
+            _samestore(before, after)
+            before = after
+        # one that points to what was removed
+        assert set(here.verify()) <= {('bookmark', False)}
+        for made in (far, further):
+            made.index.close()
+            made.store.close()
 
 
 # -- a store that is closed
