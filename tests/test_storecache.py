@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from harness.backends.objects import ObjectStore
 from harness.rights import asnobody, publicfolder
 from harness.smalldisk import fill, mounted
 from hgext3rd.bundlestore import backends, errors, model
@@ -483,3 +485,44 @@ def test_which_stores_have_one(
         backends, '_open', lambda kind, group, url, place: FileStore(b'/x')
     )
     assert not provides(backends.openstore('own:x', place, 1), 'ICached')
+
+
+def test_in_front_of_a_bucket(place: model.Place, rclone: ObjectStore) -> None:
+    url = rclone.fresh()
+    store = backends.openstore(url, place, 1 << 30)
+    large = content('large', 9 << 20)
+    keys = [store.put([b'small']), store.put([large])]
+    # what was staged is what is kept, also where it was sent in parts
+    assert set(copies(place)) == set(keys)
+    other = model.Place(place.directory + b'-other')
+    for replica in (place, other):
+        with_copies = backends.openstore(url, replica, 1 << 30)
+        assert readwhole(with_copies, keys[0]) == b'small'
+        assert readwhole(with_copies, keys[1]) == large
+    assert set(copies(other)) == set(keys)
+    for key in keys:
+        store.delete(key)
+    assert copies(place) == {}
+    # those of another machine stay: nothing tells it
+    assert set(copies(other)) == set(keys)
+
+
+def test_the_folder_goes_meanwhile(
+    place: model.Place, store: Any, remote: Remote
+) -> None:
+    """While servers run, as docs/backends.rst says."""
+    bundles = [content(number, 100000) for number in range(4)]
+    keys = [remote.put([data]) for data in bundles]
+    folder = Path(os.fsdecode(place.directory)) / 'cache'
+    until = time.monotonic() + 0.5
+
+    def read(thread: int) -> None:
+        while time.monotonic() < until:
+            for key, data in zip(keys, bundles):
+                assert readwhole(store, key) == data
+            store.put([b'%d' % thread])
+
+    with processes.threads(4, read):
+        while time.monotonic() < until:
+            shutil.rmtree(folder, ignore_errors=True)
+            time.sleep(0.002)

@@ -93,7 +93,7 @@ class CacheFiles(FileStore):
         """Keep others from fetching the same bundle. Give whether that could
         be done, within so many seconds."""
         folder = os.path.join(self._folder, b'locks')
-        name = model.checkkey(key)[:2].encode('ascii')
+        name = model.checkkey(key)[:3].encode('ascii')
         with self._locked(folder, name, seconds) as fd:
             yield fd is not None
 
