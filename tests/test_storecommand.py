@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import sys
 import textwrap
 import time
@@ -15,6 +16,9 @@ import pytest
 from mercurial import config as configmod
 
 import environments
+from harness import matrix
+from harness.hg import Repo
+from harness.snapshot import untouched
 from hgext3rd.bundlestore import backends, errors, model
 from hgext3rd.bundlestore.declaring import provides
 from hgext3rd.bundlestore.testing import processes
@@ -306,3 +310,38 @@ def test_examples(
     for method in (store.open, store.delete, store.size):
         with pytest.raises(errors.UnknownKey):
             method(key)
+
+
+@matrix.over('path', 'ssh')
+def test_a_push_that_cannot_be_put(
+    base: Repo, client: Repo, newclient: Callable[..., Repo], tmp_path: Path
+) -> None:
+    """One line says so, nothing is stored, and the base goes on."""
+    root = tmp_path / 'elsewhere'
+    good = commands(root)
+    base.configure('bundlestore', {'store': 'command', **good})
+    bad = {'put-command': "echo 'disk of alice is full' >&2; exit 9"}
+    base.configure('bundlestore', bad)
+    node = client.commit({'a': 'a\n'}, 'first')
+    with untouched(base.path):
+        result = client.run('push', '--bundle-store', ok=[255])
+    assert (
+        'abort: put-command of the bundle store failed with exit code 9:'
+        ' disk of alice is full\n' in result.err
+    )
+    assert "look at 'bundlestore.put-command')" in result.err
+    spool = base.path / '.hg' / 'bundlestore' / 'spool' / 'tmp'
+    assert [*spool.iterdir()] == []
+    base.configure('bundlestore', {'put-command': good['put-command']})
+    assert 'push 1' in client.run('push', '--bundle-store').out
+    # what was pushed here is here; elsewhere it would not be had
+    base.configure('bundlestore', {'get-command': ''})
+    newclient('other').run('pull', '-r', node)
+    shutil.rmtree(base.path / '.hg' / 'bundlestore' / 'cache')
+    more = newclient('more')
+    result = more.run('pull', '-r', node, ok=[255])
+    assert 'bundlestore.get-command is not set' in result.err
+    assert 'abort: ' in result.err
+    more.run('pull')
+    result = base.run('admin::bundlestore-stats', '--check', ok=[1])
+    assert 'bundlestore.get-command is not set' in result.out + result.err
