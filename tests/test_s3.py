@@ -1,16 +1,68 @@
-"""The store ``s3``."""
+"""The store ``s3``, on two real servers."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+import urllib.request
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Optional
 
 import pytest
 
+from harness.backends import ObjectStore, Rclone, SeaweedFS
+from harness.backends.session import Getter
 from hgext3rd.bundlestore import backends, errors, model
-from hgext3rd.bundlestore.stores.s3 import address
+from hgext3rd.bundlestore.declaring import provides
+from hgext3rd.bundlestore.stores.s3 import address, staging
+from hgext3rd.bundlestore.testing import processes
+from hgext3rd.bundlestore.testing.store import (
+    MEGABYTE,
+    StoreConformance,
+    content,
+    keyof,
+    readwhole,
+)
 
-PLACE = model.Place(b'/nonexistent')
+pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
+
+# -- both pass the suite
+
+
+class S3Conformance(StoreConformance):
+    resolution = 1.0
+    kind: type[ObjectStore]
+    _server: ObjectStore
+
+    @pytest.fixture(autouse=True)
+    def _started(self, backend: Getter) -> None:
+        self._server = backend(self.kind)
+
+    @contextlib.contextmanager
+    def newplace(self, directory: bytes) -> Iterator[model.Place]:
+        yield model.Place(directory, config={'store': self._server.fresh()})
+
+    def makestore(self, place: model.Place) -> Any:
+        return backends.openstore(place.config['store'], place)
+
+    def damage(self, store: Any, key: str, data: Optional[bytes]) -> None:
+        name = store._name(key)
+        if data is None:
+            store._client.write('delete_object', Key=name)
+        else:
+            store._client.write('put_object', Key=name, Body=data)
+
+
+class TestRclone(S3Conformance):
+    kind = Rclone
+
+
+class TestSeaweedFS(S3Conformance):
+    kind = SeaweedFS
+
+
+# -- URLs
 
 
 @pytest.mark.parametrize(
@@ -22,7 +74,7 @@ PLACE = model.Place(b'/nonexistent')
         (
             's3://b-1/try?endpoint=http://127.0.0.1:9000&region=eu-west-1',
             address.Address(
-                'b-1', 'try/', 'http://127.0.0.1:9000', 'eu-west-1'
+                *('b-1', 'try/', 'http://127.0.0.1:9000', 'eu-west-1')
             ),
         ),
         (
@@ -68,9 +120,10 @@ def test_url(url: str, expected: address.Address) -> None:
         ('s3://alice:geheim@bundles', 'holds credentials'),
     ],
 )
-def test_url_that_names_nothing(url: str, match: str) -> None:
+def test_url_that_names_nothing(tmp_path: Path, url: str, match: str) -> None:
+    place = model.Place(os.fsencode(tmp_path))
     with pytest.raises(errors.UnknownScheme, match=match) as caught:
-        backends.openstore(url, PLACE)
+        backends.openstore(url, place)
     assert caught.value.hint
     assert 'geheim' not in f'{caught.value} {caught.value.hint}'
 
@@ -80,3 +133,167 @@ def test_opening_connects_to_nothing(tmp_path: Path) -> None:
     store = backends.openstore('s3://bundles?endpoint=http://[::1]:1', place)
     store.close()
     assert not os.path.exists(place.directory)
+
+
+# -- requests
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> model.Place:
+    return model.Place(os.fsencode(tmp_path / 'of' / 'repository'))
+
+
+@pytest.fixture
+def store(objects: ObjectStore, place: model.Place) -> Any:
+    return backends.openstore(objects.fresh(), place)
+
+
+def listen(
+    store: Any, event: str, handler: Callable[..., Any]
+) -> contextlib.AbstractContextManager[None]:
+    """Have botocore call ``handler`` while the context is open."""
+    events = store._client._client().meta.events
+
+    @contextlib.contextmanager
+    def listening() -> Iterator[None]:
+        events.register_first(event, handler)
+        try:
+            yield
+        finally:
+            events.unregister(event, handler)
+
+    return listening()
+
+
+@contextlib.contextmanager
+def counted(store: Any) -> Iterator[list[str]]:
+    """Note the operations that are sent to the server."""
+    sent: list[str] = []
+
+    def note(event_name: str, **_more: object) -> None:
+        sent.append(event_name.rpartition('.')[2])
+
+    with listen(store, 'before-send.s3', note):
+        yield sent
+
+
+def test_requests(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What a network multiplies."""
+    monkeypatch.setattr(staging, 'PART', 5 * MEGABYTE)
+    large = content('large', 11 * MEGABYTE)
+    with counted(store) as sent:
+
+        def are(*expected: str) -> None:
+            assert sent == list(expected)
+            sent.clear()
+
+        with store.stage([b'small']) as staged:
+            are()
+            staged.publish()
+            are('PutObject')
+        with store.stage([large]) as staged:
+            are('CreateMultipartUpload', *['UploadPart'] * 3)
+            staged.publish()
+            are('CompleteMultipartUpload')
+        with store.stage([large]):
+            sent.clear()
+        are('AbortMultipartUpload')
+        assert readwhole(store, keyof(large)) == large
+        are('GetObject')
+        assert store.size(staged.key) == len(large)
+        store.modified(staged.key)
+        are('HeadObject', 'HeadObject')
+        assert len(list(store.keys())) == 2
+        are('ListObjectsV2')
+        store.putnote('ab/x.json', b'{}')
+        assert store.note('ab/x.json') == b'{}'
+        assert list(store.notes('ab/')) == ['ab/x.json']
+        are('PutObject', 'GetObject', 'ListObjectsV2')
+        store.deletenote('ab/x.json')
+        store.delete(staged.key)
+        are(*['HeadObject', 'DeleteObject'] * 2)
+        assert list(store.strays(0)) == []
+        are('ListMultipartUploads')
+        store.downloadurl(keyof(b'small'))
+        are('HeadObject')
+
+
+def test_page_by_page(store: Any) -> None:
+    def short(params: dict[str, Any], model: Any, **_more: object) -> None:
+        for name in ('MaxKeys', 'MaxUploads', 'MaxParts'):
+            if name in model.input_shape.members:
+                params[name] = 2
+
+    stored = {store.put([content(number)]) for number in range(5)}
+    noted = {f'ab/{number}.json' for number in range(5)}
+    for name in noted:
+        store.putnote(name, b'{}')
+    with (
+        counted(store) as sent,
+        listen(store, 'provide-client-params.s3', short),
+    ):
+        keys, notes = list(store.keys()), list(store.notes('ab/'))
+        assert sent == ['ListObjectsV2'] * 6
+    assert (sorted(keys), sorted(notes)) == (sorted(stored), sorted(noted))
+
+
+# -- large bundles
+
+
+def test_upload_that_is_not_finished(store: Any) -> None:
+    """It is a stray, for who looks long after, and can be removed."""
+    data = content('upload', 9 * MEGABYTE)
+    with store.stage([data]) as staged:
+        assert list(store.keys()) == []
+        assert list(store.strays(3600)) == []
+        spooled, upload = sorted(store.strays(0), key=lambda s: len(s.name))
+        assert (spooled.size, upload.size) == (len(data), len(data))
+        assert upload.name.startswith(f'{staged.key}.')
+        store.deletestray(upload.name)
+        store.deletestray(upload.name)
+        assert [stray.name for stray in store.strays(0)] == [spooled.name]
+        with pytest.raises(errors.BackendUnavailable, match='was removed'):
+            staged.publish()
+    assert list(store.strays(0)) == []
+    assert list(store.keys()) == []
+
+
+def test_large_bundle_that_fails_on_its_way(
+    store: Any, place: model.Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(staging, 'PART', 5 * MEGABYTE)
+    sent = 0
+
+    def fail(**_more: object) -> None:
+        nonlocal sent
+        sent += 1
+        if sent == 2:
+            raise OSError(28, 'of mine')
+
+    with (
+        listen(store, 'before-send.s3.UploadPart', fail),
+        pytest.raises(errors.BackendUnavailable),
+    ):
+        store.put([content('fails', 11 * MEGABYTE)])
+    assert list(store.strays(0)) == []
+    assert os.listdir(os.path.join(place.directory, b'spool')) == []
+
+
+# -- addresses
+
+
+def test_download(store: Any) -> None:
+    data = content('download', 100000)
+    url = store.downloadurl(store.put([data]))
+    with urllib.request.urlopen(url, timeout=10) as response:
+        assert response.read() == data
+    assert 'X-Amz-Expires=660' in url
+
+
+def test_no_redirect(objects: ObjectStore, place: model.Place) -> None:
+    url = objects.fresh()
+    one = backends.openstore(url, place)
+    two = backends.openstore(f'{url}&redirect=no', place)
+    assert provides(one, 'IDownloadURL')
+    assert not provides(two, 'IDownloadURL')
+    assert readwhole(two, one.put([b'some'])) == b'some'

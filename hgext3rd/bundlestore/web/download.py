@@ -66,7 +66,7 @@ def bundle(web):
         hook(web, web.req, b'pull')
     with scratch.reporting(web):
         bundle = _find(web, server, symbol)
-        url = _elsewhere(server, bundle)
+        url = _elsewhere(web, server, bundle)
         if url:
             return _redirect(web, url)
         return _send(web, server, bundle)
@@ -93,12 +93,23 @@ def _find(web, server, symbol: bytes) -> Wanted:
     return location
 
 
-def _elsewhere(server, bundle: Wanted) -> Optional[bytes]:
+def _elsewhere(web, server, bundle: Wanted) -> Optional[bytes]:
     """Return the URL where the store itself serves the bundle, if it does."""
-    if bundle.rests or not provides(server.store, 'IDownloadURL'):
+    if (
+        bundle.rests
+        # a signed URL is good for one method
+        or web.req.method != b'GET'
+        or not provides(server.store, 'IDownloadURL')
+    ):
         return None
-    with aborting():
-        return server.store.downloadurl(bundle.key).encode('ascii')
+    try:
+        with aborting():
+            return server.store.downloadurl(bundle.key).encode('ascii')
+    except error.Abort as exc:
+        if isinstance(exc.__cause__, errors.UnknownKey):
+            # others may hold the same changesets
+            return None
+        raise
 
 
 def _redirect(web, url: bytes):

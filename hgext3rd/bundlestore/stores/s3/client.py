@@ -14,9 +14,11 @@ the store.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import random
 import time
+import types
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -55,15 +57,20 @@ class Client:
     def __init__(self, address: Address) -> None:
         self.address = address
 
-    def read(self, operation: str, **arguments: Any) -> dict[str, Any]:
+    def read(
+        self, operation: str, *needed: str, **arguments: Any
+    ) -> dict[str, Any]:
         """Return the answer to an operation of S3 on the bucket, which is
-        named as botocore does; raises ``Absent``, ``BackendUnavailable``."""
-        return self._ask(False, operation, arguments)
+        named as botocore does, with all in it that is ``needed``; raises
+        ``Absent``, ``BackendUnavailable``."""
+        return self._ask(False, operation, needed, arguments)
 
-    def write(self, operation: str, **arguments: Any) -> dict[str, Any]:
+    def write(
+        self, operation: str, *needed: str, **arguments: Any
+    ) -> dict[str, Any]:
         """The same for an operation that changes something. A file that is
         sent, ``Body``, is sent from its beginning."""
-        return self._ask(True, operation, arguments)
+        return self._ask(True, operation, needed, arguments)
 
     def pages(self, operation: str, **arguments: Any) -> Iterator[dict]:
         """Yield the answers to a listing, page by page; raises as ``read``."""
@@ -103,13 +110,20 @@ class Client:
             made.client.close()
 
     def _ask(
-        self, writing: bool, operation: str, arguments: dict[str, Any]
+        self,
+        writing: bool,
+        operation: str,
+        needed: tuple[str, ...],
+        arguments: dict[str, Any],
     ) -> dict[str, Any]:
         code = ''
         with self._failing(writing):
             function = getattr(self._client(), operation)
             try:
-                return self._asked(function, arguments)
+                answer = self._asked(function, arguments)
+                if any(name not in answer for name in needed):
+                    raise failures.foreign(self.address, writing)
+                return answer
             except Exception as exc:
                 code = _code(exc)
                 if not _isabsence(operation, code) and not (
@@ -163,7 +177,8 @@ class Client:
         if made is None or made.process != os.getpid():
             # Two threads may make one each at first: there is no lock that a
             # fork could leave locked.
-            made = _Made(os.getpid(), _make(self.address))
+            with _withoutcollector():
+                made = _Made(os.getpid(), _make(self.address))
             _clients[self.address] = made
         return made.client
 
@@ -196,12 +211,11 @@ def _isabsence(operation: str, code: str) -> bool:
 
 def _expected() -> tuple[type[Exception], ...]:
     """Return what botocore raises where the world is at fault."""
-    from botocore import exceptions, parsers
+    from botocore import exceptions
 
     return (
         exceptions.BotoCoreError,
         exceptions.ClientError,
-        parsers.ResponseParserError,
         OSError,
         # an endpoint that is none
         ValueError,
@@ -215,7 +229,18 @@ _loader: Any = None
 
 
 def preload() -> None:
-    """Load what a client needs; raises ``BackendUnavailable``."""
+    """Load all that a client needs, for a process that stays; raises
+    ``BackendUnavailable``."""
+    with _withoutcollector():
+        loader = _loaded()
+        for name in ('service-2', 'endpoint-rule-set-1'):
+            loader.load_service_model('s3', name)
+        for name in ('endpoints', 'partitions', 'sdk-default-configuration'):
+            loader.load_data_with_path(name)
+
+
+def _loaded() -> Any:
+    """Load botocore."""
     global _loader
     try:
         import botocore.loaders
@@ -233,15 +258,35 @@ def preload() -> None:
         # It would look through the files of all services for this one.
         loader.list_available_services = lambda type_name: ['s3']
         _loader = loader
+    return _loader
+
+
+@contextlib.contextmanager
+def _withoutcollector() -> Iterator[None]:
+    """Have Python's collector of garbage look neither now nor later at what is
+    loaded here.
+
+    It is there until the process ends, and so much that a process over ssh
+    would be busy with it for longer than with loading it, most of that when
+    it ends.
+    """
+    enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        if enabled:
+            gc.enable()
 
 
 def _make(address: Address) -> Any:
-    preload()
+    loader = _loaded()
     import botocore.config
     import botocore.session
 
     session = botocore.session.Session(profile=address.profile)
-    session.register_component('data_loader', _loader)
+    session.register_component('data_loader', loader)
     region = address.region or session.get_config_variable('region')
     if not region and address.endpoint:
         # a server of one's own mostly does not care, but it is signed
@@ -269,9 +314,20 @@ def _make(address: Address) -> Any:
     except TypeError:
         # botocore < 1.36, which sends none
         config = botocore.config.Config(**options)
-    return session.create_client(
+    client = session.create_client(
         's3',
         region_name=region,
         endpoint_url=address.endpoint,
         config=config,
     )
+    client.meta.events.register('before-call.s3.HeadBucket', _noregion)
+    return client
+
+
+def _noregion(**_more: object) -> tuple[Any, dict[str, Any]]:
+    """Answer botocore, which asks where the bucket is when a server sends it
+    elsewhere, that nobody knows. Whoever runs the server shall name the region
+    rather than have each process ask for it; and of another server than
+    Amazon's botocore would ask without end."""
+    answer: dict[str, Any] = {'ResponseMetadata': {'HTTPHeaders': {}}}
+    return types.SimpleNamespace(status_code=200, headers={}), answer

@@ -52,7 +52,7 @@ BUSY = (
     *('SlowDown', 'ServiceUnavailable', 'InternalError', 'RequestTimeout'),
     *('Throttling', 'ThrottlingException', '500', '502', '503', '504'),
 )
-_of('the server is busy', 'try again later', *BUSY)
+_of('the server is busy or in trouble', 'try again later', *BUSY)
 
 
 def refused(
@@ -73,6 +73,15 @@ def refused(
     )
 
 
+def foreign(address: Address, writing: bool) -> errors.BackendUnavailable:
+    """Return what to raise for an answer without what S3 has in it."""
+    server = address.endpoint or 'the server'
+    return errors.BackendUnavailable(
+        _message(address, writing, f'{server} does not speak S3'),
+        'look at the endpoint in bundlestore.store',
+    )
+
+
 def unreachable(
     address: Address, writing: bool, exc: BaseException
 ) -> errors.BackendUnavailable:
@@ -82,7 +91,7 @@ def unreachable(
 
 
 def _kind(address: Address, exc: BaseException) -> tuple[str, Optional[str]]:
-    from botocore import exceptions, parsers
+    from botocore import exceptions
 
     server = address.endpoint or 'the server'
     if isinstance(
@@ -112,13 +121,10 @@ def _kind(address: Address, exc: BaseException) -> tuple[str, Optional[str]]:
         return (f'{server} does not answer in time', 'try again later')
     if isinstance(exc, exceptions.EndpointConnectionError):
         return (f'{server} cannot be reached', 'try again later')
-    if isinstance(exc, exceptions.HTTPClientError):
+    if isinstance(
+        exc, (exceptions.HTTPClientError, exceptions.IncompleteReadError)
+    ):
         return (f'{server} broke off the connection', 'try again later')
-    if isinstance(exc, parsers.ResponseParserError):
-        return (
-            f'{server} does not speak S3',
-            'look at the endpoint in bundlestore.store',
-        )
     return (
         type(exc).__name__,
         'look at bundlestore.store, the environment and ~/.aws',

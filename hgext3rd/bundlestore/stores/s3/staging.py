@@ -9,7 +9,7 @@ published, in one request, too.
 from __future__ import annotations
 
 import contextlib
-from typing import Any, Union
+from typing import Any, Optional
 
 from ... import errors, model
 from ...declaring import Interfaces
@@ -38,10 +38,10 @@ class StagedObject:
         self._name = name
         self._file = file
         self._published = False
-        self._upload: Any = None
+        self._upload: Optional[_Upload] = None
         if self.size > SMALL:
-            self._upload = _Upload(client, name)
             try:
+                self._upload = _Upload(client, name)
                 self._upload.send(file.path, self.size)
             except BaseException:
                 self.discard()
@@ -68,7 +68,7 @@ class StagedObject:
         if self._upload is None:
             self._put()
         else:
-            self._finish()
+            self._finish(self._upload)
         self._published = True
 
     def discard(self) -> None:
@@ -82,15 +82,17 @@ class StagedObject:
         except OSError as exc:
             raise _gone() from exc
         with body:
-            self._client.write('put_object', Key=self._name, Body=body)
+            self._client.write('put_object', 'ETag', Key=self._name, Body=body)
 
-    def _finish(self) -> None:
+    def _finish(self, upload: _Upload) -> None:
         try:
-            self._upload.finish()
+            upload.finish()
         except Absent:
             # Its answer may have been lost when it was asked for before.
             try:
-                found = self._client.read('head_object', Key=self._name)
+                found = self._client.read(
+                    'head_object', 'ContentLength', Key=self._name
+                )
             except Absent:
                 raise _gone() from None
             if found['ContentLength'] != self.size:
@@ -111,7 +113,7 @@ class _Upload:
         self._client = client
         self._which = {'Key': name}
         self._parts: list[dict[str, Any]] = []
-        answer = client.write('create_multipart_upload', Key=name)
+        answer = client.write('create_multipart_upload', 'UploadId', Key=name)
         self._which['UploadId'] = answer['UploadId']
 
     def send(self, path: bytes, size: int) -> None:
@@ -125,6 +127,7 @@ class _Upload:
                 number = len(self._parts) + 1
                 answer = self._client.write(
                     'upload_part',
+                    'ETag',
                     PartNumber=number,
                     Body=_Part(file, begin, min(step, size - begin)),
                     **self._which,
@@ -136,6 +139,7 @@ class _Upload:
     def finish(self) -> None:
         self._client.write(
             'complete_multipart_upload',
+            'ETag',
             MultipartUpload={'Parts': self._parts},
             **self._which,
         )
@@ -155,7 +159,7 @@ class _Part:
         self._size = size
         self._position = 0
 
-    def read(self, size: Union[int, None] = -1) -> bytes:
+    def read(self, size: Optional[int] = -1) -> bytes:
         left = self._size - self._position
         if size is None or size < 0 or size > left:
             size = left

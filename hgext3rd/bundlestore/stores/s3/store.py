@@ -69,7 +69,7 @@ class ObjectStore:
     def open(self, key: str) -> VerifyingReader:
         name = self._name(key)
         try:
-            answer = self._client.read('get_object', Key=name)
+            answer = self._client.read('get_object', 'ContentLength', Key=name)
         except Absent:
             raise unknown(key) from None
         body = Body(self._client, name, answer, unknown(key))
@@ -93,7 +93,10 @@ class ObjectStore:
 
     def _head(self, key: str) -> dict[str, Any]:
         try:
-            return self._client.read('head_object', Key=self._name(key))
+            return self._client.read(
+                *('head_object', 'ContentLength', 'LastModified'),
+                Key=self._name(key),
+            )
         except Absent:
             raise unknown(key) from None
 
@@ -150,12 +153,13 @@ class ObjectStore:
     # -- notes
 
     def putnote(self, name: str, data: bytes) -> None:
-        self._client.write('put_object', Key=self._notename(name), Body=data)
+        path = self._notename(name)
+        self._client.write('put_object', 'ETag', Key=path, Body=data)
 
     def note(self, name: str) -> bytes:
         path = self._notename(name)
         try:
-            answer = self._client.read('get_object', Key=path)
+            answer = self._client.read('get_object', 'ContentLength', Key=path)
         except Absent:
             raise _unknownnote(name) from None
         body = Body(self._client, path, answer, _unknownnote(name))
@@ -215,9 +219,10 @@ def _unknownnote(name: str) -> errors.UnknownNote:
 
 
 def _clock(answer: dict[str, Any]) -> float:
-    """Return what time it is, by the clock of the server."""
+    """Return what time it is, by the clock of the server: it told the second,
+    and this is the end of that."""
     date = answer['ResponseMetadata']['HTTPHeaders'].get('date')
     try:
-        return email.utils.parsedate_to_datetime(date).timestamp()
+        return email.utils.parsedate_to_datetime(date).timestamp() + 1
     except (TypeError, ValueError):
         return time.time()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import abc
+import contextlib
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -32,9 +33,15 @@ class StoreTests(abc.ABC):
         that show the same store; another place has another, empty store.
         """
 
-    def dropstore(self, place: model.Place) -> None:  # noqa: B027
-        """Throw away what the store of ``place`` holds outside of that
-        directory, when the test is over."""
+    @contextlib.contextmanager
+    def newplace(self, directory: bytes) -> Iterator[model.Place]:
+        """Give a place whose store is empty, as long as the context is open.
+
+        Where it is dear to make one, this is the place to empty one that was
+        used before; ``config`` of the place can say which. (It is passed to
+        other processes, where :meth:`makestore` finds it.)
+        """
+        yield model.Place(directory)
 
     def damage(self, store: Any, key: str, data: Optional[bytes]) -> None:
         """Replace the bytes that are stored under ``key`` behind the store's
@@ -52,12 +59,13 @@ class StoreTests(abc.ABC):
                 fp.write(data)
 
     @pytest.fixture
-    def place(self, tmp_path: Path) -> model.Place:
-        return model.Place(os.fsencode(tmp_path / 'of' / 'repository'))
+    def place(self, tmp_path: Path) -> Iterator[model.Place]:
+        directory = os.fsencode(tmp_path / 'of' / 'repository')
+        with self.newplace(directory) as place:
+            yield place
 
     @pytest.fixture
     def store(self, place: model.Place) -> Iterator[Any]:
         store = self.makestore(place)
         yield store
         store.close()
-        self.dropstore(place)
