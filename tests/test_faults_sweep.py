@@ -75,8 +75,9 @@ def test_power_after_a_kill(site: Site, killed: int) -> None:
         (upkeep.COLLECTION, upto(6, 2)),
         (upkeep.REPAIR, upto(18, 6)),
         (upkeep.MENDING, upto(21, 7)),
+        (upkeep.MOVING, upto(21, 7)),
     ],
-    ids=('gc', 'repair', 'mend'),
+    ids=('gc', 'repair', 'mend', 'move'),
 )
 def test_upkeep(site: Site, command: upkeep.Command, step: int) -> None:
     """What was cut short, the same command ends."""

@@ -18,7 +18,7 @@ import pytest
 from harness import indexes, matrix
 from harness.backends import PostgreSQL, Rclone, SeaweedFS, session as sessions
 from harness.changegroups import node
-from harness.filled import Filled, Killed, Mortal
+from harness.filled import BEGIN, DAY, Filled, Killed, Mortal
 from harness.hg import Hg, Repo
 from harness.nightly import upto
 from harness.servers import Transport
@@ -287,6 +287,28 @@ def test_push_in_between_is_no_missing_bundle(
     _samestore(source, target)
 
 
+def test_how_often_users_moved_bookmarks(
+    source: Filled, target: Filled
+) -> None:
+    for hour, user in enumerate(['bob', 'alice', 'alice', 'bob', 'alice']):
+        now = BEGIN + 20 * DAY + 3600 * hour
+        move = model.BookmarkMove('scratch/x', node(hour), force=True)
+        source.index.movebookmarks([move], now, user)
+    source.push([9], day=20.1)
+    copying = _passes(source, target)
+    _settle(copying)
+    since = BEGIN + 20 * DAY + 1800
+    assert source.index.times('alice', since, 9) != (
+        target.index.times('alice', since, 9)
+    )
+    for _again in range(2):
+        copying.copyrates(since)
+        for user in ('alice', 'bob'):
+            made = source.index.times(user, since, 9)
+            assert target.index.times(user, since, 9) == made
+    _sameindex(source, target)
+
+
 # -- other backends
 
 
@@ -323,7 +345,7 @@ def test_there_and_back(
             copying = _passes(before, after)
             copying.run()
             # and what comes meanwhile
-            made = before.push([before.index.lastid() + 100], day=9)
+            before.push([before.index.lastid() + 100], day=9)
             before.remove(before.ids()[0], evenpinned=True)
             before.movebookmark('scratch/d', None)
             _settle(copying)

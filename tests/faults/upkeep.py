@@ -1,5 +1,5 @@
-"""The same for commands of an administrator: ``gc``, and ``verify
---repair``."""
+"""The same for commands of an administrator: ``gc``, ``verify --repair``, and
+``migrate``."""
 
 from __future__ import annotations
 
@@ -7,6 +7,8 @@ import collections
 import itertools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+
+from hgext3rd.bundlestore import moving
 
 from . import invariants
 from .site import Site
@@ -121,6 +123,29 @@ def _repaired(site: Site) -> None:
     assert run.reply.push == 4, run
 
 
+def _midmove(site: Site) -> None:
+    """What is to be moved is untouched, and who was killed keeps it open."""
+    pushes = [site.expected[name] for name in _PUSHES]
+    invariants.check(site.store, pushes)
+    with invariants.opened(site.store) as (store, _):
+        move = moving.read(store)
+        assert move is None or move.done or not move.isclosed('file', 'file')
+
+
+def _moved(site: Site) -> None:
+    pushes = [site.expected[name] for name in _PUSHES]
+    for folder in (site.store, site.store / 'moved'):
+        invariants.check(folder, pushes)
+    with (
+        invariants.opened(site.store) as (_, source),
+        invariants.opened(site.store / 'moved') as (_, target),
+    ):
+        assert target.pushes() == source.pushes()
+        assert target.bookmarks() == source.bookmarks()
+    run = site.send('new')
+    assert run.reply.abort == 'the bundle store is being moved', run
+
+
 COLLECTION = Command(
     'gc',
     (
@@ -145,7 +170,18 @@ MENDING = Command(
     _midrepair,
     _repaired,
 )
-COMMANDS = (COLLECTION, REPAIR, MENDING)
+MOVING = Command(
+    'move to other files',
+    (
+        'admin::bundlestore-migrate',
+        *('--store', 'file:{store}/moved/bundles'),
+        *('--index', 'file:{store}/moved/index.sqlite3'),
+    ),
+    _nothing,
+    _midmove,
+    _moved,
+)
+COMMANDS = (COLLECTION, REPAIR, MENDING, MOVING)
 
 
 def sweep(
@@ -163,15 +199,16 @@ def sweep(
         kind = kinds[turn % len(kinds)]
         site.restore(STATE)
         command.damage(site)
+        args = [arg.format(store=site.store) for arg in command.args]
         done, state = site.command(
-            *command.args, plan=site.plan(kind, number, log=True)
+            *args, plan=site.plan(kind, number, log=True)
         )
         where = f'{command.name}, {kind} at {number} ({operation(site)})'
         try:
             counts[_end(done.code, done.err, state.fired, kind)] += 1
             site.checkbase()
             command.check(site)
-            again, _ = site.command(*command.args)
+            again, _ = site.command(*args)
             assert (again.code, again.err) == (0, ''), again
             command.finished(site)
             site.checkbase()

@@ -13,7 +13,7 @@ from typing import Any, Optional
 from .. import errors, model
 from ..batches import batches
 from ..stores import notes
-from . import walk
+from . import ratecopy, walk
 
 
 class NoCopy(errors.BundleStoreError):
@@ -280,6 +280,11 @@ class IndexCopy:
                     listed: model.ListedBookmark = found
                     return listed
         return None
+
+    def copyrates(self, since: float) -> None:
+        """Copy when users moved bookmarks after ``since``."""
+        ratecopy.copyrates(self._source, self._target, since)
+        self._target.reserve(self._source.lastid())
 
     def differences(self) -> Iterator[str]:
         """Yield in what source and target differ as a whole."""

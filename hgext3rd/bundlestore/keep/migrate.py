@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import time
 from typing import Any, Optional
 
 from mercurial import error, pycompat, util
@@ -227,6 +228,9 @@ class _Migration:
                 f' {", ".join(different)}',
                 "run 'hg admin::bundlestore-verify' and try again",
             )
+        rate = self._settings.maxrate
+        if rate is not None:
+            copying.copyrates(time.time() - rate.seconds)
         done = self._move.byme(done=True)
         moving.write(self._store, done)
         self._move = done

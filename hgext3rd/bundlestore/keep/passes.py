@@ -153,6 +153,11 @@ class Passes:
             + (store.removed if store else 0),
         )
 
+    def copyrates(self, since: float) -> None:
+        """Copy when users moved bookmarks after ``since``."""
+        if self._indexes:
+            self._indexes.copyrates(since)
+
     def differences(self) -> Iterator[str]:
         """Yield in what source and target differ as a whole."""
         if self._indexes:
