@@ -103,6 +103,8 @@ class _Migration:
             self._store = self._store.uncached
         self._index = server.index
         self._settings = server.settings
+        # threads use them
+        backends.preload(store, server.settings.storeurl)
         self._newstore: Any = None
         self._newindex: Any = None
         if store:

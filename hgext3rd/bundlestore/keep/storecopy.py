@@ -10,16 +10,22 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any, Optional
+from typing import Any, NamedTuple, Optional
 
 from .. import errors, model, moving
+from ..declaring import provides
 from ..stores import notes
 from . import walk
+from .atonce import atonce
 
 _BLOCK = 1 << 18
 
 #: what is about the move itself
 _OURS = frozenset((moving.NAME, moving.COPY))
+
+
+#: requests to another machine that are under way at a time
+_THREADS = 8
 
 
 class StoreCopy:
@@ -30,6 +36,8 @@ class StoreCopy:
         self._source = source
         self._target = target
         self._dry = dry
+        islocal = all(provides(one, 'ILocalPath') for one in (source, target))
+        self._threads = 1 if islocal else _THREADS
         # the bundles that are in the target, None before it was looked at
         self._have: Optional[set[bytes]] = None
         # the notes that were in the target when this began
@@ -50,12 +58,17 @@ class StoreCopy:
         if self._have is None:
             self._have = set(map(bytes.fromhex, self._keys(self._target)))
         needless = set(self._have)
-        for key in self._keys(self._source):
-            digest = bytes.fromhex(key)
-            needless.discard(digest)
-            if digest not in self._have:
-                with contextlib.suppress(errors.UnknownKey):
-                    self._copy(key)
+
+        def missing() -> Iterator[str]:
+            for key in self._keys(self._source):
+                digest = bytes.fromhex(key)
+                needless.discard(digest)
+                if digest not in have:
+                    yield key
+
+        have = self._have
+        for done in atonce(self._transfer, missing(), self._threads):
+            self._copied(done)
             yield
         for digest in needless:
             self._drop(digest.hex())
@@ -71,28 +84,34 @@ class StoreCopy:
         target."""
         assert self._have is not None
         if bytes.fromhex(key) not in self._have and key not in self.bad:
-            try:
-                self._copy(key)
-            except errors.UnknownKey as exc:
-                self.bad[key] = exc
+            done = self._transfer(key)
+            self._copied(done)
+            if isinstance(done.trouble, errors.UnknownKey):
+                self.bad[key] = done.trouble
         return key not in self.bad
 
-    def _copy(self, key: str) -> None:
-        assert self._have is not None
+    def _transfer(self, key: str) -> _Done:
+        """Copy a bundle; other threads may be copying others."""
         try:
-            size = self._source.size(key)
-            if not self._dry:
-                with (
-                    self._source.open(key) as reader,
-                    self._target.stage(_blocks(reader)) as staged,
-                ):
-                    staged.publish()
-        except errors.CorruptBundle as exc:
-            self.bad[key] = exc
-            return
-        self._have.add(bytes.fromhex(key))
-        self.bundles += 1
-        self.size += size
+            if self._dry:
+                return _Done(key, self._source.size(key))
+            with (
+                self._source.open(key) as reader,
+                self._target.stage(_blocks(reader)) as staged,
+            ):
+                staged.publish()
+                return _Done(key, staged.size)
+        except (errors.CorruptBundle, errors.UnknownKey) as exc:
+            return _Done(key, 0, exc)
+
+    def _copied(self, done: _Done) -> None:
+        assert self._have is not None
+        if done.trouble is None:
+            self._have.add(bytes.fromhex(done.key))
+            self.bundles += 1
+            self.size += done.size
+        elif isinstance(done.trouble, errors.CorruptBundle):
+            self.bad[done.key] = done.trouble
 
     def _drop(self, key: str) -> None:
         assert self._have is not None
@@ -122,11 +141,15 @@ class StoreCopy:
         """Copy the notes of pushes. Those that are ``fresh`` are not known to
         be in the target as they are in the source's index."""
         ids = {push.id for push in fresh}
-        for push in page:
+
+        def put(push: model.Push) -> bool:
             isthere = self._noted.has(push.id, push.key)
-            if push.id in ids or not isthere:
-                name = notes.pushname(push.key, push.id)
-                self._put(name, notes.encode(notes.Record(push)), isthere)
+            if isthere and push.id not in ids:
+                return False
+            name = notes.pushname(push.key, push.id)
+            return self._put(name, notes.encode(notes.Record(push)), isthere)
+
+        self.notes += sum(atonce(put, page, self._threads))
 
     def end(self, pushes: walk.Seen) -> None:
         """Copy what other notes there are; ``pushes`` are those of the
@@ -146,7 +169,7 @@ class StoreCopy:
                 others.add(name)
                 isthere = name in self._othernotes
             with contextlib.suppress(errors.UnknownNote):
-                self._put(name, self._source.note(name), isthere)
+                self.notes += self._put(name, self._source.note(name), isthere)
         for name in self._target.notes():
             push = notes.parsename(name)
             if push is None:
@@ -161,14 +184,23 @@ class StoreCopy:
                     with contextlib.suppress(errors.UnknownNote):
                         self._target.deletenote(name)
 
-    def _put(self, name: str, data: bytes, isthere: bool) -> None:
+    def _put(self, name: str, data: bytes, isthere: bool) -> bool:
+        """Have the target keep a note; return whether it did not."""
         if isthere:
             with contextlib.suppress(errors.UnknownNote):
                 if self._target.note(name) == data:
-                    return
-        self.notes += 1
+                    return False
         if not self._dry:
             self._target.putnote(name, data)
+        return True
+
+
+class _Done(NamedTuple):
+    """What became of a bundle."""
+
+    key: str
+    size: int
+    trouble: Optional[errors.BundleStoreError] = None
 
 
 def _blocks(reader: Any) -> Iterator[bytes]:
