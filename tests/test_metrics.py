@@ -17,18 +17,14 @@ from harness.servers import WebTransport
 from harness.snapshot import untouched
 from harness.store import folder, tryurl
 from hgext3rd.bundlestore import model
-from hgext3rd.bundlestore.keep import metrics
+from hgext3rd.bundlestore.keep import health, metrics
 
 STATS = 'admin::bundlestore-stats'
 WELL = {
     'info': 1,
     'up': 1,
-    'trouble.configuration': 0,
-    'trouble.index': 0,
-    'trouble.store': 0,
-    'trouble.lost': 0,
+    **{f'trouble.{kind}': 0 for kind in health.KINDS},
 }
-KINDS = [name.partition('.')[2] for name in WELL if '.' in name]
 
 
 def labels(text: str) -> dict[str, str]:
@@ -130,7 +126,7 @@ def test_whatever_is_wrong(transport: WebTransport, base: Repo) -> None:
     answer = web.get(address)
     assert answer.status == 200
     found = prometheus.values(answer.text)
-    assert [kind for kind in KINDS if found[f'trouble.{kind}']] == [
+    assert [kind for kind in health.KINDS if found[f'trouble.{kind}']] == [
         'configuration'
     ]
     assert (found['up'], found['pushes']) == (0, 0)
