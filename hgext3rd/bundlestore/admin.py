@@ -356,12 +356,18 @@ def pin(ui, repo, *names, **opts):
             _(b'take over what infinitepush stored'),
             _(b'DIR'),
         ),
+        (
+            b'',
+            b'schema',
+            None,
+            _(b'only make the tables of an index in a database'),
+        ),
         (b'n', b'dry-run', None, _(b'say what would be copied')),
         *cmdutil.formatteropts,
     ],
     _(
         b'[-n] [--no-close] [--store URL] [--index URL] | --abandon |'
-        b' [-n] --from-infinitepush DIR'
+        b' [-n] --from-infinitepush DIR | --schema [--index URL]'
     ),
     helpcategory=registrar.command.CATEGORY_MAINTENANCE,
 )
@@ -393,6 +399,11 @@ def migrate(ui, repo, **opts):
 
     With --no-close there is no last pass: to copy most of it in advance.
 
+    An index in a database server needs tables, which no push makes: with
+    --schema this command makes them, or brings them up to date after an
+    upgrade, and does nothing else. They are those of ``bundlestore.index``, or
+    of --index, as which it may name a user with more rights than servers have.
+
     A bundle that is missing or damaged is told of, and the rest is copied.
     What lfs and largefiles keep is not in the bundle store, and not copied.
 
@@ -418,7 +429,9 @@ def migrate(ui, repo, **opts):
       :kind:      String. ``pass``; of a problem ``missing`` or ``corrupt``
                   (bundle), ``different`` (a push that cannot be copied),
                   ``refused`` (bundle of infinitepush) or ``bookmark``; at the
-                  end ``moved`` or ``imported``.
+                  end ``moved`` or ``imported``; with --schema
+                  ``schema``.
+      :made:      Boolean. Whether tables were made or changed.
       :number:    Integer. The number of the pass.
       :closed:    Boolean. Whether the store was closed.
       :pushes:    Integer. The pushes that were copied, or corrected. Of a

@@ -478,6 +478,6 @@ class ISchema(Interface):
     before, not even read."""
 
     def schema(create: bool = False) -> bool:
-        """Return whether the tables are there, as this release wants them;
-        with ``create``, make them or bring them up to date before. Nothing
-        that was recorded goes."""
+        """Return whether the tables are missing, or those of an older release;
+        with ``create``, make them or bring them up to date. Nothing that was
+        recorded goes."""

@@ -40,6 +40,10 @@ _MOST_CLOSED = 3
 
 
 def migrate(ui, repo, opts) -> int:
+    if opts['schema']:
+        from . import schema  # a room of its own
+
+        return schema.run(ui, repo, opts)
     if opts['from_infinitepush']:
         from . import infinitepush  # a room of its own
 

@@ -23,7 +23,7 @@ class RemoteIndex(SqlIndex):
         if self._remote.version() >= tables.VERSION:
             # raises if they are newer than this release
             self.lastid()
-            return True
+            return False
         if create:
             self._remote.create()
-        return create
+        return True

@@ -14,7 +14,7 @@ from ...batches import batches
 from . import tables
 
 if TYPE_CHECKING:
-    from ..sql.dialect import Row, Values
+    from ..sql.dialect import Query, Row, Values
     from .server import Script, Server, Session
 
 #: how many values go into one statement, and wait to be told in all
@@ -63,6 +63,20 @@ class Sql:
         found: list[Row] = []
         for batch in batches(values, _BATCH):
             found += self.all(_marked(statement, batch), [*first, *batch])
+        return found
+
+    def together(self, queries: Sequence[Query]) -> list[list[Row]]:
+        found: list[list[Row]] = [[] for _query in queries]
+        parts = []
+        values: list[Any] = []
+        for number, (statement, first, its) in enumerate(queries):
+            for batch in batches(its, _BATCH):
+                part = _marked(statement, batch)
+                parts.append(f'SELECT {number}, part.* FROM ({part}) AS part')
+                values += [*first, *batch]
+        if parts:
+            for number, *row in self.all(' UNION ALL '.join(parts), values):
+                found[number].append(tuple(row))
         return found
 
     # -- telling

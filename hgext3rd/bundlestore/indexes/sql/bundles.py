@@ -21,16 +21,17 @@ NODE = 20
 
 # An id is larger than those of what the bundle rests on, so their order is
 # that of the contract. Nothing can rest on what rests on it.
-_RESTS = """
-WITH RECURSIVE below (bundle, base) AS (
-    SELECT bundle, base FROM rest WHERE bundle IN ({marks})
+RESTS = """
+WITH RECURSIVE chain (bundle, base) AS (
+    SELECT bundle, base FROM rest WHERE bundle IN ({{marks}})
     UNION
-    SELECT below.bundle, rest.base FROM below
-    CROSS JOIN rest ON rest.bundle = below.base
+    SELECT chain.bundle, rest.base FROM chain
+    CROSS JOIN rest ON rest.bundle = chain.base
 )
-SELECT below.bundle, below.base, bundle.digest FROM below
-CROSS JOIN bundle ON bundle.id = below.base
+SELECT chain.bundle, {columns} FROM chain
+CROSS JOIN bundle ON bundle.id = chain.base
 """
+_RESTS = RESTS.format(columns='chain.base, bundle.digest')
 
 _ISBASE = 'SELECT 1 FROM rest WHERE base = ? LIMIT 1'
 #: removes what other tables have of a bundle, see :func:`addparts`

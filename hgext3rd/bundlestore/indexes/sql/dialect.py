@@ -24,6 +24,8 @@ U = TypeVar('U')
 
 Row = tuple[Any, ...]
 Values = Sequence[Any]
+#: a statement with ``{marks}``, what goes before and what goes in there
+Query = tuple[str, Values, Values]
 #: Something to select from, the id of a push in it, a condition, its values.
 #: Without the first it is a condition for pushes, with the id ``push.id``.
 Match = tuple[str, str, str, Values]
@@ -49,6 +51,12 @@ class Sql(Protocol):
         """Return all rows of a statement that has ``{marks}`` where any number
         of values go, each in brackets, and ``first`` before them. It runs for
         some of them at a time, each time in an order of its own."""
+
+    def together(self, queries: Sequence[Query]) -> list[list[Row]]:
+        """Return the rows of each of several queries, each in any order, and
+        at the cost of one where a server is asked. They all select five
+        columns: two numbers, bytes twice, and a text; what may be NULL in one
+        of them is so in a column of a table."""
 
     def lock(self, names: Iterable[str]) -> None:
         """See to it that no other transaction goes on that locks one of these

@@ -124,7 +124,10 @@ class SqlIndex:
 
     def _require(self, id: int) -> None:
         # An absent index is not created only to find nothing in it.
-        if not self._database.read(lambda sql: pushes.exists(sql, id), False):
+        found = self._database.read(
+            lambda sql: pushes.exists(sql, id), False, brief=True
+        )
+        if not found:
             raise pushes.unknown(id)
 
     # -- repairs
@@ -150,7 +153,7 @@ class SqlIndex:
         self._database.write(lambda sql: pushes.reserve(sql, id))
 
     def problems(self) -> Iterator[str]:
-        found: list[str] = self._database.read(problems.find, [])
+        found: list[str] = self._database.read(problems.find, [], patient=True)
         return iter(found)
 
     # -- changesets
@@ -163,7 +166,9 @@ class SqlIndex:
             return {}
         passed = [key for key in without if _iskey(key)]
         return self._database.read(
-            lambda sql: lookups.locate(sql, wanted, passed), {}
+            lambda sql: lookups.locate(sql, wanted, passed),
+            {},
+            brief=not passed,
         )
 
     def bundles(self, keys: Iterable[str]) -> dict[str, model.Bundle]:
@@ -185,7 +190,7 @@ class SqlIndex:
         last = bytes.fromhex(prefix.ljust(2 * _NODE, 'f'))
         most = _most(limit)
         return self._database.read(
-            lambda sql: lookups.nodes(sql, first, last, most), []
+            lambda sql: lookups.nodes(sql, first, last, most), [], brief=True
         )
 
     # -- bookmarks
@@ -194,7 +199,9 @@ class SqlIndex:
         if not _istext(name):
             return None
         statement = 'SELECT node FROM bookmark WHERE name = ?'
-        row = self._database.read(lambda sql: sql.one(statement, [name]), None)
+        row = self._database.read(
+            lambda sql: sql.one(statement, [name]), None, brief=True
+        )
         return row[0] if row else None
 
     def bookmarks(
@@ -221,13 +228,16 @@ class SqlIndex:
                 sql, columns, pattern, after, _most(limit)
             ),
             [],
+            brief=True,
         )
 
     def moved(self, names: Iterable[str]) -> set[str]:
         wanted = [name for name in names if _istext(name)]
         if not wanted:
             return set()
-        return self._database.read(lambda sql: pushes.moved(sql, wanted), set())
+        return self._database.read(
+            lambda sql: pushes.moved(sql, wanted), set(), brief=True
+        )
 
     # -- pushes
 
@@ -238,7 +248,7 @@ class SqlIndex:
         return found[0]
 
     def lastid(self) -> int:
-        return self._database.read(pushes.lastid, 0)
+        return self._database.read(pushes.lastid, 0, brief=True)
 
     def pushes(
         self,
@@ -273,17 +283,21 @@ class SqlIndex:
         nothing = model.Usage(user, 0, 0)
         if not _istext(user):
             return nothing
-        return self._database.read(lambda sql: usage.of(sql, user), nothing)
+        return self._database.read(
+            lambda sql: usage.of(sql, user), nothing, brief=True
+        )
 
     def users(self) -> list[model.Usage]:
-        return self._database.read(usage.everybody, [])
+        return self._database.read(usage.everybody, [], brief=True)
 
     def times(self, user: str, since: float, limit: int) -> list[float]:
         if not _istext(user):
             return []
         most = _most(limit)
         return self._database.read(
-            lambda sql: usage.times(sql, user, float(since), most), []
+            lambda sql: usage.times(sql, user, float(since), most),
+            [],
+            brief=True,
         )
 
     def statistics(self) -> model.Statistics:
@@ -291,6 +305,7 @@ class SqlIndex:
         return self._database.read(
             lambda sql: usage.statistics(sql, size),
             model.Statistics(0, 0, 0, 0, 0, 0, 0, None, None, size),
+            patient=True,
         )
 
     def close(self) -> None:
@@ -305,7 +320,7 @@ def _check(push: Union[model.NewPush, model.Push]) -> None:
         model.checkkey(key)
     if any(len(node) != _NODE for node in push.changesets):
         raise ValueError('a node has 20 bytes')
-    if not _istext(push.text + ''.join(head.title for head in push.heads)):
+    if not _istext('\n'.join([push.text, *[h.title for h in push.heads]])):
         raise ValueError('a text has a NUL, or no Unicode')
     if isinstance(push, model.NewPush):
         _checknames(push.user, *(move.name for move in push.moves))

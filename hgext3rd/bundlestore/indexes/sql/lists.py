@@ -200,31 +200,62 @@ def _ordered(
 # -- all about them
 
 
+_RESTS = bundles.RESTS.format(
+    columns="""chain.base, bundle.digest,
+    (SELECT nodes FROM below WHERE below.bundle = chain.bundle), ''"""
+)
+_PARTS = (
+    (
+        "SELECT id, size, digest, nodes, '' FROM bundle WHERE id IN ({marks})",
+        (),
+    ),
+    (
+        'SELECT bundle, position, node, node, title FROM head'
+        ' WHERE bundle IN ({marks})',
+        (),
+    ),
+    (
+        'SELECT bundle, 0, ?, ?, text FROM description'
+        ' WHERE bundle IN ({marks})',
+        (b'', b''),
+    ),
+    (_RESTS, ()),
+)
+_PINS = "SELECT push, 0, ?, ?, '' FROM pin WHERE push IN ({marks})"
+_MOVES = (
+    'SELECT push, position, node, node, name FROM move WHERE push IN ({marks})'
+)
+
+
 def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
     """Make pushes of rows of the table ``push``."""
     ids = sorted({row[3] for row in rows})
+    parts, its, descriptions, resting, pinned, moved = sql.together(
+        [
+            *((statement, first, ids) for statement, first in _PARTS),
+            (_PINS, (b'', b''), [row[0] for row in rows]),
+            (_MOVES, (), [row[0] for row in rows if row[4]]),
+        ]
+    )
     contents = {
         id: (key.hex(), size, tuple(bundles.split(nodes)))
-        for id, key, size, nodes in sql.many(
-            'SELECT id, digest, size, nodes FROM bundle WHERE id IN ({marks})',
-            ids,
-        )
+        for id, size, key, nodes, _text in parts
     }
-    heads = bundles.heads(sql, ids)
-    texts = bundles.descriptions(sql, ids)
-    rests = bundles.rests(sql, ids)
-    below = bundles.below(sql, list(rests))
-    pinned = sql.many(
-        'SELECT push FROM pin WHERE push IN ({marks})', [row[0] for row in rows]
-    )
-    pins = {id for (id,) in pinned}
+    heads: dict[int, list[model.Head]] = {id: [] for id in ids}
+    for bundle, _position, node, _node, title in sorted(its):
+        heads[bundle].append(model.Head(node, title))
+    texts = {row[0]: row[4] for row in descriptions}
+    rests: dict[int, dict[int, str]] = {}
+    below: dict[int, bytes] = {}
+    resting.sort(key=_first)
+    for bundle, base, key, nodes, _text in resting:
+        rests.setdefault(bundle, {})[base] = key.hex()
+        below[bundle] = nodes or b''
+    pins = {row[0] for row in pinned}
     moves: dict[int, list[tuple[str, Optional[bytes]]]] = {}
-    for push, name, node in sql.many(
-        """SELECT push, name, node FROM move WHERE push IN ({marks})
-        ORDER BY push, position""",
-        [row[0] for row in rows if row[4]],
-    ):
-        moves.setdefault(push, []).append((name, node))
+    moved.sort(key=_first)
+    for push, _position, new, _node, name in moved:
+        moves.setdefault(push, []).append((name, new))
     return [
         model.Push(
             id,
@@ -240,3 +271,7 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
         )
         for id, time, user, bundle, _moves in rows
     ]
+
+
+def _first(row: Any) -> Any:
+    return row[:2]

@@ -48,9 +48,10 @@ def check(sql: Sql, push: model.NewPush, quota: Optional[int]) -> Checked:
         ]
     )
     known = bundles.find(sql, push.key)
+    bases = bundles.Bases([], ())
     if known is not None:
         bases = bundles.knownbases(sql, known.id)
-    else:
+    elif push.rests:
         bases = bundles.basesof(sql, push.rests)
     held = None
     if quota is not None:
@@ -148,7 +149,9 @@ def plan(
     bypush: bool = False,
 ) -> Plan:
     """Find out what moves come to; raises ``BookmarkMoved``."""
-    names = dict.fromkeys(move.name for move in moves)
+    if not moves:
+        return Plan({}, {}, [], 0)
+    names = list(dict.fromkeys(move.name for move in moves))
     rows = {
         name: (node, event, owner)
         for name, node, event, owner in sql.many(
@@ -183,6 +186,8 @@ def move(
     event: Optional[int] = None,
 ) -> model.Moved:
     """Move bookmarks by a push or an event."""
+    if not plan.changed:
+        return model.Moved(push or event or 0)
     sql.each('DELETE FROM bookmark WHERE name IN ({marks})', plan.there)
     sql.insert(
         'bookmark',

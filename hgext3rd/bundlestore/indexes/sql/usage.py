@@ -136,17 +136,16 @@ def everybody(sql: Sql) -> list[model.Usage]:
 
 
 def times(sql: Sql, user: str, since: float, limit: int) -> list[float]:
-    found = [
-        row[0]
-        for table in ('push', 'event')
-        for row in sql.all(
-            f'SELECT time FROM {table} INDEXED BY {table}_user_time'
-            ' WHERE username = ? AND time > ?'
-            ' ORDER BY time LIMIT ?',
-            (user, since, limit),
-        )
-    ]
-    return sorted(found)[:limit]
+    rows = sql.all(
+        ' UNION ALL '.join(
+            f'SELECT * FROM (SELECT time FROM {table}'
+            f' INDEXED BY {table}_user_time WHERE username = ? AND time > ?'
+            f' ORDER BY time LIMIT ?) AS {table}_times'
+            for table in ('push', 'event')
+        ),
+        2 * (user, since, limit),
+    )
+    return sorted(time for (time,) in rows)[:limit]
 
 
 def statistics(sql: Sql, indexsize: int) -> model.Statistics:

@@ -11,7 +11,7 @@ from . import search
 
 if TYPE_CHECKING:
     from ..sql import dialect
-    from ..sql.dialect import Row, Search, Values
+    from ..sql.dialect import Query, Row, Search, Values
 
 #: how many values go into one statement; SQLite's least limit is 999
 BATCH = 500
@@ -77,6 +77,12 @@ class Sql:
     def all(self, statement: str, values: Values = ()) -> list[Row]:
         return self.connection.execute(statement, values).fetchall()
 
+    def together(self, queries: Sequence[Query]) -> list[list[Row]]:
+        return [
+            self.many(statement, values, first)
+            for statement, first, values in queries
+        ]
+
     def lock(self, names: Iterable[str]) -> None:
         """One lock is enough for all, and the transaction has it."""
 
@@ -91,13 +97,21 @@ class Sql:
     def many(
         self, statement: str, values: Iterable[Any], first: Values = ()
     ) -> list[Row]:
+        if isinstance(values, list) and len(values) <= BATCH:
+            # as a rule
+            return self._some(statement, first, values) if values else []
         found: list[Row] = []
         for batch in batches(values, BATCH):
-            marks = ', '.join(['(?)'] * len(batch))
-            found += self.connection.execute(
-                statement.format(marks=marks), [*first, *batch]
-            )
+            found += self._some(statement, first, batch)
         return found
+
+    def _some(
+        self, statement: str, first: Values, batch: list[Any]
+    ) -> list[Row]:
+        marks = ', '.join(['(?)'] * len(batch))
+        return self.connection.execute(
+            statement.format(marks=marks), [*first, *batch]
+        ).fetchall()
 
     def insert(self, table: str, rows: Sequence[Values]) -> None:
         if rows:
