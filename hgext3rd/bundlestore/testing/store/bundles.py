@@ -16,6 +16,7 @@ from ...interfaces import (
     IBundleStore,
     IDownloadURL,
     ILocalPath,
+    IPlainReader,
     IStagedBundle,
 )
 from .base import StoreTests
@@ -232,6 +233,19 @@ class BundleTests(StoreTests):
                 staged.localpath(keyof(b'not that'))
         with pytest.raises(errors.UnknownKey):
             staged.localpath(staged.key)
+
+    def test_plain_file_of_a_reader(self, store: Any) -> None:
+        data = content('path', 100000)
+        key = store.put([data])
+        with store.open(key) as reader:
+            if not can(IPlainReader, reader):
+                pytest.skip('what reads this store has no plain files')
+            assert isinstance(reader.path, bytes)
+            assert os.path.isabs(reader.path)
+            with open(reader.path, 'rb') as fp:
+                assert fp.read() == data
+            assert reader.read() == data
+            assert os.path.exists(reader.path)
 
     def test_download_url(self, store: Any) -> None:
         if not can(IDownloadURL, store):
