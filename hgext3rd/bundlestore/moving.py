@@ -155,10 +155,24 @@ class Guard:
         def guarded(*args: Any, **kwargs: Any) -> Any:
             self.checkopen()
             result = method(*args, **kwargs)
-            self._check()
+            try:
+                self._check()
+            except errors.StoreMoving:
+                raise
+            except errors.BackendUnavailable as exc:
+                raise _unsure(exc) from exc
             return result
 
         return guarded
+
+
+def _unsure(exc: errors.BackendUnavailable) -> errors.BackendUnavailable:
+    """Return what to raise where nobody can be asked after a change."""
+    return errors.BackendUnavailable(
+        'this was done, but nobody knows whether the bundle store is being'
+        f' moved elsewhere without it: {exc.message}',
+        'do it again, to be sure',
+    )
 
 
 def guarded(index: Any, check: Callable[[], None]) -> Guard:
