@@ -38,6 +38,7 @@ TEXTS = [
     'docs/logging.rst',
     'docs/permissions.rst',
     'docs/reliability.rst',
+    'docs/replicas.rst',
 ]
 
 

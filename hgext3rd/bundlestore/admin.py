@@ -231,7 +231,8 @@ def verify(ui, repo, **opts):
                  remark is one of ``orphan``, ``stray``, ``leftover`` (a
                  removed push), ``unfinished`` (a push that is being removed),
                  ``note`` (it is missing or not up to date), ``bookmark``
-                 (it points to nothing) and ``cache`` (of the repository).
+                 (it points to nothing), ``cache`` (of the repository) and
+                 ``blob`` (what lfs or largefiles keep is on one machine).
       :severity: String. ``problem`` or ``remark``.
       :message:  String. What is shown without a template.
       :pushes:   List of integers. The pushes concerned, at most ten.

@@ -85,13 +85,18 @@ def _load(room: str) -> Any:
     return importlib.import_module(f'{__package__}.{room}')
 
 
-def within(seconds: float, url: str, question: Callable[[], T]) -> T:
-    """Return what ``question``, which asks the index that ``url`` names,
-    returns; raises ``BackendUnavailable`` where that takes longer."""
+def within(
+    seconds: float,
+    url: str,
+    question: Callable[[], T],
+    what: str = 'bundle index',
+) -> T:
+    """Return what ``question`` returns, which asks the index, or ``what``, that
+    ``url`` names; raises ``BackendUnavailable`` where that takes longer."""
     if _scheme(url) == 'file':
         with connections.hurried(seconds):
             return question()
-    return guest.within(seconds, 'bundle index', question)
+    return guest.within(seconds, what, question)
 
 
 def _scheme(url: str) -> str:

@@ -53,6 +53,11 @@ class Place:
         """Whether there never was a blob."""
         return not os.path.isdir(self._root)
 
+    def iselsewhere(self) -> bool:
+        """Whether an administrator has put the folder on another file
+        system."""
+        return os.path.islink(self._root) or os.path.ismount(self._root)
+
     def path(self, name: str) -> bytes:
         """Return where the blob is or would be; raises ``InvalidKey``."""
         name = checkname(self.kind, name)

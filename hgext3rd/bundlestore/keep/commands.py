@@ -259,7 +259,9 @@ def verify(ui, repo, opts) -> int:
         with ui.formatter(
             b'bundlestore-verify', pycompat.byteskwargs(opts)
         ) as fm:
-            for finding in itertools.chain(check.run(), _checkcaches(repo)):
+            for finding in itertools.chain(
+                check.run(), _checkcaches(repo), _checkblobs(repo, server)
+            ):
                 if finding.repaired:
                     repaired += 1
                 elif finding.isproblem:
@@ -285,6 +287,21 @@ def _checkcaches(repo) -> Iterator[findings.Finding]:
             b"debugupdatecaches'"
         )
         yield findings.Finding('cache', message, isproblem=False)
+
+
+def _checkblobs(repo, server) -> Iterator[findings.Finding]:
+    """See whether other machines lack what lfs and largefiles have here."""
+    if server.settings.storeurl == 'file':
+        return
+    for place in served.places(repo):
+        if not place.isempty() and not place.iselsewhere():
+            message = _(
+                b'contents of %s are on this machine alone, but the bundle '
+                b'store may be used by others'
+            )
+            yield findings.Finding(
+                'blob', message % place.kind.encode(), isproblem=False
+            )
 
 
 # -- stats

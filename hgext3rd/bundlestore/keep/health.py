@@ -7,10 +7,13 @@ import time
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
-from .. import errors, moving
+from .. import backends, errors, moving
 from ..declaring import provides
 from ..server import tolocal
 from ..stores import notes
+
+#: seconds that a store has to answer
+_PATIENCE = 10.0
 
 
 class Trouble(NamedTuple):
@@ -47,9 +50,14 @@ def check(server) -> Iterator[Trouble]:
         yield _trouble('index', exc.message, exc.hint)
     try:
         store = server.openstore()
-        for exc in _lookintostore(store):
+        wrong, move = backends.within(
+            _PATIENCE,
+            server.settings.storeurl,
+            lambda: _lookintostore(store),
+            'bundle store',
+        )
+        for exc in wrong:
             yield _trouble('store', exc.message, exc.hint)
-        move = moving.read(store)
         if move is not None and move.isclosed(
             server.settings.storeurl, server.settings.indexurl
         ):
@@ -96,14 +104,18 @@ def _lookintoindex(index: Any) -> tuple[list[errors.BundleStoreError], int]:
     found = []
     if provides(index, 'ISelfCheck'):
         found = list(index.troubles())
+    # it raises if that cannot be read
+    index.locate([bytes(20)])
     return found, index.lastid()
 
 
-def _lookintostore(store: Any) -> list[errors.BundleStoreError]:
+def _lookintostore(
+    store: Any,
+) -> tuple[list[errors.BundleStoreError], Optional[moving.Move]]:
     if provides(store, 'ISelfCheck'):
         found: list[errors.BundleStoreError] = list(store.troubles())
         if found:
-            return found
+            return found, None
     # it raises if that cannot be read
     next(iter(store.keys()), None)
-    return []
+    return [], moving.read(store)
