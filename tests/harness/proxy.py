@@ -36,6 +36,8 @@ class Proxy:
         self.swallow = False
         #: how many bytes more a client may send before all are cut off
         self.cutafter: int | None = None
+        #: whether nobody gets through any more then
+        self.lasting = False
         #: whether those who connect are hung up on
         self.refuse = False
         self._lock = threading.Lock()
@@ -91,6 +93,7 @@ class Proxy:
                 cut = self.cutafter < 0
                 if cut:
                     self.cutafter = None
+                    self.refuse |= self.lasting
         if cut:
             self.cut()
         return not cut and not self.swallow
