@@ -75,7 +75,7 @@ def test_power_after_a_kill(site: Site, killed: int) -> None:
         (upkeep.COLLECTION, upto(6, 2)),
         (upkeep.REPAIR, upto(18, 6)),
         (upkeep.MENDING, upto(21, 7)),
-        (upkeep.MOVING, upto(21, 7)),
+        (upkeep.MOVING, upto(31, 7)),
     ],
     ids=('gc', 'repair', 'mend', 'move'),
 )

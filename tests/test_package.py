@@ -36,6 +36,7 @@ TEXTS = [
     'docs/deployment.rst',
     'docs/examples/hg-bundlestore-sqlite/README.rst',
     'docs/logging.rst',
+    'docs/migrate.rst',
     'docs/permissions.rst',
     'docs/reliability.rst',
     'docs/replicas.rst',
