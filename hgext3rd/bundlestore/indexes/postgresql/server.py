@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 #: where the tables are unless the URL says so
 SCHEMA = 'bundlestore'
 
-#: Seconds: until a host that does not answer is given up, until a host that
-#: fell silent in the midst of an answer is, how long others may hold a lock
-#: that is needed, how long a statement may take, and how long a transaction
-#: may stand still, as it does while a bundle is published.
+#: Seconds: until a host that does not answer is given up, and one that fell
+#: silent in the midst of an answer; how long others may hold a lock that is
+#: needed, how long a statement may take, and how long a transaction may stand
+#: still, as it does while a bundle is published.
 _CONNECT = 5
 _SILENT = 20
-LOCK = 30
-_STATEMENT = 60
-_IDLE = 90
+LOCK = 30.0
+STATEMENT = 60.0
+IDLE = 90.0
 
 #: what connections are opened with, where the URL says nothing else
 _DEFAULTS = {
@@ -41,24 +41,6 @@ _DEFAULTS = {
     'keepalives_count': 2,
     'tcp_user_timeout': _SILENT * 1000,
 }
-# The server looks after silent clients in the same way: it holds the locks of
-# one that died until it notices. What is recorded is durable whatever the
-# server's default is.
-_SETTINGS = f"""
-SET search_path TO {{schema}};
-SET lock_timeout = '{LOCK}s';
-SET statement_timeout = '{_STATEMENT}s';
-SET idle_in_transaction_session_timeout = '{_IDLE}s';
-SET tcp_keepalives_idle = 10;
-SET tcp_keepalives_interval = 5;
-SET tcp_keepalives_count = 3;
-SET bytea_output = 'hex';
-SET standard_conforming_strings = on;
-SET extra_float_digits = 1;
-SET DateStyle = 'ISO';
-SELECT set_config('synchronous_commit', 'on', false)
-WHERE current_setting('synchronous_commit') = 'off'
-"""
 
 _HINTS = re.compile(r' INDEXED BY \w+')
 
@@ -84,7 +66,7 @@ class Server:
     snapshot: Script = (
         ('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', ()),
     )
-    begin: Script = (('BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE', ()),)
+    begin: Script = (('BEGIN ISOLATION LEVEL READ COMMITTED', ()),)
     forupdate = 'FOR UPDATE'
     forshare = 'FOR SHARE'
     guard = f'SELECT 1 / count(*) FROM gate WHERE version = {VERSION}'
@@ -96,6 +78,14 @@ class Server:
         self.schema = address.parameters.get('schema') or SCHEMA
         self._address = address
         self.key = repr(address)
+        user = _quoted(address.user or 'USER')
+        its = _quoted(self.schema)
+        #: what gives the right to make the tables, and to use them
+        self.grants = (
+            f'CREATE SCHEMA {its} AUTHORIZATION {user}',
+            f'GRANT USAGE ON SCHEMA {its} TO {user}; GRANT SELECT, INSERT,'
+            f' UPDATE, DELETE ON ALL TABLES IN SCHEMA {its} TO {user}',
+        )
 
     @staticmethod
     @functools.lru_cache(maxsize=256)
@@ -108,11 +98,11 @@ class Server:
     def connect(self) -> Session:
         module = driver()
         arguments: dict[str, Any] = {**_DEFAULTS, **self._arguments()}
-        settings = _SETTINGS.format(schema=_quoted(self.schema))
+        arguments['client_encoding'] = 'UTF8'
         try:
-            return Session({**arguments, 'client_encoding': 'UTF8'}, settings)
+            return Session(arguments, _settings(self.schema))
         except module.Error as exc:
-            raise troubles.unreachable(exc, self._address) from exc
+            raise troubles.unreachable(exc) from exc
 
     def _arguments(self) -> dict[str, Any]:
         """Return what the URL says, as the driver takes it."""
@@ -149,7 +139,7 @@ class Server:
         return troubles.code(exc) in troubles.FOREIGN
 
     def trouble(self, exc: Exception) -> Optional[errors.BundleStoreError]:
-        return troubles.trouble(exc, self)
+        return troubles.trouble(exc, self.grants)
 
     # -- tables
 
@@ -165,7 +155,7 @@ class Server:
         )
         if rows and not rows[0][0]:
             return troubles.forbidden(
-                f'permission denied for schema {self.schema}', self
+                f'permission denied for schema {self.schema}', self.grants
             )
         what = f'tables in the schema {self.schema}'
         if not rows:
@@ -220,3 +210,26 @@ class Server:
 def _quoted(name: str) -> str:
     """Return a name as it stands in statements."""
     return '"{}"'.format(name.replace('"', '""'))
+
+
+def _settings(schema: str) -> str:
+    """Return what is set in each session.
+
+    The server looks after silent clients as clients do after the server: it
+    holds the locks of one that died until it notices. What is recorded is
+    durable, whatever the server's default is.
+    """
+    return f"""
+    SET search_path TO {_quoted(schema)};
+    SET lock_timeout = {int(LOCK * 1000)};
+    SET statement_timeout = {int(STATEMENT * 1000)};
+    SET idle_in_transaction_session_timeout = {int(IDLE * 1000)};
+    SET tcp_keepalives_idle = 10;
+    SET tcp_keepalives_interval = 5;
+    SET tcp_keepalives_count = 3;
+    SET bytea_output = 'hex';
+    SET standard_conforming_strings = on;
+    SET extra_float_digits = 1;
+    SELECT set_config('synchronous_commit', 'on', false)
+    WHERE current_setting('synchronous_commit') = 'off'
+    """

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Any, Optional
+from typing import Optional
 
 from ... import errors
 from .session import driver
 
-if TYPE_CHECKING:
-    from ..remote.address import Address
+#: statements that give the right to make tables, and to use them
+Grants = tuple[str, str]
 
 #: a deadlock, and a transaction that another one was in the way of
 IN_THE_WAY = frozenset(['40001', '40P01'])
@@ -57,7 +57,7 @@ def islost(exc: Exception) -> bool:
     return found.startswith('08') or found in _LOST
 
 
-def unreachable(exc: Exception, address: Address) -> errors.BackendUnavailable:
+def unreachable(exc: Exception) -> errors.BackendUnavailable:
     """Return what it means that a connection could not be opened."""
     text = _sentence(exc)
     hint = (
@@ -73,16 +73,18 @@ def unreachable(exc: Exception, address: Address) -> errors.BackendUnavailable:
     )
 
 
-def forbidden(text: str, server: Any) -> errors.BackendUnavailable:
+def forbidden(text: str, grants: Grants) -> errors.BackendUnavailable:
+    # to make a schema is a matter of the database
+    what = grants[0] if 'for database' in text else grants[1]
     return errors.BackendUnavailable(
         f'bundle index cannot be used: {text}',
-        f'the owner of the schema {server.schema} can give the right:'
-        ' GRANT USAGE ON SCHEMA …, GRANT SELECT, INSERT, UPDATE, DELETE ON ALL'
-        ' TABLES IN SCHEMA …',
+        f'an administrator of PostgreSQL can run: {what}',
     )
 
 
-def trouble(exc: Exception, server: Any) -> Optional[errors.BundleStoreError]:
+def trouble(
+    exc: Exception, grants: Grants
+) -> Optional[errors.BundleStoreError]:
     """Return what an error means, None if the caller made a mistake."""
     found = code(exc)
     text = _sentence(exc)
@@ -95,7 +97,7 @@ def trouble(exc: Exception, server: Any) -> Optional[errors.BundleStoreError]:
     if found in DAMAGE:
         return damage(text)
     if found == '42501':
-        return forbidden(text, server)
+        return forbidden(text, grants)
     if found == '25006':
         return errors.BackendUnavailable(
             'bundle index cannot be written: PostgreSQL there is read-only',
