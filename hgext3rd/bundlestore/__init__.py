@@ -70,6 +70,32 @@ What the extensions ``lfs`` and ``largefiles`` keep goes to the bundle store as
 well, and comes from there, with lfs over ssh, too. ``lfs.url``, if it is set,
 names another place for it.
 
+Pushing what is not committed
+=============================
+
+The working copy can be pushed as it is, to be tested before it is committed::
+
+  hg push --bundle-store --working-copy
+  hg push try --working-copy -m "with a larger buffer"
+
+What is stored is the changeset that :hg:`commit` would make here and now, of
+all that has changed and with the same hash, on top of the current changeset,
+whose draft ancestors go along as ever. Nothing here is changed by it, however
+the push ends: there is no new changeset, files stay as modified, added or
+removed as they were. :hg:`update` and others fetch it by its hash.
+
+Without -m/--message or -l/--logfile it has a description that names the
+current changeset. With one, there is something to push even if nothing has
+changed: a changeset without files. Its date is that of the push, so what is
+pushed twice has two hashes unless -d/--date is given. With ``-B
+scratch/alice/parser`` the bookmark goes there.
+
+Files that are not tracked are not sent, but named. What is missing without
+having been removed with :hg:`remove` is not removed. A merge, files with
+conflicts, something unfinished (such as :hg:`rebase`), subrepositories that
+would have to be committed first, and a secret current changeset are refused.
+Hooks of a commit (``precommit``, ``pretxncommit``, ``commit``) do not run.
+
 Pulling
 =======
 

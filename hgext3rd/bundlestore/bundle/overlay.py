@@ -15,7 +15,6 @@ from typing import Any
 from mercurial import (
     bundlerepo,
     error,
-    extensions,
     localrepo,
     phases,
 )
@@ -24,7 +23,7 @@ from mercurial.node import short
 
 from ..server import of, servedview
 from ..start.wraps import inplaceof
-from . import caches, complete, container, graph, reading, sound
+from . import caches, complete, container, graph, instances, reading, sound
 
 # what it is mixed into: classes that are known only at run time
 _Unknown: Any = object
@@ -87,15 +86,15 @@ def openfile(repo, path: bytes):
     """
     base = repo.unfiltered()
     overlay = bundlerepo.makebundlerepository(base.baseui, base.root, path)
-    _mixin(_Overlay, overlay)
-    _mixin(_OverlayChangelog, overlay.changelog)
+    instances.mixin(_Overlay, overlay)
+    instances.mixin(_OverlayChangelog, overlay.changelog)
     caches.protect(overlay, base, of(repo))
     isshown = servedview(repo).changelog.hasnode
     try:
         overlay.heldrevs = _heldrevs(repo, overlay)
         overlay.scratchrevs = _scratchrevs(overlay, isshown)
-        _setupextensions(overlay)
-        _loglike(overlay.ui, base.ui)
+        instances.setupextensions(overlay)
+        instances.loglike(overlay.ui, base.ui)
         _addmarkers(overlay, path)
         if base.publishing():
             _publishbase(overlay, isshown)
@@ -104,33 +103,6 @@ def openfile(repo, path: bytes):
         overlay.close()
         raise
     return overlay
-
-
-def _mixin(first: type, target) -> None:
-    """Have ``target`` ask the class ``first`` before its own."""
-    target.__class__ = type(first.__name__, (first, target.__class__), {})
-
-
-def _setupextensions(overlay) -> None:
-    """Let the other extensions of the repository prepare the overlay, as
-    ``hg.repository`` does: lfs, for one, must."""
-    for name, module in extensions.extensions(overlay.ui):
-        if name == b'remotefilelog' and overlay.ui.configbool(name, b'server'):
-            # It wraps a function of Mercurial for each repository that it
-            # prepares, once more each time, as long as the process lives.
-            continue
-        hook = getattr(module, 'reposetup', None)
-        if hook:
-            hook(overlay.ui, overlay)
-
-
-def _loglike(ui, baseui) -> None:
-    """Let an overlay log where its base does. blackbox keeps the repository
-    that logged last for what is logged without one, and would ask an overlay
-    that is closed."""
-    logger = baseui.getlogger(b'blackbox')
-    if logger is not None:
-        ui.setlogger(b'blackbox', logger)
 
 
 def _addmarkers(overlay, path: bytes) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, Optional
 
 from mercurial import (
     bookmarks as bookmod,
@@ -29,7 +29,7 @@ from mercurial.utils import stringutil
 from .. import compat, config, names
 from ..start.wraps import apply, inplaceof
 from ..wire import stored
-from . import fromstore, known, storeless, subrepos
+from . import fromstore, known, storeless, subrepos, workingcopy
 
 #: bytes that are sent at once
 _BLOCK = 256 * 1024
@@ -56,17 +56,37 @@ class _Wish(NamedTuple):
     byrevision: bool = False
     #: if they are not here, where ``--branch`` says
     bybranch: bool = False
+    #: push this, which is in no repository
+    made: Optional[workingcopy.Made] = None
 
 
 @inplaceof('the command push')
 def push(orig, ui, repo, *dests, **opts):
-    """Pass the option on, and see to scratch bookmarks."""
+    """Pass the options on, and see to scratch bookmarks."""
+    described = workingcopy.takeoptions(opts)
+    if described is None:
+        return _push(orig, ui, repo, dests, opts)
+    with workingcopy.committed(ui, repo, described) as made:
+        if made is None:
+            return 1
+        return _push(orig, ui, repo, dests, opts, made)
+
+
+def _push(orig, ui, repo, dests, opts, made=None):
     matches = config.bookmarkmatcher(ui)
     expanded = repo._bookmarks.expandname
     names = [expanded(name) for name in opts.get('bookmark') or []]
     scratch = [name for name in names if matches(name)]
     wish = _Wish(False, not any(map(opts.get, _NAMING)))
-    if opts.pop('bundle_store', None) or scratch:
+    asked = opts.pop('bundle_store', None)
+    if made is not None:
+        _checkoptions(repo, opts, names, scratch)
+        wish = _Wish(
+            bool(asked or scratch), False, tuple(scratch), True, made=made
+        )
+        # Mercurial cannot know what is named
+        opts.update(rev=[b'null'], bookmark=[])
+    elif asked or scratch:
         _checkoptions(repo, opts, names, scratch)
         revs = list(opts.get('rev') or ())
         branch = bool(opts.get('branch'))
@@ -136,11 +156,29 @@ def exchangepush(orig, repo, remote, *args, **kwargs):
     whole = hasattr(repo.unfiltered(), '_subparent')
     wish = opargs.pop(_OPARG, _Wish(subrepos.isscratch(repo), whole))
     kwargs['opargs'] = opargs
-    if wish.scratch or subrepos.isscratchpath(repo):
+    scratch = wish.scratch or subrepos.isscratchpath(repo)
+    if wish.made is not None:
+        _checkdestination(scratch, remote)
+        scratch = True
+        repo, kwargs['revs'] = wish.made.repo, [wish.made.node]
+    if scratch:
         with _connected():
             return _scratchpush(repo, remote, wish, *args, **kwargs)
     with _guarded(repo.unfiltered(), wish.nothingnamed):
         return orig(repo, remote, *args, **kwargs)
+
+
+def _checkdestination(scratch: bool, remote) -> None:
+    """Abort where what is not committed would land."""
+    # to a try URL, every push is a scratch push
+    if not scratch and not remote.capable(names.ALLSTORED):
+        raise error.InputError(
+            _(b'--working-copy pushes to a bundle store only'),
+            hint=_(
+                b'use --bundle-store, or set the option bundle-store of the '
+                b'path'
+            ),
+        )
 
 
 @contextlib.contextmanager
@@ -229,6 +267,7 @@ def _scratchpush(
     if not pushop.outgoing.missing and not moves:
         repo.ui.status(_(b'no changes found\n'))
         excluded.tell()
+        workingcopy.remind(repo)
         return pushop
     same = None
     if pushop.outgoing.missing and not force:

@@ -58,6 +58,11 @@ PUSH = """
     Changesets that were fetched from a bundle store do not land by a push
     that names nothing: name them with -r, or use -f/--force.
 
+    With --working-copy, what is not committed goes to the bundle store, too,
+    as the changeset that :hg:`commit` would make of it, while nothing here is
+    changed. Its description, date and user are those of -m/--message or
+    -l/--logfile, -d/--date and -u/--user.
+
     See :hg:`help -e bundlestore`.
     """
 
@@ -253,20 +258,44 @@ def _wrapcommands() -> None:
                 if command == b'push':
                     function.__doc__ += PUSH
         if command == b'push':
-            entry[1].append(
-                (
-                    b'',
-                    b'bundle-store',
-                    None,
-                    _(
-                        b'push to the bundle store: nothing lands in the '
-                        b'repository'
-                    ),
-                )
-            )
+            entry[1].extend(_pushoptions())
     compat.boolpathoption(b'bundle-store', 'bundle_store')(
         late('client.push.pathoption')
     )
+
+
+def _pushoptions() -> list[tuple]:
+    """Return what the extension adds to the options of ``hg push``."""
+    return [
+        (
+            b'',
+            b'bundle-store',
+            None,
+            _(b'push to the bundle store: nothing lands in the repository'),
+        ),
+        (
+            b'',
+            b'working-copy',
+            None,
+            _(b'push what is not committed to the bundle store'),
+        ),
+        (
+            b'm',
+            b'message',
+            b'',
+            _(b'describe the working copy by text'),
+            _(b'TEXT'),
+        ),
+        (
+            b'l',
+            b'logfile',
+            b'',
+            _(b'read this description from file'),
+            _(b'FILE'),
+        ),
+        (b'd', b'date', b'', _(b'date of the working copy'), _(b'DATE')),
+        (b'u', b'user', b'', _(b'user of the working copy'), _(b'USER')),
+    ]
 
 
 def _knowtryurls() -> None:

@@ -1,0 +1,184 @@
+"""``hg push --bundle-store --working-copy``: what is not committed.
+
+What is sent is the changeset that ``hg commit --message TEXT`` would make here
+and now, with the same hash; ``memory.py`` makes it. What such a commit would
+refuse is refused, and more: a merge, and subrepositories that would have to be
+committed first. Hooks of a commit do not run.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Any, NamedTuple, Optional
+
+from mercurial import (
+    cmdutil,
+    context,
+    error,
+    mergestate,
+    mergeutil,
+    phases,
+    pycompat,
+    scmutil,
+    subrepoutil,
+)
+from mercurial.i18n import _
+from mercurial.node import nullrev, short
+
+from . import memory
+
+#: options that describe the changeset
+_DESCRIBING = ('message', 'logfile', 'date', 'user')
+#: options of ``hg push`` that say which changesets shall go; the last one is
+#: that of the extension topic
+_NAMING = ('rev', 'branch', 'all_bookmarks', 'topic')
+#: unknown files that are listed without --verbose
+_MOST = 5
+
+
+class Made(NamedTuple):
+    """The changeset."""
+
+    #: the repository that has it, in memory
+    repo: Any
+    node: bytes
+
+
+def takeoptions(opts: dict[str, Any]) -> Optional[dict[str, Any]]:
+    """Take the options of ours out of ``opts``; return None if the working
+    copy is not to be pushed."""
+    wanted = opts.pop('working_copy', None)
+    taken = {name: opts.pop(name, None) for name in _DESCRIBING}
+    if wanted:
+        asked = {'working_copy': True, **opts}
+        cmdutil.check_incompatible_arguments(asked, 'working_copy', _NAMING)
+        return taken
+    for name, value in taken.items():
+        if value:
+            raise error.InputError(
+                _(b'--%s needs --working-copy') % name.encode()
+            )
+    return None
+
+
+@contextlib.contextmanager
+def committed(ui, repo, options: dict[str, Any]) -> Iterator[Optional[Made]]:
+    """Give the body the changeset, or None if there is nothing that it would
+    hold."""
+    text = cmdutil.logmessage(ui, pycompat.byteskwargs(options))
+    _checkstate(repo)
+    with memory.opened(repo) as view:
+        status = view.status(unknown=not ui.quiet)
+        _checksubrepos(view, status)
+        ctx = context.workingcommitctx(
+            view,
+            status,
+            text or _defaulttext(repo),
+            options['user'],
+            options['date'],
+        )
+        if ctx.isempty() and not text:
+            _tellofnothing(ui, status)
+            yield None
+            return
+        _telloffiles(ui, repo, status)
+        node = memory.commit(view, ctx)
+        yield Made(view.filtered(b'visible'), node)
+
+
+def _defaulttext(repo) -> bytes:
+    parent = repo[b'.']
+    if parent.rev() == nullrev:
+        return _(b'uncommitted changes')
+    summary = parent.description().strip().partition(b'\n')[0]
+    return _(b'uncommitted changes on %s: %s') % (short(parent.node()), summary)
+
+
+# -- what is refused
+
+
+def _checkstate(repo) -> None:
+    """Abort in the middle of something, in Mercurial's own words."""
+    mergeutil.checkunresolved(mergestate.mergestate.read(repo))
+    cmdutil.checkunfinished(repo)
+    hint = _(b'commit, and push the changeset')
+    if repo.dirstate.p2() != repo.nullid:
+        raise error.StateError(_(b'outstanding uncommitted merge'), hint=hint)
+    parent = repo[b'.']
+    if parent.phase() >= phases.secret:
+        raise error.StateError(
+            _(b'the working copy is on %s, which is secret')
+            % short(parent.node()),
+            hint=_(b"'hg phase --draft --force' makes it one that is pushed"),
+        )
+
+
+def _checksubrepos(view, status) -> None:
+    """Abort if a commit would change what is noted of a subrepository."""
+    wctx = view[None]
+    hint = _(b'commit them, and push the changeset')
+    try:
+        changed, _dirty, _state = subrepoutil.precommit(
+            view.ui, wctx, status, view.narrowmatch()
+        )
+    except error.Abort as exc:
+        raise error.StateError(exc.message, hint=hint) from exc
+    if changed:
+        raise error.StateError(
+            _(b"uncommitted changes in subrepository '%s'") % changed[0],
+            hint=hint,
+        )
+
+
+# -- what is said
+
+
+def _tellofnothing(ui, status) -> None:
+    if status.deleted:
+        ui.status(
+            _(b"nothing changed (%d missing files, see 'hg status')\n")
+            % len(status.deleted)
+        )
+    else:
+        ui.status(_(b'nothing changed\n'))
+
+
+def _telloffiles(ui, repo, status) -> None:
+    """Name the files that are sent otherwise than they are here, as ``hg
+    status`` does."""
+    uipathfn = scmutil.getuipathfn(repo)
+    for code, label, paths, one, several in (
+        (
+            b'!',
+            b'status.deleted',
+            status.deleted,
+            _(b'1 file that is missing here is not removed:\n'),
+            _(b'%d files that are missing here are not removed:\n'),
+        ),
+        (
+            b'?',
+            b'status.unknown',
+            status.unknown,
+            _(b'1 file that is not tracked is not sent:\n'),
+            _(b'%d files that are not tracked are not sent:\n'),
+        ),
+    ):
+        if not paths:
+            continue
+        ui.status(one if len(paths) == 1 else several % len(paths))
+        shown = paths if ui.verbose else paths[:_MOST]
+        for path in shown:
+            line = b'%s %s\n' % (code, uipathfn(path))
+            ui.status(line, label=label)
+        if len(shown) < len(paths):
+            ui.status(_(b'and %d more\n') % (len(paths) - len(shown)))
+
+
+def remind(repo) -> None:
+    """Say that there are changes which a push that sent nothing left out."""
+    ui = repo.ui
+    if ui.quiet or ui.plain() or hasattr(repo.unfiltered(), '_subparent'):
+        return
+    if repo[None].dirty(missing=False):
+        ui.status(_(b'(uncommitted changes are pushed with --working-copy)\n'))
