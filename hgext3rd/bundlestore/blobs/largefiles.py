@@ -21,6 +21,10 @@ def findfile(orig, repo, hash):
     """Return the path of a blob, None if there is none."""
     from hgext.largefiles import lfutil
 
+    # of a changeset that is in memory alone, see client/memory.py
+    new = getattr(repo.unfiltered(), 'largefilesinmemory', {})
+    if hash in new:
+        return new[hash]
     found = served.placeof(repo, place.LARGEFILES)
     if found is None or lfutil.findstorepath(repo, hash)[1]:
         return orig(repo, hash)

@@ -38,10 +38,14 @@ from mercurial.i18n import _
 from mercurial.interfaces import repository
 from mercurial.node import nullrev
 
+from .. import unfit
 from ..bundle import caches, instances
 
 #: bytes of new revisions that are kept in memory, before there is a file
 _IN_MEMORY = 8 << 20
+
+#: of a clone that the extension remotefilelog made, without revlogs of files
+_SHALLOW = b'exp-remotefilelog-repo-req-1'
 
 # what it is mixed into: classes that are known only at run time
 _Unknown: Any = object
@@ -52,6 +56,9 @@ def opened(repo) -> Iterator[Any]:
     """Open a further instance of ``repo``, unfiltered, that cannot write; for
     :func:`commit`."""
     base = repo.unfiltered()
+    # bundlerepo walks along the deltas of some changelogs for ever
+    if unfit.isunfit(base) or _SHALLOW in base.requirements:
+        raise _unfit()
     with contextlib.ExitStack() as stack:
         spool = stack.enter_context(
             tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
@@ -67,9 +74,7 @@ def opened(repo) -> Iterator[Any]:
         instances.loglike(view.ui, base.ui)
         # after them: some make files of their own
         instances.mixin(_Memory, view)
-        view.memoryspool = spool
-        view.memoryfiles = {}
-        view.iscommitting = False
+        view.memory = _State(spool)
         if hasattr(view.svfs, 'lfslocalblobstore'):
             _keepblobs(view, stack)
         yield view
@@ -77,14 +82,22 @@ def opened(repo) -> Iterator[Any]:
 
 def commit(view, ctx) -> bytes:
     """Make the changeset ``ctx``, a ``workingcommitctx`` of ``view``, a draft;
-    return its hash."""
-    _keep(view.changelog, _Changelog, view.memoryspool)
-    _keepmanifest(view.manifestlog._rootstore, view.memoryspool)
+    return its hash.
+
+    What was written into the working copy by ``view.wwrite`` is part of it.
+    """
+    memory = view.memory
+    _keep(view.changelog, _Changelog, memory.spool)
+    _keepmanifest(view.manifestlog._rootstore, memory.spool)
     view._phasecache.__class__ = bundlerepo.bundlephasecache
-    view.iscommitting = True
+    flagsof = ctx._flagfunc
+    ctx._flagfunc = lambda path: (
+        memory.written[path][1] if path in memory.written else flagsof(path)
+    )
+    memory.iscommitting = True
     with view.ui.configoverride({(b'phases', b'new-commit'): b'draft'}):
         node: bytes = view.commitctx(ctx, error=True)
-    view.iscommitting = False
+    memory.iscommitting = False
     view.invalidatevolatilesets()
     if getattr(getattr(view.svfs, 'lfslocalblobstore', None), 'new', None):
         _requirelfs(view)
@@ -163,19 +176,41 @@ class _Readonly(_Unknown):
         pass
 
 
-class _Memory(_Unknown):
+class _State:
     """What an instance has in memory."""
+
+    def __init__(self, spool) -> None:
+        #: new revisions
+        self.spool = spool
+        #: the revlogs of files that were added to, by path
+        self.files: dict[bytes, Any] = {}
+        #: texts and flags in the place of those of the working copy, by path
+        self.written: dict[bytes, tuple[bytes, bytes]] = {}
+        self.iscommitting = False
+
+
+class _Memory(_Unknown):
+    """An instance that writes into memory."""
 
     def file(self, path, *args, **kwargs):
         # the other arguments say that it is going to be written
-        unfi = self.unfiltered()
-        log = unfi.memoryfiles.get(path)
+        memory = self.memory
+        log = memory.files.get(path)
         if log is None:
             log = super().file(path)
-            if unfi.iscommitting:
-                _keep(_revlogof(log), _Revlog, unfi.memoryspool)
-                unfi.memoryfiles[path] = log
+            if memory.iscommitting:
+                _keep(_revlogof(log), _Revlog, memory.spool)
+                memory.files[path] = log
         return log
+
+    def wread(self, filename):
+        if filename in self.memory.written:
+            return self.memory.written[filename][0]
+        return super().wread(filename)
+
+    def wwrite(self, filename, data, flags, *args, **kwargs):
+        self.memory.written[filename] = data, flags
+        return len(data)
 
 
 # -- what its revlogs are
@@ -260,11 +295,15 @@ def _keepmanifest(store, spool) -> None:
 def _revlogof(store):
     found = getattr(store, '_revlog', None)
     if not isinstance(found, revlog.revlog):
-        raise error.Abort(
-            _(b'this kind of repository cannot push its working copy'),
-            hint=_(b'commit, and push the changeset'),
-        )
+        raise _unfit()
     return found
+
+
+def _unfit() -> error.Abort:
+    return error.Abort(
+        _(b'this kind of repository cannot push its working copy'),
+        hint=_(b'commit, and push the changeset'),
+    )
 
 
 # -- blobs of lfs

@@ -9,6 +9,7 @@ committed first. Hooks of a commit do not run.
 from __future__ import annotations
 
 import contextlib
+import importlib
 from collections.abc import Iterator
 from typing import Any, NamedTuple, Optional
 
@@ -16,6 +17,7 @@ from mercurial import (
     cmdutil,
     context,
     error,
+    extensions,
     mergestate,
     mergeutil,
     phases,
@@ -26,6 +28,7 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.node import nullrev, short
 
+from ..bundle import caches
 from . import memory
 
 #: options that describe the changeset
@@ -70,7 +73,9 @@ def committed(ui, repo, options: dict[str, Any]) -> Iterator[Optional[Made]]:
     _checkstate(repo)
     with memory.opened(repo) as view:
         status = view.status(unknown=not ui.quiet)
-        _checksubrepos(view, status)
+        _takesubrepos(view, status)
+        if hasattr(view, '_lfcommithooks'):
+            _takelargefiles(view, status)
         ctx = context.workingcommitctx(
             view,
             status,
@@ -114,21 +119,62 @@ def _checkstate(repo) -> None:
         )
 
 
-def _checksubrepos(view, status) -> None:
-    """Abort if a commit would change what is noted of a subrepository."""
-    wctx = view[None]
-    hint = _(b'commit them, and push the changeset')
+# -- what a commit writes into the working copy first
+
+
+def _takesubrepos(view, status) -> None:
+    """Note where the subrepositories are; abort if they would have to be
+    committed themselves."""
+    hint = _(b'commit it, and push the changeset')
+    overrides = {(b'ui', b'commitsubrepos'): False}
     try:
-        changed, _dirty, _state = subrepoutil.precommit(
-            view.ui, wctx, status, view.narrowmatch()
-        )
+        with view.ui.configoverride(overrides):
+            changed, _dirty, state = subrepoutil.precommit(
+                view.ui, view[None], status, view.narrowmatch()
+            )
     except error.Abort as exc:
         raise error.StateError(exc.message, hint=hint) from exc
+    for path in changed:
+        # those that . names are pushed along
+        if path in state and path not in view[b'.'].substate:
+            raise error.StateError(
+                _(b"the subrepository '%s' is not committed") % path, hint=hint
+            )
     if changed:
-        raise error.StateError(
-            _(b"uncommitted changes in subrepository '%s'") % changed[0],
-            hint=hint,
-        )
+        subrepoutil.writestate(view, state)
+
+
+def _takelargefiles(view, status) -> None:
+    """Note the hashes of what the extension largefiles keeps."""
+    lfutil = importlib.import_module('hgext.largefiles.lfutil')
+
+    def openlfdirstate(orig, ui, repo, create=True):
+        found = orig(ui, repo, create=False)
+        # a file would be made to see what time it is
+        found._opener = caches.ReadonlyVfs(found._opener)
+        return found
+
+    with extensions.wrappedfunction(lfutil, 'openlfdirstate', openlfdirstate):
+        lfutil.updatestandinsbymatch(view, None)
+    large = set(lfutil.listlfiles(view))
+    status.unknown[:] = [path for path in status.unknown if path not in large]
+    if large:
+        view.requirements.add(b'largefiles')
+    view.largefilesinmemory = {}
+    parent = view[b'.']
+    for path, (data, flags) in list(view.memory.written.items()):
+        file = lfutil.splitstandin(path)
+        if file is None:
+            continue
+        if path in parent and (parent[path].data(), parent.flags(path)) == (
+            data,
+            flags,
+        ):
+            del view.memory.written[path]
+            continue
+        view.largefilesinmemory[data.strip()] = view.wjoin(file)
+        if path not in status.added and path not in status.modified:
+            status.modified.append(path)
 
 
 # -- what is said
