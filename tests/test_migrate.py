@@ -522,6 +522,13 @@ def test_one_half(server: Repo, tmp_path: Path, half: str) -> None:
     assert server.run(VERIFY).out.endswith(': 0 problems, 0 remarks\n')
 
 
+def test_nothing_was_pushed_yet(hg: Callable[..., Hg], tmp_path: Path) -> None:
+    repo = hg().init(tmp_path / 'base')
+    repo.enable()
+    repo.configure('bundlestore', {'server': 'yes', 'max-rate': '9/hour'})
+    assert _migrate(repo, tmp_path / 'copy').out.count(' = ') == 2
+
+
 def test_abandoned(server: Repo, tmp_path: Path) -> None:
     root = tmp_path / 'copy'
     assert server.run(MIGRATE, '--abandon').out == (

@@ -284,7 +284,9 @@ class IndexCopy:
     def copyrates(self, since: float) -> None:
         """Copy when users moved bookmarks after ``since``."""
         ratecopy.copyrates(self._source, self._target, since)
-        self._target.reserve(self._source.lastid())
+        last = self._source.lastid()
+        if last:
+            self._target.reserve(last)
 
     def differences(self) -> Iterator[str]:
         """Yield in what source and target differ as a whole."""
