@@ -44,7 +44,9 @@ def test_as_a_file(version: str, hg: Callable[..., Hg], tmp_path: Path) -> None:
     repo.enable()
     repo.configure('bundlestore', {'server': 'yes'})
     with untouched(repo.path):
-        empty = prometheus.values(repo.run(STATS, '--prometheus').out)
+        result = repo.run(STATS, '--prometheus')
+    empty = prometheus.values(result.out)
+    assert result.err == ''
     assert empty == {
         **WELL,
         **dict.fromkeys(

@@ -39,6 +39,8 @@ HOST = 'hg.example.org'
 _OURS = re.compile(
     r'(?<![\w.}-])/(?=(?:srv/hg|run/hg|etc|var/lib|usr/local/bin)\b)'
 )
+#: how a file begins, where a command would
+_FILE = re.compile(r'\[|command=|listen |[\w.]+:[0-9]+:')
 #: what is not to be done to the machine that the tests run on
 _NOTDONE = ('a2enmod', 'adduser', 'apt-get', 'docker', 'systemctl')
 
@@ -68,7 +70,7 @@ class Block(NamedTuple):
 
     @property
     def isfile(self) -> bool:
-        return not self.isuser and bool(re.match(r'\[|command=', self.text))
+        return not self.isuser and bool(_FILE.match(self.text))
 
     @property
     def lines(self) -> list[str]:
@@ -116,7 +118,14 @@ class Machine:
             *('etc/mercurial', 'etc/nginx/sites-enabled', 'etc/logrotate.d'),
             *('etc/apache2/sites-enabled', 'etc/ssh/sshd_config.d'),
             *('etc/ssl/certs', 'etc/ssl/private', 'etc/systemd/system'),
-            *('run/hg', 'usr/local/bin', 'var/lib', 'home', 'bin'),
+            *(
+                'etc/haproxy',
+                'run/hg',
+                'usr/local/bin',
+                'var/lib',
+                'home',
+                'bin',
+            ),
             'var/lib/prometheus/node-exporter',
         ):
             (root / folder).mkdir(parents=True)
@@ -140,7 +149,7 @@ class Machine:
         path = f'{self.root}/bin:{self.root}/usr/local/bin:{BIN}'
         return {
             'PATH': f'{path}:/usr/local/bin:/usr/bin:/bin:/usr/sbin:/sbin',
-            'HOME': str(self.root / 'home'),
+            'HOME': str(self.root / 'srv/hg'),
             'TMPDIR': str(self.root / 'home'),
             'LC_ALL': 'C.UTF-8',
             'HGRCPATH': f'{CONFIG}:{self.root}/etc/mercurial/hgrc',

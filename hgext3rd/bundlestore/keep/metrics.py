@@ -120,7 +120,7 @@ def _count(server) -> Counts:
 def _name(repo) -> str:
     """Return what tells the store from others: that of a try URL has the name
     of its base."""
-    name = repo.ui.config(b'web', b'name')
+    name = repo.ui.config(b'web', b'name', b'')
     return totext(name or os.path.basename(os.path.dirname(repo.sharedpath)))
 
 
