@@ -285,7 +285,7 @@ def test_cut_off(
     proxy: Proxy = getattr(network, which)
     proxy.lasting = lasting
     size = sent(proxy, lambda: pushing.push(pushing.commit()))
-    steps = upto(3, 40)
+    steps = upto(2, 40)
     refusals = 0
     with untouched(pushing.base.path):
         for step in range(steps):

@@ -7,6 +7,8 @@ What lands on ``base`` comes to ``mirror`` when somebody pulls there.
 from __future__ import annotations
 
 import os
+import re
+import subprocess
 import time
 import types
 from collections.abc import Callable
@@ -17,11 +19,19 @@ from typing import Any
 import pytest
 from mercurial import hg as hgmod, ui as uimod
 
-from harness import balancer, history, matrix, servers, web
+import environments
+from harness import balancer, blobs, history, matrix, servers, web
+from harness.backends import PostgreSQL, Rclone
 from harness.hg import Repo
-from harness.servers import Transport, WebTransport
+from harness.servers import (
+    Transport,
+    WebTransport,
+    WsgiTransport,
+    patiently,
+)
 from harness.snapshot import untouched
-from hgext3rd.bundlestore import cachefolder
+from harness.store import folder
+from hgext3rd.bundlestore import backends, cachefolder, model
 from hgext3rd.bundlestore.bundle import replica
 from hgext3rd.bundlestore.request import Request
 
@@ -35,10 +45,13 @@ GC = ('admin::bundlestore-gc', '--grace', '0 days')
 
 
 @pytest.fixture
-def storeconfig(tmp_path: Path) -> dict[str, str]:
+def storeconfig(
+    request: pytest.FixtureRequest, tmp_path: Path
+) -> dict[str, str]:
     shared = tmp_path / 'shared'
     shared.mkdir()
     return {
+        **getattr(request, 'param', {}),
         'store': f'file:{shared}/store',
         'index': f'file:{shared}/index.sqlite3',
     }
@@ -74,10 +87,10 @@ def pulling(base: Repo) -> str:
 class Pushed:
     """What landed on the base repository, and what is stored on top of it."""
 
-    def __init__(self, client: Repo) -> None:
-        self.landed = client.commit({'landed': 'x\n'}, 'landed')
+    def __init__(self, client: Repo, text: str = 'x\n') -> None:
+        self.landed = client.commit({'landed': text}, 'landed')
         client.run('push', '-r', self.landed)
-        self.stored = client.commit({'stored': 'x\n'}, 'stored')
+        self.stored = client.commit({'stored': text}, 'stored')
         client.run(
             *('push', '--bundle-store', '-r', self.stored, '-B', 'scratch/x')
         )
@@ -290,7 +303,8 @@ def test_keeping_order(
 
 def bookmarks(repo: Repo) -> dict[str, str]:
     text = repo.run(
-        *('pushes', '--bookmarks', '*', '-T', '{bookmark} {node}\n')
+        *('pushes', '--bookmarks', '*', '-T', '{bookmark} {node}\n'),
+        ok=(0, 1),
     ).out
     return dict(line.split() for line in text.splitlines())
 
@@ -362,3 +376,261 @@ def test_clock_that_was_set_back(tmp_path: Path) -> None:
     assert not place.catchup()
     assert not place.catchup(2)
     assert (place.folder / 'ran').read_text() == '\n'
+
+
+@pytest.mark.usefixtures('ownserver')
+@servers.overweb('wsgi', later=('wsgi-hgweb',))
+def test_visible_at_once(
+    transport: WsgiTransport,
+    base: Repo,
+    mirror: Repo,
+    client: Repo,
+    vanilla: Repo,
+) -> None:
+    visible(transport, base, mirror, client, vanilla)
+
+
+@pytest.mark.usefixtures('ownserver')
+@servers.overweb('wsgi')
+def test_visible_at_once_on_servers(
+    transport: WsgiTransport,
+    base: Repo,
+    mirror: Repo,
+    client: Repo,
+    vanilla: Repo,
+    postgresql: PostgreSQL,
+    rclone: Rclone,
+) -> None:
+    """The same with an index in PostgreSQL, and a store that speaks S3."""
+    url = postgresql.fresh()
+    index: Any = backends.openindex(url, model.Place(b''))
+    index.schema(create=True)
+    index.close()
+    config = {'index': url, 'store': rclone.fresh()}
+    for repo in (base, mirror):
+        repo.configure('bundlestore', config)
+    visible(transport, base, mirror, client, vanilla)
+
+
+def visible(
+    transport: WsgiTransport,
+    base: Repo,
+    mirror: Repo,
+    client: Repo,
+    vanilla: Repo,
+) -> None:
+    """What one process stored, by way of one repository, all others see by way
+    of another: at once, whatever they, or a browser, have seen before."""
+    url = transport.url(mirror)
+    nodes = [client.commit({f'{n}': 'x\n'}, f'{n}') for n in range(2)]
+    pages = [f'rev/{nodes[0]}', 'rev/scratch/x', 'pushes', f'log/{nodes[0]}']
+    pages += [f'rev/{nodes[0][:12]}', 'bundle/1', 'json-pushes?version=2']
+    tags = {}
+    for worker in transport.workers():
+        with transport.only(worker):
+            for page in pages:
+                answer = web.get(f'{url}/{page}')
+                assert answer.status == (200 if 'pushes' in page else 404)
+                tags[page] = answer.headers.get('etag', '"none"')
+            etag = web.get(f'{url}/log').headers['etag']
+
+    def push(node: str) -> None:
+        client.run(
+            *('push', '--bundle-store', '-r', node, '-B', 'scratch/x'),
+            str(base.path),
+        )
+
+    push(nodes[0])
+    for worker in transport.workers():
+        with transport.only(worker):
+            for page in pages:
+                for tag in (tags[page], etag):
+                    answer = web.get(f'{url}/{page}', {'If-None-Match': tag})
+                    # S3 serves bundles itself
+                    assert answer.status in (200, 302), page
+                if 'pushes' in page:
+                    assert nodes[0].encode() in answer.body
+    push(nodes[1])
+    for worker in transport.workers():
+        with transport.only(worker):
+            shown = web.get(f'{url}/raw-rev/scratch/x')
+            assert nodes[1].encode() in shown.body
+            assert (
+                web.get(f'{url}/json-pushes?version=2').json()['lastpushid']
+                == 2
+            )
+            found = vanilla.run('id', '-r', 'scratch/x', url).out.strip()
+            assert found == nodes[1][:12]
+    # and the same when it is gone
+    base.run('admin::bundlestore-remove', '2')
+    for worker in transport.workers():
+        with transport.only(worker):
+            assert web.get(f'{url}/rev/{nodes[1]}').status == 404
+            assert web.get(f'{url}/rev/scratch/x').status == 404
+            assert web.get(f'{url}/rev/{nodes[0]}').status == 200
+
+
+# what docs/replicas.rst shows
+
+
+def shown(begin: str) -> str:
+    """Return the line of docs/replicas.rst that begins so."""
+    text = (environments.ROOT / 'docs/replicas.rst').read_text('utf-8')
+    found = re.search(rf'^ +({re.escape(begin)}.*)$', text, re.MULTILINE)
+    assert found, begin
+    return found[1]
+
+
+def instead(line: str, base: Repo, mirror: Repo, programs: Path) -> str:
+    """Put what is here in the place of what is shown, ``ssh`` included."""
+    programs.mkdir(exist_ok=True)
+    ssh = programs / 'ssh'
+    ssh.write_text('#!/bin/sh\nshift; exec "$@"\n')
+    ssh.chmod(0o755)
+    value = line.partition(' = ')[2] or line
+    for old, new in (
+        ('ssh ', f'{ssh} '),
+        ('ssh://primary.example.org//srv/hg/project', str(base.path)),
+        ('/srv/hg/project', str(mirror.path)),
+        ('hg -R', f'{mirror.hg.executable} -R'),
+        ('hg pull', f'{mirror.hg.executable} pull'),
+    ):
+        value = value.replace(old, new)
+    return value
+
+
+@pytest.mark.parametrize('way', ['hook', 'timer'])
+@matrix.over('ssh')
+def test_replication(
+    transport: Transport,
+    base: Repo,
+    mirror: Repo,
+    client: Repo,
+    vanilla: Repo,
+    tmp_path: Path,
+    way: str,
+) -> None:
+    def here(begin: str) -> str:
+        return instead(shown(begin), base, mirror, tmp_path / 'programs')
+
+    mirror.configure(
+        'paths',
+        {
+            'default': here('default = '),
+            'default:bookmarks.mode': here('default:bookmarks.mode'),
+        },
+    )
+    mirror.configure(
+        'hooks',
+        {'pretxnchangegroup.replica': here('pretxnchangegroup.replica')},
+    )
+    onmissing = {'on-missing-base': here('on-missing-base')}
+    mirror.configure('bundlestore', onmissing)
+    if way == 'hook':
+        base.configure('hooks', {'txnclose.mirror1': here('txnclose.mirror1')})
+    client.inspect('bookmark', 'release')
+    landed = client.commit({'landed': 'x\n'}, 'landed')
+    client.run('push', '-r', landed, '-B', 'release')
+    if way == 'timer':
+        assert not mirror.knows(landed)
+        words = here('* * * * * ').removeprefix('* * * * * ')
+        subprocess.run(
+            ['sh', '-c', words], env=mirror.hg.cleanenviron(), check=True
+        )
+    for _again in patiently():
+        if mirror.log('{bookmarks}', 'all()') == 'release':
+            break
+    assert mirror.nodes() == base.nodes()
+    assert mirror.phase(landed) == 'public'
+    # nothing lands there by mistake, and scratch pushes go there
+    new = client.commit({'new': 'x\n'}, 'new')
+    url = transport.url(mirror)
+    result = client.run('push', '-r', new, url, ok=(255,))
+    assert 'pretxnchangegroup.replica hook' in result.err
+    client.run('push', '--bundle-store', '-r', new, url)
+    # until the next time, a replica looks after itself
+    base.configure('hooks', {'txnclose.mirror1': ''})
+    pushed = Pushed(client, 'again\n')
+    vanilla.run('pull', '-r', pushed.stored, url)
+
+
+@pytest.mark.usefixtures('ownserver')
+@matrix.over('ssh')
+def test_contents_of_lfs(
+    transport: Transport,
+    base: Repo,
+    mirror: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+) -> None:
+    """They are on the machine that they were sent to, and nowhere else."""
+    other = newclient('other')
+    other.configure('paths', {'default': transport.url(mirror)})
+    blobs.enable('lfs', base, mirror, client, other)
+    node = blobs.commit(client, 'lfs', {'a': 'one\n'})
+    client.run('push', '--bundle-store', '-r', node)
+    other.run('pull', '-r', node)
+    assert other.run('update', node, ok=(255,)).err.count('abort: ') == 1
+    alone = 'contents of lfs are on this machine alone'
+    assert alone in base.run(VERIFY).out
+    assert alone not in mirror.run(VERIFY).out
+    mirror.run(*GC)
+    base.run(*GC)
+    place = folder(base) / 'lfs'
+    assert blobs.stored(base, 'lfs') == ['one\n']
+    # what the documentation says to do
+    common = transport.root / 'common'
+    place.rename(common)
+    for repo in (base, mirror):
+        folder(repo).mkdir(exist_ok=True)
+        (folder(repo) / 'lfs').symlink_to(common)
+    other.run('update', node)
+    assert alone not in base.run(VERIFY).out
+
+
+# clocks
+
+
+@pytest.fixture
+def wrongclock(tmp_path: Path) -> str:
+    """An extension for a machine whose clock is ten days ahead."""
+    path = tmp_path / 'wrongclock.py'
+    path.write_text(
+        'import time\n'
+        'right = time.time\n'
+        'time.time = lambda: right() + 10 * 86400\n'
+    )
+    return str(path)
+
+
+@pytest.mark.parametrize('storeconfig', [{'max-rate': '2/hour'}], indirect=True)
+@matrix.over('ssh')
+def test_clock(
+    transport: Transport,
+    base: Repo,
+    mirror: Repo,
+    client: Repo,
+    vanilla: Repo,
+    wrongclock: str,
+) -> None:
+    """A clock has no say in which push is newer, nor in what a bookmark
+    points to; ages are what the machines think."""
+    mirror.configure('extensions', {'wrongclock': wrongclock})
+    urls = [transport.url(repo) for repo in (mirror, base)]
+    nodes = [client.commit({f'{n}': 'x\n'}, f'{n}') for n in range(3)]
+    for node, url in zip(nodes, urls):
+        client.run(
+            *('push', '--bundle-store', '-r', node, '-B', 'scratch/x', url)
+        )
+    listed = base.run('pushes', '-T', '{push} {node}\n').out
+    assert listed.splitlines()[0].startswith('2 ')
+    vanilla.run('pull', '-r', 'scratch/x')
+    assert vanilla.knows(nodes[1])
+    # the other's are ten days away
+    client.run('push', '--bundle-store', '-r', nodes[2], urls[0])
+    removed = mirror.run(
+        *('admin::bundlestore-gc', '--older-than', '5 days')
+    ).out
+    assert '1 push' in removed
+    assert bookmarks(base) == {}
+    assert not mirror.run(VERIFY, '-T', '{kind}').out
