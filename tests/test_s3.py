@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -297,3 +299,35 @@ def test_no_redirect(objects: ObjectStore, place: model.Place) -> None:
     assert provides(one, 'IDownloadURL')
     assert not provides(two, 'IDownloadURL')
     assert readwhole(two, one.put([b'some'])) == b'some'
+
+
+# -- memory
+
+
+@pytest.mark.parametrize(
+    'size', [100, pytest.param(500, marks=pytest.mark.nightly('like 100'))]
+)
+def test_memory_of_the_process(
+    seaweedfs: SeaweedFS, place: model.Place, size: int
+) -> None:
+    code = f"""
+import resource
+from hgext3rd.bundlestore import backends, model
+place = model.Place({place.directory!r})
+store = backends.openstore({seaweedfs.fresh()!r}, place)
+store.put([b'load all that is needed'])
+def peak():
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+before = peak()
+block = bytes(1 << 20)
+with store.stage(block for number in range({size})) as staged:
+    staged.publish()
+with store.open(staged.key) as reader:
+    while reader.read(1 << 18):
+        pass
+print(peak() - before)
+"""
+    done = subprocess.run(
+        [sys.executable, '-c', code], capture_output=True, text=True, check=True
+    )
+    assert int(done.stdout) < 8 * 1024

@@ -280,9 +280,8 @@ def test_error_in_an_answer_that_looks_well(
 
     meddler.meddle = meddle
     with store.stage([content('well', 9 * MEGABYTE)]) as staged:
-        assert 'the server is busy or in trouble (InternalError)' in refused(
-            staged.publish
-        )
+        # old releases of botocore cannot tell which error it is
+        assert 'cannot be written' in refused(staged.publish)
         meddler.meddle = lambda method, path: None
         staged.publish()
     assert list(store.keys()) == [staged.key]
