@@ -86,6 +86,7 @@ setup(
         ],
         'hg_bundlestore.indexes': [
             'file = hgext3rd.bundlestore.indexes.sqlite.file:open_index',
+            'mysql = hgext3rd.bundlestore.indexes.mysql.index:open_index',
             'postgresql ='
             ' hgext3rd.bundlestore.indexes.postgresql.index:open_index',
         ],

@@ -371,7 +371,8 @@ def backend(
     for key, value in backendenviron.items():
         monkeypatch.setenv(key, value)
 
-    def get(kind: type[D]) -> D:
+    def get(kind: type[D], *more: str) -> D:
+        assert not more, 'others share it'
         _needed(kind)
         return sessions.shared(kind)
 
@@ -423,13 +424,13 @@ def objects(
 def privateserver(
     backend: sessions.Getter,
 ) -> Iterator[sessions.Getter]:
-    """``privateserver(kind)``: one of the test's own, to stop, freeze or
-    restart it."""
+    """``privateserver(kind, *words)``: one of the test's own, to stop, freeze
+    or restart it, with these words in its command line."""
     started: list[Daemon] = []
 
-    def start(kind: type[D]) -> D:
+    def start(kind: type[D], *more: str) -> D:
         _needed(kind)
-        made = sessions.private(kind)
+        made = sessions.private(kind, *more)
         started.append(made)
         return made
 

@@ -12,6 +12,7 @@ import pytest
 
 from harness.rights import publicfolder
 from hgext3rd.bundlestore import backends, errors, model
+from hgext3rd.bundlestore.indexes.sql import problems as looking
 from hgext3rd.bundlestore.testing.index import moveto, newpush
 from hgext3rd.bundlestore.testing.reference import pushof
 
@@ -91,8 +92,14 @@ OTHER = newpush('other').key[:12]
     ],
 )
 def test_problems(
-    place: model.Place, index: Any, damage: str, problems: list[str]
+    place: model.Place,
+    index: Any,
+    damage: str,
+    problems: list[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    # as if there were many changesets
+    monkeypatch.setattr(looking, '_ATONCE', 2)
     fill(index)
     assert list(index.problems()) == []
     index.close()

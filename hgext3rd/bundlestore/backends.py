@@ -36,7 +36,10 @@ _OURS: dict[str, dict[str, str]] = {
         'command': 'stores.command:open_store',
         's3': 'stores.s3.store:open_store',
     },
-    INDEXES: {'postgresql': 'indexes.postgresql.index:open_index'},
+    INDEXES: {
+        'mysql': 'indexes.mysql.index:open_index',
+        'postgresql': 'indexes.postgresql.index:open_index',
+    },
 }
 
 

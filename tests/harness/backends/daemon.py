@@ -48,9 +48,9 @@ class NotStarted(Exception):
 
 
 class Daemon:
-    """``folder`` is the server's own. It ends with this process; where
-    ``watched`` is the process that all tests end with, with that, and then
-    the folder around goes, too."""
+    """``folder`` is the server's own, and ``more`` are words for its command
+    line. It ends with this process; where ``watched`` is the process that all
+    tests end with, with that, and then the folder around goes, too."""
 
     name: ClassVar[str]
     #: whether it refuses to run as root
@@ -62,8 +62,14 @@ class Daemon:
     #: what a process needs in its environment to log in
     environ: ClassVar[dict[str, str]]
 
-    def __init__(self, folder: Path, watched: int | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        watched: int | None = None,
+        more: Sequence[str] = (),
+    ) -> None:
         self.folder = folder
+        self._more = more
         self._watched = watched or os.getpid()
         self._rubbish = folder.parent if watched else folder
         self.log = folder / 'log'
@@ -246,7 +252,7 @@ class Daemon:
     def _launch(self) -> None:
         """Start a process, and wait until it answers."""
         order = {
-            'command': self.command(),
+            'command': [*self.command(), *self._more],
             'environ': self._cleanenviron(),
             'leftovers': self.leftovers(),
             'pids': str(self._pids),

@@ -47,7 +47,7 @@ class MariaDB(Daemon):
         text = (
             f"CREATE USER IF NOT EXISTS '{USER}'@'%'"
             f" IDENTIFIED BY '{PASSWORD}';\n"
-            f"GRANT ALL ON *.* TO '{USER}'@'%';\n"
+            f"GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n"
         )
         path = template / 'begin.sql'
         path.write_text(text)

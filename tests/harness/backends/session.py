@@ -24,9 +24,10 @@ D = TypeVar('D', bound=Daemon)
 
 
 class Getter(Protocol):
-    """A fixture that returns a running server of a kind."""
+    """A fixture that returns a running server of a kind, and, if it is the
+    test's own, one that was started with these words, too."""
 
-    def __call__(self, kind: type[D]) -> D: ...
+    def __call__(self, kind: type[D], *more: str) -> D: ...
 
 
 _attached: dict[str, Daemon] = {}
@@ -71,10 +72,11 @@ def shared(kind: type[D]) -> D:
     return found
 
 
-def private(kind: type[D]) -> D:
-    """Return a server for one test, started. It ends with this process, if
-    the test does not discard it before."""
+def private(kind: type[D], *more: str) -> D:
+    """Return a server for one test, started with these words, too. It ends
+    with this process, if the test does not discard it before."""
     _, folder = _session()
-    made = kind(folder / f'{kind.name}-{os.getpid()}-{secrets.token_hex(4)}')
+    name = f'{kind.name}-{os.getpid()}-{secrets.token_hex(4)}'
+    made = kind(folder / name, more=more)
     made.start()
     return made

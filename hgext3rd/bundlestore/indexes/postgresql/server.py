@@ -63,6 +63,7 @@ class Server:
         'name': f'varchar({model.NAME_LENGTH}) COLLATE "C"',
         'word': f'varchar({searching.LONGEST}) COLLATE "C"',
     }
+    keysinside = False
     snapshot: Script = (
         ('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', ()),
     )

@@ -135,7 +135,9 @@ class Database:
             # another process may have been quicker
             if self._version(session):
                 return
-            for statement in tables.statements(self._server.types):
+            for statement in tables.statements(
+                self._server.types, self._server.keysinside
+            ):
                 session.fetch([(statement, ())])
             session.fetch([('COMMIT', ())])
 

@@ -56,6 +56,8 @@ class Server(Protocol):
 
     #: what the types of columns are called, see ``tables.py``
     types: Mapping[str, str]
+    #: whether a table is made with its indexes, and not they after it
+    keysinside: bool
     #: begins to read, all of it at one point in time
     snapshot: Script
     #: begins to write, where each statement sees what others committed

@@ -119,22 +119,28 @@ EMPTYING = (
 )
 
 
-def statements(types: Mapping[str, str]) -> Iterator[str]:
+def statements(types: Mapping[str, str], inside: bool) -> Iterator[str]:
     """Yield what makes the tables. Where it broke off, as each statement may
-    be a transaction, it can begin again."""
+    be a transaction, it can begin again. Whether further indexes are made
+    with their table is told by ``inside``."""
     for table in TABLES:
         columns = [
             _column(types, *c.split()) for c in table.columns.split(', ')
         ]
         if table.primary:
             columns.append(f'PRIMARY KEY ({table.primary})')
-        yield f'CREATE TABLE IF NOT EXISTS {table.name} ({", ".join(columns)})'
+        further = []
         for name, its in table.indexes.items():
             unique = 'UNIQUE ' if name in table.unique else ''
-            yield (
-                f'CREATE {unique}INDEX IF NOT EXISTS {name}'
-                f' ON {table.name} ({its})'
-            )
+            if inside:
+                columns.append(f'{unique}KEY {name} ({its})')
+            else:
+                further.append(
+                    f'CREATE {unique}INDEX IF NOT EXISTS {name}'
+                    f' ON {table.name} ({its})'
+                )
+        yield f'CREATE TABLE IF NOT EXISTS {table.name} ({", ".join(columns)})'
+        yield from further
     for single in ('stripe', 'counter', 'gate'):
         yield f'DELETE FROM {single}'
     yield from _FIRST

@@ -55,8 +55,8 @@ class Sql(Protocol):
     def together(self, queries: Sequence[Query]) -> list[list[Row]]:
         """Return the rows of each of several queries, each in any order, and
         at the cost of one where a server is asked. They all select five
-        columns: two numbers, bytes twice, and a text; what may be NULL in one
-        of them is so in a column of a table."""
+        columns of different names: two numbers, bytes twice, and a text; what
+        may be NULL in one of them is so in a column of a table."""
 
     def lock(self, names: Iterable[str]) -> None:
         """See to it that no other transaction goes on that locks one of these

@@ -210,20 +210,23 @@ _PARTS = (
         (),
     ),
     (
-        'SELECT bundle, position, node, node, title FROM head'
+        'SELECT bundle, position, node, node AS same, title FROM head'
         ' WHERE bundle IN ({marks})',
         (),
     ),
     (
-        'SELECT bundle, 0, ?, ?, text FROM description'
+        'SELECT bundle, 0, ? AS one, ? AS other, text FROM description'
         ' WHERE bundle IN ({marks})',
         (b'', b''),
     ),
     (_RESTS, ()),
 )
-_PINS = "SELECT push, 0, ?, ?, '' FROM pin WHERE push IN ({marks})"
+_PINS = (
+    "SELECT push, 0, ? AS one, ? AS other, '' FROM pin WHERE push IN ({marks})"
+)
 _MOVES = (
-    'SELECT push, position, node, node, name FROM move WHERE push IN ({marks})'
+    'SELECT push, position, node, node AS same, name FROM move'
+    ' WHERE push IN ({marks})'
 )
 
 

@@ -1,0 +1,1 @@
+"""The index ``mysql``: what is particular about MariaDB and MySQL."""
