@@ -9,8 +9,9 @@ import pytest
 
 import environments
 from harness import matrix
-from harness.hg import Hg, Repo
+from harness.hg import DATE, Hg, Repo
 from harness.servers import Transport
+from harness.snapshot import untouched
 from harness.store import tryurl
 
 OTHERS = ('http', 'path')
@@ -104,3 +105,21 @@ def test_topics_and_a_try_url(
         vanilla.run('pull', '-r', node, url)
     assert vanilla.phase(node) == 'draft'
     assert not base.knows(node)
+
+
+@matrix.over('ssh')
+def test_working_copy(base: Repo, client: Repo) -> None:
+    """It has the topic that a commit would have, and evolve's caches stay as
+    they are."""
+    evolves(base, client)
+    client.commit({'a': 'a\n'}, 'draft')
+    client.run('topic', 'parser')
+    client.write({'a': 'aa\n'})
+    fixed = ('-m', 'try', '-d', DATE)
+    push = ('push', '--bundle-store', '--working-copy', *fixed)
+    client.run(*push)
+    with untouched(client.path, ()):
+        out = client.run(*push).out
+    client.run('commit', *fixed)
+    assert f'{client.node(".")[:12]} try' in out
+    assert client.log('{extras}', '.') == 'branch=defaulttopic=parser'

@@ -5,10 +5,14 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import signal
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from harness import history, matrix, servers
-from harness.hg import DATE, Repo
+import pytest
+
+from harness import blobs, history, matrix, servers, smalldisk
+from harness.hg import DATE, Repo, finish
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import tryurl
@@ -43,10 +47,10 @@ def change(repo: Repo) -> None:
     repo.inspect('branch', 'topic')
 
 
-def settle(repo: Repo) -> None:
+def settle(repo: Repo, config: Sequence[str] = ()) -> None:
     """Have what any command would write be there."""
     repo.run('status')
-    repo.run('push', '--bundle-store', '-r', 'null', ok=(1,))
+    repo.run('push', '--bundle-store', '-r', 'null', config=config, ok=(1,))
 
 
 def commit(repo: Repo, *args: str) -> str:
@@ -59,9 +63,9 @@ def commit(repo: Repo, *args: str) -> str:
 
 
 def stored(out: str) -> str:
-    """Return the hash that a push names."""
-    (node,) = re.findall(r'^(?:remote: )?  ([0-9a-f]{12}) ', out, re.M)
-    return str(node)
+    """Return the hash that a push names last."""
+    nodes = re.findall(r'^(?:remote: )?  ([0-9a-f]{12}) ', out, re.M)
+    return str(nodes[-1])
 
 
 @matrix.every_version
@@ -247,3 +251,248 @@ def test_first_changeset(
     assert out.endswith(' uncommitted changes\n')
     vanilla.run('pull', '-f', '-r', stored(out))
     assert vanilla.cat('first', stored(out)) == 'first\n'
+
+
+@pytest.mark.parametrize('signalled', ['SIGINT', 'SIGTERM', 'SIGKILL'])
+@matrix.over('ssh')
+def test_interrupted(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    tempfolder: Path,
+    signalled: str,
+) -> None:
+    """While it waits for the server; the changeset is made by then. What is
+    killed leaves nothing either."""
+    client.write({'big': os.urandom(9 << 20)})
+    client.inspect('add')
+    settle(client)
+    called = client.path.with_name('called')
+    script = client.path.with_name('waiting')
+    script.write_text(f'#!/bin/sh\ntouch {called}\nexec cat >/dev/null\n')
+    script.chmod(0o755)
+    with untouched(client.path, ()):
+        process = client.start(*PUSH, config=[f'ui.ssh={script}'])
+        next(_ for _ in servers.patiently() if called.exists())
+        os.kill(process.pid, getattr(signal, signalled))
+        result = finish(process, ok=None)
+    assert result.code not in (0, 1)
+    assert not list(tempfolder.iterdir())
+
+
+@matrix.over('ssh')
+def test_full_disk(base: Repo, client: Repo, tempfolder: Path) -> None:
+    client.write({'big': os.urandom(9 << 20)})
+    client.inspect('add')
+    settle(client)
+    with (
+        untouched(client.path, ()),
+        smalldisk.mounted(client.path.with_name('small'), '1m') as small,
+    ):
+        full = client.run(*PUSH, env={'TMPDIR': str(small)}, ok=(255,))
+        assert not list(small.iterdir())
+    assert full.err.endswith('abort: No space left on device\n')
+
+
+KEYWORDS = {
+    'extensions': {'keyword': '', 'eol': ''},
+    'keyword': {'**.txt': ''},
+    'keywordmaps': {'Author': '{author|user}'},
+    'eol': {'native': 'CRLF'},
+    'encode': {'**.bin': 'pipe: tr a-z A-Z'},
+}
+
+
+@matrix.over('ssh')
+def test_what_is_sent_is_what_is_committed(
+    base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """Not the bytes of the working copy, where these are others."""
+    for section, items in KEYWORDS.items():
+        client.configure(section, items)
+    files = {'.hgeol': '[patterns]\n**.crlf = native\n', 'k.txt': '$Author$\n'}
+    client.commit(files, 'before')
+    client.run('kwexpand')
+    assert (client.path / 'k.txt').read_text() == '$Author: alice $\n'
+    client.write(
+        {
+            'k.txt': '$Author: alice $\nmore\n',
+            'a.crlf': 'one\r\ntwo\r\n',
+            'a.bin': 'abc',
+        }
+    )
+    client.run('add')
+    settle(client)
+    with untouched(client.path, ()):
+        out = client.run(*PUSH, *FIXED).out
+    assert stored(out) == commit(client)[:12]
+    vanilla.run('pull', '-r', stored(out))
+    for name, text in (
+        ('k.txt', '$Author$\nmore\n'),
+        ('a.crlf', 'one\ntwo\n'),
+        ('a.bin', 'ABC'),
+    ):
+        assert vanilla.cat(name, 'tip') == text
+
+
+@pytest.mark.usefixtures('ownserver')
+@pytest.mark.parametrize(
+    'kind', ['lfs', pytest.param('largefiles', marks=matrix.ANOTHER)]
+)
+@matrix.over('ssh')
+def test_blobs(
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    tempfolder: Path,
+    kind: str,
+) -> None:
+    """The first ones of a repository, and the next."""
+    other = newclient('other')
+    blobs.enable(kind, base, client, other)
+    large = ['--large'] if kind == 'largefiles' else []
+    texts = ['one\n', 'two\n']
+    for number, text in enumerate(texts):
+        client.write({'blob': text})
+        (client.path / 'blob').chmod(0o755)
+        if not number:
+            client.run('add', *large, 'blob')
+        settle(client)
+        cache = client.path.with_name('client-cache')
+        cache.mkdir(exist_ok=True)
+        with untouched(client.path, ()), untouched(cache):
+            out = client.run(*PUSH, *FIXED).out
+        assert '? blob' not in out
+        assert not list(tempfolder.iterdir())
+        assert sorted(blobs.stored(base, kind)) == texts[: number + 1]
+        other.run('update', stored(out))
+        assert (other.path / 'blob').read_text() == text
+        assert os.access(other.path / 'blob', os.X_OK)
+        client.run('commit', *FIXED)
+        assert client.node('.')[:12] == stored(out)
+
+
+@pytest.mark.parametrize(
+    ('transport_name', 'client_version', 'server_version'),
+    [
+        ('ssh', matrix.VERSIONS[0], matrix.NEWEST),
+        pytest.param(
+            *('ssh', matrix.NEWEST, matrix.NEWEST), marks=matrix.ANOTHER
+        ),
+    ],
+)
+def test_manifest_for_each_folder(
+    transport: Transport, client: Repo, vanilla: Repo
+) -> None:
+    trees = {'treemanifest': 'yes', 'changegroup3': 'yes'}
+    config = [f'experimental.{k}={v}' for k, v in trees.items()]
+    base, clone, other = (
+        Repo(hg, folder / 'trees')
+        for hg, folder in (
+            (transport.hg, transport.root),
+            (client.hg, client.path.parent),
+            (vanilla.hg, vanilla.path),
+        )
+    )
+    for repo in (base, clone, other):
+        repo.hg.run('init', repo.path, config=config)
+        repo.configure('experimental', trees)
+    servers.serve_bundlestore(base, {})
+    base.commit({'a/b/c': 'c\n', 'a/d': 'd\n', 'e/f': 'f\n'}, 'first')
+    for repo in (clone, other):
+        transport.connect(repo, base)
+    clone.enable()
+    clone.run('pull', '-u')
+    clone.write({'a/b/c': 'changed\n', 'new/g/h': 'h\n', 'e/f': None})
+    clone.run('addremove')
+    # which makes status look into the manifests
+    (clone.path / 'a/d').touch()
+    settle(clone)
+    (clone.path / 'a/d').touch()
+    with untouched(clone.path, ()):
+        out = clone.run(*PUSH, *FIXED).out
+    assert stored(out) == commit(clone)[:12]
+    other.run('pull', '-r', stored(out))
+    other.verify()
+    assert other.cat('new/g/h', 'tip') == 'h\n'
+
+
+@matrix.over('ssh')
+def test_share_and_sparse(base: Repo, client: Repo, vanilla: Repo) -> None:
+    """What the working copy has not, the changeset has; neither the share nor
+    what it shares is touched."""
+    share = Repo(client.hg, client.path.with_name('share'))
+    client.configure('extensions', {'share': '', 'sparse': ''})
+    client.run('share', '.', share.path)
+    shutil.copy(client.hgrc, share.hgrc)
+    share.run('debugsparse', '--include', 'src')
+    assert not (share.path / 'README').exists()
+    share.write({'src/new.txt': 'new\n', 'src/main.txt': None})
+    share.run('addremove')
+    settle(share)
+    with untouched(share.path, ()), untouched(client.path, ()):
+        out = share.run(*PUSH, *FIXED).out
+    vanilla.run('pull', '-r', stored(out))
+    assert vanilla.log('{files}', 'tip') == 'src/main.txt src/new.txt'
+    assert vanilla.cat('README', 'tip') == 'a base repository\n'
+    share.run('commit', *FIXED)
+    assert share.node('.')[:12] == stored(out)
+
+
+@matrix.over('ssh')
+def test_subrepositories(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+) -> None:
+    """One that is at another changeset is noted there, and goes along; one
+    with changes of its own is refused."""
+    config = transport.commandline()
+    served = base.hg.init(base.path / 'sub')
+    servers.serve_bundlestore(served, {})
+    sub = client.hg.init(client.path / 'sub')
+    client.write({'.hgsub': 'sub = sub\n'})
+    client.inspect('add', '.hgsub')
+    sub.commit({'x': 'x\n'}, 'in the sub')
+    refused = client.run(*PUSH, config=config, ok=(20, 255)).err
+    assert "abort: the subrepository 'sub' is not committed\n" in refused
+    client.inspect('commit', '-m', 'has a sub')
+    node = sub.commit({'x': 'xx\n'}, 'again')
+    settle(client, config)
+    before = (client.path / '.hgsubstate').read_text()
+    with untouched(client.path, ('sub',)):
+        out = client.run(*PUSH, *FIXED, config=config).out
+    assert stored(out) == commit(client)[:12]
+    assert node not in before
+    other = newclient('other')
+    other.run('update', stored(out), config=config)
+    assert (other.path / 'sub' / 'x').read_text() == 'xx\n'
+    sub.write({'x': 'dirty\n'})
+    for more in ([], ['ui.commitsubrepos=yes']):
+        with untouched(base.path, ()):
+            refused = client.run(
+                *PUSH, config=[*config, *more], ok=(20, 255)
+            ).err
+        assert 'abort: uncommitted changes in subrepository "sub"' in refused
+
+
+@matrix.over('ssh')
+def test_obsolete_parent(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """It goes along, as it does where a commit is made on it."""
+    for repo in (base, client, vanilla):
+        repo.configure('experimental', {'evolution': 'all'})
+    old = client.commit({'a': 'a\n'}, 'old')
+    new = client.commit({'a': 'aa\n'}, 'new', amend=True)
+    client.run('update', '--hidden', '-q', old)
+    client.write({'b': 'b\n'})
+    client.run('add')
+    settle(client)
+    with untouched(client.path, ()):
+        out = client.run(*PUSH, *FIXED).out
+    assert 'stored 2 changesets' in out
+    vanilla.run('pull', '-r', stored(out))
+    assert vanilla.nodes(f'parents({stored(out)})') == [old]
+    assert not vanilla.knows(new)

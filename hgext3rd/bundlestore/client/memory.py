@@ -69,6 +69,8 @@ def opened(repo) -> Iterator[Any]:
         caches.protect(view, base, None)
         view.vfs = caches.ReadonlyVfs(view.vfs)
         view.svfs = caches.ReadonlyVfs(view.svfs)
+        # where changelog and manifests come from
+        view.store.vfs = view.store.opener = view.svfs
         with _keywords():
             instances.setupextensions(view, leftout=(b'bundlestore',))
         instances.loglike(view.ui, base.ui)
@@ -240,10 +242,11 @@ class _Revlog(bundlerepo.bundlerevlog):
             # whose text may be another one, or none
             base = nullrev
         delta = mdiff.textdiff(self.rawdata(base), rawtext)
+        self.bundle.seek(0, os.SEEK_END)
         entry = revlogutils.entry(
             flags=flags,
-            data_offset=self.bundle.seek(0, os.SEEK_END),
-            data_compressed_length=self.bundle.write(delta),
+            data_offset=self.bundle.tell(),
+            data_compressed_length=len(delta),
             data_uncompressed_length=len(rawtext),
             data_delta_base=base,
             link_rev=link,
@@ -251,6 +254,7 @@ class _Revlog(bundlerepo.bundlerevlog):
             parent_rev_2=self.rev(p2),
             node_id=node,
         )
+        self.bundle.write(delta)
         rev = len(self)
         self.index.append(entry)
         self.bundlerevs.add(rev)
@@ -279,6 +283,12 @@ def _keep(log, kind: type, spool) -> None:
 
 def _keepmanifest(store, spool) -> None:
     """The same for manifests, be there one for each folder."""
+    # some have been read to see what has changed
+    for log in list(store._dirlogcache.values()):
+        _keepdirlog(log, spool)
+
+
+def _keepdirlog(store, spool) -> None:
     _keep(_revlogof(store), _Revlog, spool)
     original = store.dirlog
 
@@ -286,7 +296,7 @@ def _keepmanifest(store, spool) -> None:
         isnew = folder not in store._dirlogcache
         found = original(folder)
         if isnew:
-            _keepmanifest(found, spool)
+            _keepdirlog(found, spool)
         return found
 
     store.dirlog = dirlog
