@@ -39,7 +39,7 @@ help:
 	@echo '            nonsense for all that reads what users send'
 	@echo 'make faults [KIND=eio]'
 	@echo '            each file operation of a server fails in turn'
-	@echo 'make kills [COUNT=1000] [SEED=1]'
+	@echo 'make kills [COUNT=1000] [SEED=1] [SEVERAL=1]'
 	@echo '            servers of real clients are killed at any moment'
 	@echo 'make matrix [KIND=lfs] [VERSION=6.9.5] [TRANSPORT=ssh] [KEEP=file]'
 	@echo '            every kind of repository in every way: what works?'
@@ -134,7 +134,8 @@ faults:
 kills:
 	@$(PYTHON) tools/environments.py
 	@PYTHONPATH=tests:tools $(BIN)/python -m faults.blindkills \
-	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED))
+	    $(if $(COUNT),--count $(COUNT)) $(if $(SEED),--seed $(SEED)) \
+	    $(if $(SEVERAL),--several)
 
 # all of it writes docs/compatibility.rst; KEEP has what was found go on
 matrix:

@@ -17,6 +17,7 @@ import pytest
 
 from harness import matrix, servers, web
 from harness.backends import PostgreSQL, Rclone
+from harness.backends.session import Getter
 from harness.hg import Repo, Result
 from harness.nightly import upto
 from harness.proxy import HOST, Proxy
@@ -381,3 +382,76 @@ def test_slow_network(
     pushing.push(node)
     vanilla.run('pull', '-r', f'scratch/{node[:6]}')
     assert vanilla.knows(node)
+
+
+# servers that are stopped and frozen, not just the network
+
+
+@pytest.fixture
+def private(privateserver: Getter) -> tuple[PostgreSQL, Rclone]:
+    return privateserver(PostgreSQL), privateserver(Rclone)
+
+
+@pytest.fixture
+def resident(base: Repo, private: tuple[PostgreSQL, Rclone]) -> Repo:
+    """A base whose backends are the test's own."""
+    postgresql, rclone = private
+    url = postgresql.fresh()
+    made: Any = backends.openindex(url, model.Place(b''))
+    made.schema(create=True)
+    made.close()
+    base.configure(
+        'bundlestore',
+        {'index': url, 'store': rclone.fresh(), 'cache-size': '0'},
+    )
+    return base
+
+
+@pytest.mark.nightly('servers of its own')
+@pytest.mark.usefixtures('ownserver')
+@pytest.mark.parametrize('storeconfig', [{}])
+@pytest.mark.parametrize('how', ['stop', 'freeze'])
+@servers.overweb('wsgi')
+def test_stopped(
+    transport: Transport,
+    resident: Repo,
+    private: tuple[PostgreSQL, Rclone],
+    client: Repo,
+    vanilla: Repo,
+    how: str,
+) -> None:
+    """A web server that stays outlives its database and its object store: its
+    base is served all the time, and pushes are as soon as they are back."""
+    url = transport.url(resident)
+
+    def push(ok: tuple[int, ...] = (0,)) -> tuple[str, bool]:
+        node = client.commit({'file': f'{time.monotonic()}\n'}, 'new')
+        result = client.run('push', '--bundle-store', '-r', node, url, ok=ok)
+        if result.code:
+            refused(result)
+        return node, not result.code
+
+    push()
+    for server in private:
+        if how == 'stop':
+            server.stop()
+        else:
+            server.freeze()
+        assert web.get(f'{url}/log').status == 200
+        vanilla.run('pull', url)
+        assert web.get(f'{url}/bundlestore-health').status == 503
+        push(ok=(255,))
+        assert web.get(f'{url}/rev/tip').status == 200
+        if how == 'stop':
+            server.start()
+        else:
+            server.thaw()
+        for _again in servers.patiently():
+            health = web.get(f'{url}/bundlestore-health').status
+            # what took long to find out a process believes for ten seconds
+            if health == 200 and (how == 'stop' or push((0, 255))[1]):
+                break
+        # at the first attempt, though connections are old
+        node, _stored = push()
+        vanilla.run('pull', '-r', node, url)
+    assert not resident.run(VERIFY, '-T', '{kind}').out.replace('stray', '')

@@ -13,6 +13,7 @@ import pytest
 
 from faults import blindkills, fixtures, losses, realclient, sweep, upkeep
 from faults.site import Site
+from harness.backends import PostgreSQL, Rclone
 from harness.nightly import upto
 
 pytestmark = [
@@ -89,5 +90,15 @@ def test_upkeep(site: Site, command: upkeep.Command, step: int) -> None:
 def test_blind_kills(tmp_path: Path) -> None:
     """Servers of real clients are killed at any moment."""
     counts = blindkills.run(upto(7, 20), 5, tmp_path, print)
+    assert counts.acknowledged
+    assert counts.absent
+
+
+@pytest.mark.nightly('as before, with three front ends')
+def test_blind_kills_of_several(
+    tmp_path: Path, postgresql: PostgreSQL, rclone: Rclone
+) -> None:
+    config = blindkills.elsewhere(postgresql, rclone)
+    counts = blindkills.run(20, 5, tmp_path, print, config)
     assert counts.acknowledged
     assert counts.absent

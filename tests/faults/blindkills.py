@@ -4,6 +4,10 @@ are killed at moments that nobody chose.
 In each round some clients push at the same time, and some of their servers get
 SIGKILL: over ssh the process that serves one client, over http the one that
 serves them all, which is started again afterwards.
+
+With ``make kills SEVERAL=1`` there are three copies of the base repository, as
+on three machines, with one index in PostgreSQL and one store that speaks S3;
+each client pushes to one of them, and another each time.
 """
 
 from __future__ import annotations
@@ -17,12 +21,14 @@ import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from harness import forked, history, matrix
+from harness.backends import KINDS, ObjectStore, PostgreSQL, Rclone, session
 from harness.hg import Hg, Repo, Result, finish
 from harness.inspector import Inspector
 from harness.servers import (
@@ -32,6 +38,7 @@ from harness.servers import (
 )
 from harness.snapshot import untouched
 from harness.store import folder as storefolder
+from hgext3rd.bundlestore import backends, model
 
 from . import invariants
 
@@ -51,8 +58,11 @@ class Attempt(NamedTuple):
 class Client:
     """Somebody who pushes one changeset on top of the other."""
 
-    def __init__(self, repo: Repo, name: str, http: bool, start: str) -> None:
+    def __init__(
+        self, repo: Repo, name: str, http: bool, start: str, urls: list[str]
+    ) -> None:
         self.repo = repo
+        self._urls = urls
         self.name = name
         self.http = http
         self._start = start
@@ -71,7 +81,8 @@ class Client:
         """Start to push the changeset."""
         bookmark = f'scratch/{self.name}-{(self._count - 1) // CHAIN}'
         process = self.repo.start(
-            'push', '--bundle-store', '-r', node, '-B', bookmark
+            *('push', '--bundle-store', '-r', node, '-B', bookmark),
+            self._urls[self._count % len(self._urls)],
         )
         return Attempt(self, process, node, bookmark)
 
@@ -99,12 +110,19 @@ class Counts:
 
 
 class Field:
-    """A server of a base repository below ``top``, and its clients."""
+    """Servers of a base repository below ``top``, and their clients. With
+    ``config``, items of ``[bundlestore]``, there are three copies of it."""
 
-    def __init__(self, top: Path, seed: int) -> None:
+    def __init__(
+        self, top: Path, seed: int, config: Mapping[str, str] | None = None
+    ) -> None:
         self.counts = Counts()
         self._chance = random.Random(seed)
-        hg = Hg(matrix.NEWEST, True, {'TMPDIR': str(top / 'tmp')})
+        environ = {k: v for kind in KINDS for k, v in kind.environ.items()}
+        if not config:
+            environ.clear()
+        self._config = dict(config or {})
+        hg = Hg(matrix.NEWEST, True, {'TMPDIR': str(top / 'tmp'), **environ})
         (top / 'tmp').mkdir()
         self._root = top / 'served'
         self._root.mkdir()
@@ -113,7 +131,13 @@ class Field:
         self.base.inspect('update', '--quiet', 'null')
         self._pristine = top / 'pristine'
         history.copy(self.base.path, self._pristine)
-        serve_bundlestore(self.base, {})
+        serve_bundlestore(self.base, self._config)
+        #: the copies, with the first one
+        self.fronts = [self.base]
+        for number in (1, 2) if config else ():
+            copy = Repo(hg, self._root / f'mirror{number}')
+            history.copy(self.base.path, copy.path)
+            self.fronts.append(copy)
         self._hg = hg
         self._top = top
         self._ssh = SshTransport(hg, self._root)
@@ -127,8 +151,9 @@ class Field:
             transport = self._http if http else self._ssh
             transport.connect(repo, self.base)
             repo.enable()
+            urls = [transport.url(front) for front in self.fronts]
             self._clients.append(
-                Client(repo, f'c{number}', http, hashes.tagged)
+                Client(repo, f'c{number}', http, hashes.tagged, urls)
             )
         #: how long a push takes, in seconds; a guess, then an average
         self._long = 0.5
@@ -183,7 +208,10 @@ class Field:
 
     def _compare(self, attempts: list[Attempt], results: list[Result]) -> None:
         """Compare what the clients were told with what is there."""
-        with invariants.opened(storefolder(self.base)) as (store, index):
+        with self._opened() as (store, index):
+            if self._config:
+                # waits for what servers are at that nobody waits for any more
+                index.forgetmoves(0)
             new = index.pushes()[len(self._there) :]
             for push in new:
                 with store.open(push.key) as reader:
@@ -211,8 +239,7 @@ class Field:
 
     def check(self) -> None:
         """Check all that is there; pull what came since the last time."""
-        folder = storefolder(self.base)
-        with invariants.opened(folder) as (store, index):
+        with self._opened() as (store, index):
             pushes = index.pushes()
             heads = [h.node.hex() for push in pushes for h in push.heads]
             assert heads == self._there
@@ -229,13 +256,14 @@ class Field:
             for key in list(store.keys()):
                 with store.open(key) as reader:
                     reader.read()
-        invariants.checkdatabase(folder)
+        if not self._config:
+            invariants.checkdatabase(storefolder(self.base))
         clone = Repo(self._hg, self._top / 'clone')
         history.copy(self._pristine, clone.path)
         revs = [word for head in self._unchecked for word in ('-r', head)]
         if revs:
             clone.run(
-                *('pull', '--quiet', *revs, self._ssh.url(self.base)),
+                *('pull', '--quiet', *revs, self._ssh.url(self.fronts[-1])),
                 config=self._ssh.commandline(),
             )
         for head in self._unchecked:
@@ -244,6 +272,15 @@ class Field:
         shutil.rmtree(clone.path)
         self._unchecked.clear()
         self.counts.checks += 1
+
+    def _opened(self) -> AbstractContextManager[tuple[Any, Any]]:
+        folder = storefolder(self.base)
+        if not self._config:
+            return invariants.opened(folder)
+        place = model.Place(os.fsencode(folder), config=self._config)
+        store = backends.openstore(self._config['store'], place)
+        index = backends.openindex(self._config['index'], place)
+        return contextlib.nullcontext((store, index))
 
     def close(self) -> None:
         self._http.close()
@@ -280,13 +317,21 @@ def _checkclient(result: Result) -> None:
     assert len(aborts) == (result.code != 0), str(result)
 
 
-def run(count: int, seed: int, top: Path, say: Callable[[str], None]) -> Counts:
+def run(
+    count: int,
+    seed: int,
+    top: Path,
+    say: Callable[[str], None],
+    config: Mapping[str, str] | None = None,
+) -> Counts:
     """Kill servers at least ``count`` times. Raises at the first push that is
-    not as it should be."""
-    field = Field(top, seed)
+    not as it should be. ``config`` is as in ``Field``."""
+    field = Field(top, seed, config)
     say(f'seed {seed}')
     try:
-        with untouched(field.base.path):
+        with contextlib.ExitStack() as stack:
+            for front in field.fronts:
+                stack.enter_context(untouched(front.path))
             checked = 0
             while field.counts.kills < count:
                 field.round()
@@ -300,18 +345,42 @@ def run(count: int, seed: int, top: Path, say: Callable[[str], None]) -> Counts:
     return field.counts
 
 
+def elsewhere(postgresql: PostgreSQL, objects: ObjectStore) -> dict[str, str]:
+    """Return the items of ``[bundlestore]`` for a new index and a new store
+    on servers."""
+    url = postgresql.fresh()
+    index = backends.openindex(url, model.Place(b''))
+    index.schema(create=True)
+    index.close()
+    return {'index': url, 'store': objects.fresh()}
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(prog='make kills')
     parser.add_argument('--count', type=int, default=1000)
     parser.add_argument('--seed', type=int, default=int(time.time()))
+    parser.add_argument('--several', action='store_true')
     args = parser.parse_args()
     top = Path(tempfile.mkdtemp(prefix='bundlestore-kills-'))
+    session.begin(None)
+    config = None
     try:
+        if args.several:
+            for kind in KINDS:
+                os.environ.update(kind.environ)
+            config = elsewhere(
+                session.shared(PostgreSQL), session.shared(Rclone)
+            )
         counts = run(
-            args.count, args.seed, top, lambda line: print(line, flush=True)
+            args.count,
+            args.seed,
+            top,
+            lambda line: print(line, flush=True),
+            config,
         )
         print(counts)
     finally:
+        session.end()
         Inspector.stopall()
         shutil.rmtree(top)
 
