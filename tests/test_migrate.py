@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import os
@@ -42,10 +43,11 @@ def _passes(
     index: bool = True,
     dry: bool = False,
     wrap: Callable[[Any], Any] = lambda backend: backend,
+    of: Any = None,
 ) -> passes.Passes:
     return passes.Passes(
         source.store,
-        source.index,
+        of or source.index,
         wrap(target.store) if store else None,
         wrap(target.index) if index else None,
         lambda kind, done, total: None,
@@ -259,32 +261,121 @@ def test_removed_push_without_a_note(source: Filled, target: Filled) -> None:
     _sameindex(source, target)
 
 
-def test_push_in_between_is_no_missing_bundle(
-    source: Filled, target: Filled
-) -> None:
-    """A push that comes when the bundles have been copied."""
+class Late:
+    """An index to which something happens before a call of a method with such
+    arguments."""
 
-    class Late:
-        def __init__(self) -> None:
-            self.done = False
+    def __init__(self, index: Any) -> None:
+        self._index = index
+        self._then: Callable[[], object] | None = None
 
-        def __getattr__(self, name: str) -> Any:
-            if name == 'pushes' and not self.done:
-                self.done = True
-                source.push([7])
-            return getattr(source.index, name)
+    def before(
+        self, name: str, then: Callable[[], object], **arguments: Any
+    ) -> None:
+        self._name, self._then = name, then
+        self._arguments = arguments.items()
 
-    copying = passes.Passes(
-        source.store,
-        Late(),
-        target.store,
-        target.index,
-        lambda kind, done, total: None,
-    )
-    copying.run()
-    assert copying.problems == []
+    def __getattr__(self, name: str) -> Any:
+        method = getattr(self._index, name)
+        if self._then is None or name != self._name:
+            return method
+
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if self._then is not None and self._arguments <= kwargs.items():
+                then, self._then = self._then, None
+                then()
+            return method(*args, **kwargs)
+
+        return call
+
+
+@pytest.mark.parametrize(
+    'name', ['statistics', 'pushes', 'bookmarks', 'lastid']
+)
+def test_push_in_between(source: Filled, target: Filled, name: str) -> None:
+    """It is there, or comes with the next pass, and nothing is missing."""
+
+    def then() -> None:
+        below = source.push([7])
+        marks = [('scratch/x', 8), ('scratch/d', 8)]
+        source.push([8], rests=[below], bookmarks=marks)
+
+    late = Late(source.index)
+    late.before(name, then)
+    copying = _passes(source, target, of=late)
+    for _pass in range(2):
+        copying.run()
+        assert copying.problems == []
     _sameindex(source, target)
     _samestore(source, target)
+
+
+def test_removed_in_between(
+    source: Filled, target: Filled, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A push that was copied early, as another rests on its bundle, and is
+    removed before its turn comes."""
+    monkeypatch.setattr(walk, 'PAGE', 1)
+    late = Late(source.index)
+    copying = _passes(source, target, of=late)
+    copying.run()
+    base = source.push([21])
+    source.push([22], rests=[base])
+    again = source.push([21], 'bob')
+    source.remove(base.id)
+    # the call that goes through all pushes
+    late.before(
+        *('pushes', lambda: source.remove(again.id)), first=again.id, user=None
+    )
+    copying.run()
+    assert again.id not in source.ids()
+    _settle(copying)
+    _sameindex(source, target)
+    _samestore(source, target)
+
+
+@pytest.mark.nightly('what it finds by chance is tried one by one')
+def test_changes_all_the_time(source: Filled, target: Filled) -> None:
+    """Three threads change the store until it is closed."""
+    closed = threading.Event()
+    failures: list[BaseException] = []
+    usual = (
+        *(errors.UnknownPush, errors.UnknownKey, errors.UnknownNote),
+        *(errors.BundleGone, errors.BookmarkMoved),
+    )
+
+    def check() -> None:
+        if closed.is_set():
+            raise errors.StoreMoving
+
+    def change(seed: int) -> None:
+        chance = random.Random(seed)
+        mine = Filled(source.folder)
+        mine.index = moving.guarded(mine.index, check)  # type: ignore[assignment]
+        try:
+            while mine.index.lastid() < 900:
+                with contextlib.suppress(*usual):
+                    _something(chance, mine)
+        except errors.StoreMoving:
+            pass
+        except BaseException as exc:
+            failures.append(exc)
+        mine.index.close()
+
+    threads = [threading.Thread(target=change, args=(n,)) for n in range(3)]
+    for thread in threads:
+        thread.start()
+    copying = _passes(source, target)
+    while source.index.lastid() < 150 and not failures:
+        copying.run()
+    closed.set()
+    for thread in threads:
+        thread.join()
+    assert not failures, failures[0]
+    _settle(copying)
+    assert copying.problems == []
+    assert list(copying.differences()) == []
+    _sameindex(source, target)
 
 
 def test_how_often_users_moved_bookmarks(

@@ -7,7 +7,7 @@ is no Mercurial in here.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any, Optional
 
 from .. import errors, model
@@ -39,7 +39,8 @@ class IndexCopy:
         self._source = source
         self._target = target
         self._dry = dry
-        # whether all of the target is as this copy left it
+        # the pushes in the target; whether these are all
+        self._mine = walk.Prints()
         self._known = False
         # the highest id in the target
         self._last = 0
@@ -68,7 +69,8 @@ class IndexCopy:
             if found is not None and _origin(found) != _origin(push):
                 raise NoCopy('bundle index')
         if not self._known:
-            self._drop(there, {push.id for push in page})
+            for id in there:
+                self._mine.set(id, 1)
         different = [push for push in fresh if not _same(there, push)]
         self.pushes += len(different)
         if not different or self._dry:
@@ -83,10 +85,15 @@ class IndexCopy:
             if not _same(there, push):
                 yield push
 
-    def beyond(self, first: int) -> None:
-        """Remove the pushes from the id ``first`` on: the source has none."""
+    def beyond(self, first: int, seen: walk.Seen) -> None:
+        """Remove the pushes that the source does not have: it has those that
+        were ``seen``, and none from the id ``first`` on."""
         if not self._known:
-            self._drop(self._there(first, self._last, []), set())
+            for id in self._there(first, self._last, []):
+                self._mine.set(id, 1)
+        for id in self._mine.ids():
+            if not seen.hasid(id) and walk.push(self._source, id) is None:
+                self._remove(id)
 
     def _there(
         self, first: int, last: int, wanted: list[model.Push]
@@ -102,17 +109,16 @@ class IndexCopy:
             there.update((push.id, push) for push in page)
         return there
 
-    def _drop(self, there: Iterable[int], wanted: set[int]) -> None:
-        for id in there:
-            if id not in wanted and walk.push(self._source, id) is None:
-                self.remove(id)
-
-    def remove(self, id: int) -> None:
-        """Remove a push that the source does not have (any more)."""
+    def _remove(self, id: int) -> None:
         self.removed += 1
         if not self._dry:
             with contextlib.suppress(errors.UnknownPush):
                 self._target.remove(id)
+            self._mine.set(id, 0)
+
+    def _put(self, push: model.Push) -> None:
+        self._mine.set(push.id, 1)
+        self._target.restore(push, False)
 
     def _restore(self, push: model.Push) -> None:
         bases: list[int] = []
@@ -121,10 +127,11 @@ class IndexCopy:
             for key in push.rests:
                 if key not in known:
                     bases += self._restorebase(key, push.id)
-        self._target.restore(push, False)
+        self._put(push)
         for id in bases:
             # it is no push, and its bundle stays, as this one rests on it
             self._target.remove(id)
+            self._mine.set(id, 0)
 
     def _restorebase(self, key: str, below: int) -> list[int]:
         """Record a bundle that no push before ``below`` has; return what is to
@@ -134,11 +141,11 @@ class IndexCopy:
             raise errors.BundleGone(key)
         holder = self._holder(bundle)
         if holder is not None:
-            self._target.restore(holder, False)
+            self._put(holder)
             self._last = max(self._last, holder.id)
             return []
         gone = self._removed(bundle) or self._invented(bundle, below)
-        self._target.restore(gone, False)
+        self._put(gone)
         return [gone.id]
 
     def _holder(self, bundle: model.Bundle) -> Optional[model.Push]:
@@ -240,7 +247,11 @@ class IndexCopy:
             if push is None:
                 self._set(source[name])
                 continue
-            self._target.restore(push, True)
+            if not self._mine.get(push.id):
+                # it has come meanwhile
+                continue
+            with contextlib.suppress(errors.BundleGone):
+                self._target.restore(push, True)
             for other, node in push.bookmarks:
                 mark = source.get(other)
                 if mark is None:

@@ -87,10 +87,6 @@ class Passes:
         lost: dict[str, list[int]] = {}
         self._pushes(seen, lost)
         if self._indexes:
-            for id in self._prints.ids():
-                if not seen.hasid(id):
-                    self._indexes.remove(id)
-                    self._prints.set(id, 0)
             self._indexes.end()
         if self._stores:
             self._stores.end(seen)
@@ -131,7 +127,7 @@ class Passes:
             first = page[-1].id + 1
             self._tell('pushes', first - 1, max(total, first - 1))
         if self._indexes:
-            self._indexes.beyond(first)
+            self._indexes.beyond(first, seen)
 
     def _is(self, id: int) -> bool:
         return walk.push(self._index, id) is not None
