@@ -132,7 +132,9 @@ class Client:
                     raise
         if operation == 'head_object':
             # Its answer has no body: this one tells if it is the bucket, say.
-            self.read('list_objects_v2', MaxKeys=1)
+            self.read(
+                'list_objects_v2', Prefix=self.address.prefix, MaxKeys=1
+            )
         if _isabsence(operation, code):
             raise Absent(code)
         raise failures.refused(self.address, writing, code)
