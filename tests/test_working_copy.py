@@ -78,6 +78,8 @@ def test_all_kinds_of_changes(
 ) -> None:
     change(client)
     settle(client)
+    # with these files Mercurial finds out what the file system can do
+    shutil.rmtree(client.path / '.hg/wcache')
     with untouched(client.path, ()), untouched(base.path):
         out = client.run(*PUSH, *FIXED).out
     assert (
@@ -496,3 +498,30 @@ def test_obsolete_parent(
     vanilla.run('pull', '-r', stored(out))
     assert vanilla.nodes(f'parents({stored(out)})') == [old]
     assert not vanilla.knows(new)
+
+
+@matrix.over('ssh')
+def test_what_was_committed_before(
+    base: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """The very changeset is in the repository, and not to be pushed later."""
+    client.configure('experimental', {'evolution': 'all'})
+    parent = client.node('.')
+    node = client.commit({'README': 'mine\n'}, 'try: this')
+    client.inspect('update', '--clean', parent)
+    client.write({'README': 'mine\n'})
+    settle(client)
+    with untouched(client.path, ()):
+        out = client.run(*PUSH, *FIXED).out
+    assert stored(out) == node[:12]
+    vanilla.run('pull', '-r', node)
+    for how in ('secret', 'obsolete'):
+        if how == 'secret':
+            client.inspect('phase', '--secret', '--force', node)
+        else:
+            client.inspect('phase', '--draft', node)
+            client.inspect('debugobsolete', node)
+        settle(client)
+        with untouched(client.path, ()):
+            err = client.run(*PUSH, *FIXED, ok=(20, 255)).err
+        assert f'this would be {node[:12]}, which is here and {how}\n' in err

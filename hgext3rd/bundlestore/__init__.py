@@ -93,8 +93,9 @@ scratch/alice/parser`` the bookmark goes there.
 Files that are not tracked are not sent, but named. What is missing without
 having been removed with :hg:`remove` is not removed. A merge, files with
 conflicts, something unfinished (such as :hg:`rebase`), subrepositories with
-changes of their own, and a secret current changeset are refused.
-Hooks of a commit (``precommit``, ``pretxncommit``, ``commit``) do not run.
+changes of their own, and a secret current changeset are refused; clones of the
+extension ``remotefilelog`` cannot do it. Hooks of a commit (``precommit``,
+``pretxncommit``, ``commit``) do not run.
 
 Pulling
 =======

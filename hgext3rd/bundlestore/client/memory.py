@@ -21,6 +21,7 @@ import hashlib
 import importlib
 import os
 import shutil
+import stat
 import tempfile
 from collections.abc import Iterator
 from typing import Any, BinaryIO, Optional
@@ -31,6 +32,7 @@ from mercurial import (
     extensions,
     localrepo,
     mdiff,
+    pycompat,
     revlog,
     revlogutils,
 )
@@ -69,6 +71,7 @@ def opened(repo) -> Iterator[Any]:
         caches.protect(view, base, None)
         view.vfs = caches.ReadonlyVfs(view.vfs)
         view.svfs = caches.ReadonlyVfs(view.svfs)
+        _tellabilities(view)
         # where changelog and manifests come from
         view.store.vfs = view.store.opener = view.svfs
         with _keywords():
@@ -104,6 +107,25 @@ def commit(view, ctx) -> bytes:
     if getattr(getattr(view.svfs, 'lfslocalblobstore', None), 'new', None):
         _requirelfs(view)
     return node
+
+
+def _tellabilities(view) -> None:
+    """Tell whether files can be executable, and links: Mercurial makes some in
+    ``.hg/wcache`` to see, unless they are there from before."""
+    if pycompat.iswindows:
+        return
+
+    def has(name: bytes, test, otherwise: bool) -> bool:
+        try:
+            return bool(test(view.wcachevfs.lstat(name).st_mode))
+        except OSError:
+            return otherwise
+
+    isprogram = 0o111.__and__
+    view.dirstate._checkexec = has(b'checkisexec', isprogram, True) and not has(
+        b'checknoexec', isprogram, False
+    )
+    view.dirstate._checklink = has(b'checklink', stat.S_ISLNK, True)
 
 
 @contextlib.contextmanager

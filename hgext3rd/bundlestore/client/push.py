@@ -267,7 +267,8 @@ def _scratchpush(
     if not pushop.outgoing.missing and not moves:
         repo.ui.status(_(b'no changes found\n'))
         excluded.tell()
-        workingcopy.remind(repo)
+        if wish.made is None:
+            workingcopy.remind(repo)
         return pushop
     same = None
     if pushop.outgoing.missing and not force:

@@ -89,6 +89,7 @@ def committed(ui, repo, options: dict[str, Any]) -> Iterator[Optional[Made]]:
             return
         _telloffiles(ui, repo, status)
         node = memory.commit(view, ctx)
+        _checkmade(view[node])
         yield Made(view.filtered(b'visible'), node)
 
 
@@ -116,6 +117,17 @@ def _checkstate(repo) -> None:
             _(b'the working copy is on %s, which is secret')
             % short(parent.node()),
             hint=_(b"'hg phase --draft --force' makes it one that is pushed"),
+        )
+
+
+def _checkmade(ctx) -> None:
+    """Abort if the very changeset is here, and is not to be pushed."""
+    isobsolete = ctx.obsolete()
+    if isobsolete or ctx.phase() >= phases.secret:
+        what = _(b'obsolete') if isobsolete else _(b'secret')
+        raise error.StateError(
+            _(b'this would be %s, which is here and %s') % (ctx, what),
+            hint=_(b'use another date or message'),
         )
 
 
