@@ -16,7 +16,13 @@ from typing import Any
 import pytest
 
 from harness import matrix, servers, web
-from harness.backends import PostgreSQL, Rclone
+from harness.backends import (
+    MariaDB,
+    ObjectStore,
+    PostgreSQL,
+    Rclone,
+    SeaweedFS,
+)
 from harness.backends.session import Getter
 from harness.hg import Repo, Result
 from harness.nightly import upto
@@ -36,15 +42,16 @@ class Network:
 
     def __init__(
         self,
-        postgresql: PostgreSQL,
-        rclone: Rclone,
+        database: PostgreSQL | MariaDB,
+        objects: ObjectStore,
         newproxy: Callable[[int], Proxy],
     ) -> None:
-        self.index = newproxy(postgresql.port)
-        self.store = newproxy(rclone.port)
-        self.indexurl = postgresql.fresh(self.index.port)
-        self.storeurl = rclone.fresh(self.store.port)
-        self._rclone = rclone
+        self.index = newproxy(database.port)
+        self.store = newproxy(objects.port)
+        self.indexurl = database.fresh(self.index.port)
+        self.storeurl = objects.fresh(self.store.port)
+        self.database = database
+        self._objects = objects
         made: Any = backends.openindex(self.indexurl, model.Place(b''))
         made.schema(create=True)
         made.close()
@@ -67,21 +74,39 @@ class Network:
     def objects(self) -> list[str]:
         """Return the names of all bundles that are in the object store."""
         prefix = self.storeurl.partition('?')[0].split('/', 3)[3]
-        listed = self._rclone.client().list_objects_v2(
+        listed = self._objects.client().list_objects_v2(
             Bucket='bundles', Prefix=f'{prefix}/'
         )
         names = [found['Key'] for found in listed.get('Contents', ())]
         return [name for name in names if re.search('/[0-9a-f]{64}$', name)]
 
     def delete(self, name: str) -> None:
-        self._rclone.client().delete_object(Bucket='bundles', Key=name)
+        self._objects.client().delete_object(Bucket='bundles', Key=name)
 
 
 @pytest.fixture
 def network(
-    postgresql: PostgreSQL, rclone: Rclone, newproxy: Callable[[int], Proxy]
+    request: pytest.FixtureRequest,
+    backend: Getter,
+    newproxy: Callable[[int], Proxy],
 ) -> Network:
-    return Network(postgresql, rclone, newproxy)
+    database, objects = getattr(request, 'param', (PostgreSQL, Rclone))
+    return Network(backend(database), backend(objects), newproxy)
+
+
+#: decorates a test that is to run with others at night
+over_all = pytest.mark.parametrize(
+    'network',
+    [
+        pytest.param((PostgreSQL, Rclone), id='postgresql-rclone'),
+        pytest.param(
+            (MariaDB, SeaweedFS),
+            id='mariadb-seaweedfs',
+            marks=pytest.mark.nightly('PostgreSQL and rclone are in CI'),
+        ),
+    ],
+    indirect=True,
+)
 
 
 @pytest.fixture
@@ -165,6 +190,7 @@ def blackhole() -> Iterator[int]:
 
 
 @pytest.mark.parametrize('how', ['refused', 'closed', 'blackhole', 'silent'])
+@over_all
 @matrix.over('ssh')
 def test_index_is_away(
     transport: Transport,
@@ -276,6 +302,7 @@ _BRIEFLY = pytest.mark.nightly('most of it is done once more, and goes well')
 @pytest.mark.slow('many pushes')
 @pytest.mark.parametrize('which', ['index', 'store'])
 @pytest.mark.parametrize('lasting', [True, pytest.param(False, marks=_BRIEFLY)])
+@over_all
 @matrix.over('ssh')
 def test_cut_off(
     pushing: Pushing, network: Network, which: str, lasting: bool
@@ -305,21 +332,21 @@ def test_cut_off(
     pushing.check()
 
 
-def droptable(network: Network, postgresql: PostgreSQL) -> None:
-    schema = network.indexurl.rpartition('=')[2]
-    with contextlib.closing(postgresql.connect()) as session:
-        session.cursor().execute(f'DROP TABLE {schema}.bundle CASCADE')
+def droptable(network: Network) -> None:
+    place = network.indexurl.rpartition('=')[2].rpartition('/')[2]
+    with contextlib.closing(network.database.connect()) as session:
+        session.cursor().execute(f'DROP TABLE {place}.bundle CASCADE')
 
 
 @pytest.mark.parametrize(
     'what', ['password', 'secret', 'schema', 'bucket', 'table']
 )
+@over_all
 @matrix.over('ssh')
 def test_wrong_configuration(
     transport: SshTransport,
     base: Repo,
     network: Network,
-    postgresql: PostgreSQL,
     vanilla: Repo,
     client: Repo,
     what: str,
@@ -327,33 +354,34 @@ def test_wrong_configuration(
     """Pushes are refused in one line, and the base does not notice."""
     node = client.commit({'new': 'x\n'}, 'new')
     if what == 'password':
-        transport.serve({'PGPASSWORD': 'x'})
-        told = 'password authentication failed'
+        transport.serve({'PGPASSWORD': 'x', 'MYSQL_PWD': 'x'})
+        told = 'password authentication failed|Access denied'
     elif what == 'secret':
         transport.serve({'AWS_SECRET_ACCESS_KEY': 'x'})
         told = 'the credentials are refused'
     elif what == 'schema':
         base.configure('bundlestore', {'index': f'{network.indexurl}x'})
-        told = 'bundle index has no schema'
+        told = 'bundle index has no (schema|database)|Access denied'
     elif what == 'bucket':
         other = network.storeurl.replace('s3://bundles/', 's3://absent/')
         base.configure('bundlestore', {'store': other})
         told = 'there is no such bucket'
     else:
-        droptable(network, postgresql)
+        droptable(network)
         told = 'bundle index cannot be used'
     result = client.run('push', '--bundle-store', '-r', node, ok=(255,))
     refused(result)
-    assert told in result.err
+    assert re.search(told, result.err), result
     landed = vanilla.commit({'landed': 'x\n'}, 'landed')
     vanilla.run('push', '-r', landed)
     assert base.knows(landed)
     if what not in ('password', 'secret'):
         (found,) = base.run(*CHECK, ok=(1,)).out.splitlines()
-        assert told in found
+        assert re.search(told, found), found
     assert not network.objects()
 
 
+@over_all
 @matrix.over('ssh')
 def test_object_is_gone(
     pushing: Pushing, network: Network, vanilla: Repo
@@ -373,6 +401,7 @@ def test_object_is_gone(
     assert not pushing.verify()
 
 
+@over_all
 @matrix.over('ssh')
 def test_slow_network(
     pushing: Pushing, network: Network, vanilla: Repo
