@@ -1,13 +1,16 @@
 #!/usr/bin/env python3
-"""What the index ``file`` takes to find things when it is large.
+"""What the index ``file``, or another, takes to find things when it is large.
 
     python bench/index.py [--pushes N] [--changesets N] [--json FILE]
+                          [--index URL URL]
 
 Fills an index through the interface of the backends, and an empty one beside
 it, and prints how long look-ups, lists and records take, with the budget of
 each. ``--full`` is the size of the budgets: 100,000 pushes of 1 to 1,000
 changesets, 10 million in all. It is filled in memory where there is room, as
 no disk need be waited for there; what is measured is a copy in ``--folder``.
+With ``--index`` it is the first of two indexes that are there and empty, and
+the other one is that beside it; the budgets are those of a database server.
 """
 
 from __future__ import annotations
@@ -41,6 +44,8 @@ CHAIN = 7
 
 #: in ms; the last two in bytes, and in the time in an empty index
 LOOKUP, LIST, BYTES, RECORD = 1.0, 5.0, 120.0, 1.10
+#: the first two for a database server
+SERVER = 2.0, 10.0
 
 MEMORY = Path('/dev/shm')
 _USERS = 200
@@ -131,10 +136,9 @@ def _exponent(mean: float) -> float:
     return high
 
 
-def fill(folder: Path, pushes: int, changesets: int) -> tuple[int, list[bytes]]:
-    """Make an index in ``folder``; return how many changesets it holds, about
-    as many as wanted, and some of them."""
-    index = backends.openindex('file', _place(folder))
+def fill(index: Any, pushes: int, changesets: int) -> tuple[int, list[bytes]]:
+    """Fill an index; return how many changesets it holds, about as many as
+    wanted, and some of them."""
     source = Source(1, changesets / pushes, max(pushes // _FEW, 1))
     chance = random.Random(2)
     some: list[bytes] = []
@@ -301,12 +305,10 @@ def records(
 
 
 def measure(
-    folder: Path, held: list[bytes], changesets: int, count: int
+    large: Any, empty: Any, held: list[bytes], changesets: int, count: int
 ) -> Iterator[Row]:
-    size = (folder / 'large' / 'index.sqlite3').stat().st_size
+    size = large.statistics().indexsize
     yield Row('bytes a changeset', '', size / changesets, limit=BYTES)
-    large = backends.openindex('file', _place(folder / 'large'))
-    empty = backends.openindex('file', _place(folder / 'empty'))
     yield from lookups(large, held, count)
     yield from lists(large, max(count // 20, 5))
     for reopening in (False, True):
@@ -337,6 +339,9 @@ def main() -> None:
     parser.add_argument('--count', type=int, default=1000, help='of look-ups')
     parser.add_argument('--folder', type=Path, help='a disk to measure on')
     parser.add_argument('--json', type=Path, help='write the figures there too')
+    parser.add_argument(
+        '--index', nargs=2, metavar='URL', help='two that are empty'
+    )
     options = parser.parse_args()
     pushes, changesets = FULL if options.full else DEFAULT
     pushes = options.pushes or pushes
@@ -348,9 +353,22 @@ def main() -> None:
     ) as name:
         folder = Path(name)
         started = time.monotonic()
-        with _workfolder(200 * changesets, folder) as work:
-            changesets, held = fill(work / 'large', pushes, changesets)
-            shutil.copytree(work / 'large', folder / 'large')
+        if options.index:
+            global LOOKUP, LIST
+            LOOKUP, LIST = SERVER
+            large, empty = [
+                backends.openindex(url, _place(folder)) for url in options.index
+            ]
+            changesets, held = fill(large, pushes, changesets)
+        else:
+            with _workfolder(200 * changesets, folder) as work:
+                index = backends.openindex('file', _place(work / 'large'))
+                changesets, held = fill(index, pushes, changesets)
+                shutil.copytree(work / 'large', folder / 'large')
+            large, empty = [
+                backends.openindex('file', _place(folder / name))
+                for name in ('large', 'empty')
+            ]
         os.sync()
         took = time.monotonic() - started
         title = (
@@ -362,7 +380,7 @@ def main() -> None:
         head = f'{"median":>9} {"":2}{"99 %":>9}{"processor":>10}{"budget":>8}'
         print(f'{"":42}{head}')
         rows = []
-        for row in measure(folder, held, changesets, options.count):
+        for row in measure(large, empty, held, changesets, options.count):
             rows.append(row)
             print(_show(row), flush=True)
     if options.json:
