@@ -30,7 +30,7 @@ from harness.servers import (
     patiently,
 )
 from harness.snapshot import untouched
-from harness.store import folder
+from harness.store import folder, tryurl
 from hgext3rd.bundlestore import backends, cachefolder, model
 from hgext3rd.bundlestore.bundle import replica
 from hgext3rd.bundlestore.request import Request
@@ -164,6 +164,21 @@ def test_landed_elsewhere(
     vanilla.run('pull', '-r', top, url)
     assert vanilla.phase(node) == 'public'
     assert vanilla.phase(top) == 'draft'
+
+
+@matrix.over('ssh')
+def test_try_url(
+    transport: Transport, base: Repo, mirror: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """That of a replica, which takes no changes itself, has its base catch
+    up."""
+    pushed = Pushed(client)
+    other = tryurl(transport, mirror)
+    onmissing(mirror, pulling(base))
+    command = mirror.hgrc.read_text('utf-8').partition('on-missing-base = ')[2]
+    other.configure('bundlestore', {'on-missing-base': command.splitlines()[0]})
+    vanilla.run('pull', '-r', pushed.stored, transport.url(other))
+    assert mirror.knows(pushed.landed)
 
 
 @matrix.over('ssh')

@@ -18,10 +18,10 @@ import signal
 import subprocess
 import tempfile
 import time
-from typing import Optional
+from typing import IO, Optional
 
 from mercurial.node import hex
-from mercurial.utils import procutil
+from mercurial.utils import procutil, stringutil
 
 from .. import log
 from ..server import hasnode
@@ -102,37 +102,48 @@ def _maytry(cache) -> bool:
 
 def _run(repo, server, node: bytes) -> Optional[int]:
     """Run the command, and return its exit code; None if it took too long."""
+    begin = time.monotonic()
+    code: Optional[int] = None
+    try:
+        with tempfile.TemporaryFile(prefix='hg-bundlestore-') as output:
+            code = _finished(repo, server, node, output)
+            size = os.fstat(output.fileno()).st_size
+            output.seek(max(0, size - _OUTPUT))
+            text = output.read()
+    except OSError as exc:
+        # what a shell says of what it cannot run
+        code, text = 126, stringutil.forcebytestr(exc)
+    log.event(
+        repo.ui,
+        server,
+        'catchup',
+        node=hex(node)[:12],
+        code='timeout' if code is None else code,
+        milliseconds=int((time.monotonic() - begin) * 1000),
+        output=text,
+    )
+    return code
+
+
+def _finished(repo, server, node: bytes, output: IO[bytes]) -> Optional[int]:
     # a share takes no changes itself
     root = os.path.dirname(repo.sharedpath)
     environ = procutil.shellenviron({b'HGPLAIN': b'1', b'HG_NODE': hex(node)})
-    begin = time.monotonic()
-    code: Optional[int] = None
-    with tempfile.TemporaryFile(prefix='hg-bundlestore-') as output:
-        process = subprocess.Popen(
-            procutil.tonativestr(server.settings.onmissingbase),
-            shell=True,
-            cwd=procutil.tonativestr(root),
-            env=procutil.tonativeenv(environ),
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-            start_new_session=True,
-        )
-        try:
-            code = process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            _end(process)
-        output.seek(max(0, os.fstat(output.fileno()).st_size - _OUTPUT))
-        log.event(
-            repo.ui,
-            server,
-            'catchup',
-            node=hex(node)[:12],
-            code='timeout' if code is None else code,
-            milliseconds=int((time.monotonic() - begin) * 1000),
-            output=output.read(),
-        )
-    return code
+    process = subprocess.Popen(
+        procutil.tonativestr(server.settings.onmissingbase),
+        shell=True,
+        cwd=procutil.tonativestr(root),
+        env=procutil.tonativeenv(environ),
+        stdin=subprocess.DEVNULL,
+        stdout=output,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,
+    )
+    try:
+        return process.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        _end(process)
+        return None
 
 
 def _end(process: subprocess.Popen[bytes]) -> None:
