@@ -17,7 +17,7 @@ from harness.backends import ObjectStore, Rclone, SeaweedFS
 from harness.backends.session import Getter
 from hgext3rd.bundlestore import backends, errors, model
 from hgext3rd.bundlestore.declaring import provides
-from hgext3rd.bundlestore.stores.s3 import address, staging
+from hgext3rd.bundlestore.stores.s3 import address, library, staging
 from hgext3rd.bundlestore.testing import processes
 from hgext3rd.bundlestore.testing.store import (
     MEGABYTE,
@@ -137,6 +137,19 @@ def test_opening_connects_to_nothing(tmp_path: Path) -> None:
     assert not os.path.exists(place.directory)
 
 
+def test_preload() -> None:
+    """It leaves a process without anything open that a fork may not cross."""
+    code = """
+import os, sys
+from hgext3rd.bundlestore import backends
+before = os.listdir('/proc/self/fd')
+backends.preload('file', 's3://bundles', 'postgresql:')
+assert 'botocore.session' in sys.modules
+assert os.listdir('/proc/self/fd') == before
+"""
+    subprocess.run([sys.executable, '-c', code], check=True)
+
+
 # -- requests
 
 
@@ -154,7 +167,7 @@ def listen(
     store: Any, event: str, handler: Callable[..., Any]
 ) -> contextlib.AbstractContextManager[None]:
     """Have botocore call ``handler`` while the context is open."""
-    events = store._client._client().meta.events
+    events = library.client(store._client.address).meta.events
 
     @contextlib.contextmanager
     def listening() -> Iterator[None]:

@@ -19,7 +19,7 @@ from harness.meddler import Meddler
 from harness.proxy import Proxy
 from harness.smalldisk import mounted
 from hgext3rd.bundlestore import backends, errors, model
-from hgext3rd.bundlestore.stores.s3 import client as clients
+from hgext3rd.bundlestore.stores.s3 import library
 from hgext3rd.bundlestore.testing.store import (
     GOOD,
     MEGABYTE,
@@ -131,6 +131,18 @@ def test_profile(
     assert readwhole(store, store.put([b'some'])) == b'some'
 
 
+def test_credentials_that_come_late(
+    rclone: Rclone, place: model.Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server that stays need not be started anew."""
+    store = backends.openstore(rclone.fresh(), place)
+    for wrong in ('wrong-secret', ''):
+        monkeypatch.setenv('AWS_SECRET_ACCESS_KEY', wrong)
+        refused(lambda: list(store.keys()))
+    monkeypatch.setenv('AWS_SECRET_ACCESS_KEY', SECRET)
+    assert list(store.keys()) == []
+
+
 @pytest.mark.parametrize(
     ('status', 'code', 'what'),
     [
@@ -228,7 +240,7 @@ def test_stopped_server(
     assert readwhole(store, staged.key) == b'meanwhile'
 
     # a client of its own, which has less patience
-    monkeypatch.setattr(clients, 'READ', 1)
+    monkeypatch.setattr(library, 'READ', 1)
     impatient = backends.openstore(f'{server.fresh()}&redirect=no', place)
     server.freeze()
     begin = time.monotonic()

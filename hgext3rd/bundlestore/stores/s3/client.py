@@ -1,8 +1,4 @@
-"""Asks an S3 server, by way of botocore.
-
-botocore takes a process a tenth of a second or two, so it is loaded with the
-first request, not with the store: what the index can answer costs none of
-that. Server processes that stay load it before they begin (``preload``).
+"""Asks an S3 server, by way of botocore (see ``library.py``).
 
 Who tries again: here each request is sent once more at most, at once if its
 connection was closed before an answer came (a server may close one that rested
@@ -14,36 +10,17 @@ the store.
 from __future__ import annotations
 
 import contextlib
-import gc
-import os
 import random
 import time
-import types
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ... import errors
-from . import failures
+from . import failures, library
 from .address import Address
 
-#: seconds to wait for a connection, and for the next bytes of an answer
-CONNECT = 5
-READ = 20
 #: least seconds, and half of the most, before a busy server is asked again
 _MOMENT = 0.2
-#: connections that are kept; threads beyond these make new ones
-_CONNECTIONS = 32
-
-
-class _Made(NamedTuple):
-    #: id of the process that made it: a connection must not cross a fork
-    process: int
-    client: Any
-
-
-#: botocore's clients. Of this process, as a web server may make objects of
-#: its own for each request; what they hold serves any number of threads.
-_clients: dict[Address, _Made] = {}
 
 
 class Absent(Exception):
@@ -85,11 +62,13 @@ class Client:
                 for name, found in _NEXT[operation].items()
                 if page.get(found)
             }
+            if not more:
+                raise failures.foreign(self.address, False)
 
     def signedurl(self, seconds: int, **arguments: Any) -> str:
         """Return a URL that answers GET with an object for so long."""
         with self._failing(False):
-            url: str = self._client().generate_presigned_url(
+            url: str = library.client(self.address).generate_presigned_url(
                 'get_object',
                 Params={'Bucket': self.address.bucket, **arguments},
                 ExpiresIn=seconds,
@@ -105,9 +84,7 @@ class Client:
 
     def close(self) -> None:
         """Close the connections that rest."""
-        made = _clients.get(self.address)
-        if made is not None and made.process == os.getpid():
-            made.client.close()
+        library.close(self.address)
 
     def _ask(
         self,
@@ -118,7 +95,7 @@ class Client:
     ) -> dict[str, Any]:
         code = ''
         with self._failing(writing):
-            function = getattr(self._client(), operation)
+            function = getattr(library.client(self.address), operation)
             try:
                 answer = self._asked(function, arguments)
                 if any(name not in answer for name in needed):
@@ -132,9 +109,7 @@ class Client:
                     raise
         if operation == 'head_object':
             # Its answer has no body: this one tells if it is the bucket, say.
-            self.read(
-                'list_objects_v2', Prefix=self.address.prefix, MaxKeys=1
-            )
+            self.read('list_objects_v2', Prefix=self.address.prefix, MaxKeys=1)
         if _isabsence(operation, code):
             raise Absent(code)
         raise failures.refused(self.address, writing, code)
@@ -170,19 +145,11 @@ class Client:
         except errors.BundleStoreError:
             raise
         except _expected() as exc:
+            if failures.oncredentials(_code(exc), exc):
+                # there may be others by the next request
+                library.forget(self.address)
             # its message may hold a signed URL
             raise self.failed(exc, writing) from None
-
-    def _client(self) -> Any:
-        """Return botocore's client of this process."""
-        made = _clients.get(self.address)
-        if made is None or made.process != os.getpid():
-            # Two threads may make one each at first: there is no lock that a
-            # fork could leave locked.
-            with _withoutcollector():
-                made = _Made(os.getpid(), _make(self.address))
-            _clients[self.address] = made
-        return made.client
 
 
 #: how to ask a listing for its next page: the argument, and where it is found
@@ -222,114 +189,3 @@ def _expected() -> tuple[type[Exception], ...]:
         # an endpoint that is none
         ValueError,
     )
-
-
-# -- botocore
-
-#: reads botocore's files; what they say is kept for all clients
-_loader: Any = None
-
-
-def preload() -> None:
-    """Load all that a client needs, for a process that stays; raises
-    ``BackendUnavailable``."""
-    with _withoutcollector():
-        loader = _loaded()
-        for name in ('service-2', 'endpoint-rule-set-1'):
-            loader.load_service_model('s3', name)
-        for name in ('endpoints', 'partitions', 'sdk-default-configuration'):
-            loader.load_data_with_path(name)
-
-
-def _loaded() -> Any:
-    """Load botocore."""
-    global _loader
-    try:
-        import botocore.loaders
-        import botocore.session
-
-        # Mercurial puts imports off until what they import is used.
-        loader = botocore.loaders.Loader()
-        _ = botocore.session.Session
-    except ImportError as exc:
-        raise errors.BackendUnavailable(
-            'bundle stores on S3 need the Python package botocore',
-            "'pip install hg-bundlestore[s3]' brings it",
-        ) from exc
-    if _loader is None:
-        # It would look through the files of all services for this one.
-        loader.list_available_services = lambda type_name: ['s3']
-        _loader = loader
-    return _loader
-
-
-@contextlib.contextmanager
-def _withoutcollector() -> Iterator[None]:
-    """Have Python's collector of garbage look neither now nor later at what is
-    loaded here.
-
-    It is there until the process ends, and so much that a process over ssh
-    would be busy with it for longer than with loading it, most of that when
-    it ends.
-    """
-    enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        gc.freeze()
-        if enabled:
-            gc.enable()
-
-
-def _make(address: Address) -> Any:
-    loader = _loaded()
-    import botocore.config
-    import botocore.session
-
-    session = botocore.session.Session(profile=address.profile)
-    session.register_component('data_loader', loader)
-    region = address.region or session.get_config_variable('region')
-    if not region and address.endpoint:
-        # a server of one's own mostly does not care, but it is signed
-        region = 'us-east-1'
-    options: dict[str, Any] = {
-        'connect_timeout': CONNECT,
-        'read_timeout': READ,
-        'max_pool_connections': _CONNECTIONS,
-        'retries': {'mode': 'standard', 'total_max_attempts': 1},
-        'signature_version': 's3v4',
-        'user_agent_extra': 'hg-bundlestore',
-        's3': {
-            'addressing_style': 'path' if address.endpoint else 'auto',
-            # the server compares what it gets with its hash, over https too
-            'payload_signing_enabled': True,
-        },
-    }
-    # Checksums by default are more than other servers than Amazon's know.
-    checksums = {
-        'request_checksum_calculation': 'when_required',
-        'response_checksum_validation': 'when_required',
-    }
-    try:
-        config = botocore.config.Config(**options, **checksums)
-    except TypeError:
-        # botocore < 1.36, which sends none
-        config = botocore.config.Config(**options)
-    client = session.create_client(
-        's3',
-        region_name=region,
-        endpoint_url=address.endpoint,
-        config=config,
-    )
-    client.meta.events.register('before-call.s3.HeadBucket', _noregion)
-    return client
-
-
-def _noregion(**_more: object) -> tuple[Any, dict[str, Any]]:
-    """Answer botocore, which asks where the bucket is when a server sends it
-    elsewhere, that nobody knows. Whoever runs the server shall name the region
-    rather than have each process ask for it; and of another server than
-    Amazon's botocore would ask without end."""
-    answer: dict[str, Any] = {'ResponseMetadata': {'HTTPHeaders': {}}}
-    return types.SimpleNamespace(status_code=200, headers={}), answer

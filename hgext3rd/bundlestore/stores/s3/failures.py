@@ -55,6 +55,16 @@ BUSY = (
 _of('the server is busy or in trouble', 'try again later', *BUSY)
 
 
+def oncredentials(code: str, exc: BaseException) -> bool:
+    """Whether a failure is one of credentials; ``code`` is empty where it is
+    no answer of the server."""
+    from botocore import exceptions
+
+    if code:
+        return _CODES.get(code) == _CODES['InvalidAccessKeyId']
+    return isinstance(exc, exceptions.NoCredentialsError)
+
+
 def refused(
     address: Address, writing: bool, code: str
 ) -> errors.BackendUnavailable:

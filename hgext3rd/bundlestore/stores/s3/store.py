@@ -24,7 +24,8 @@ from ..reader import VerifyingReader
 from ..spool import CANNOT_WRITE, Spool, isstray, notstray
 from .address import Address, parse
 from .body import Body
-from .client import Absent, Client, preload
+from .client import Absent, Client
+from .library import preload
 from .staging import StagedObject
 
 __all__ = ['ObjectStore', 'open_store', 'preload']
