@@ -464,6 +464,15 @@ class ISelfCheck(Interface):
         nothing."""
 
 
+class IRestoreMany(Interface):
+    """Ability of an index: many pushes are restored at little more than the
+    cost of one."""
+
+    def restoremany(pushes) -> None:
+        """As ``IBundleIndex.restore`` of each of some ``model.Push``, one
+        after the other and without ``bookmarks``, but all or none."""
+
+
 class ISetAside(Interface):
     """Ability of an index: it can begin anew where it is damaged."""
 

@@ -34,7 +34,8 @@ _FRESH = 1.0
 _WRITES = frozenset(
     (
         *('record', 'movebookmarks', 'forgetmoves', 'remove', 'discard'),
-        *('pin', 'restore', 'restoremove', 'reserve', 'setaside'),
+        *('pin', 'restore', 'restoremany', 'restoremove', 'reserve'),
+        'setaside',
     )
 )
 

@@ -12,6 +12,7 @@ from typing import Any, Optional
 
 from .. import errors, model
 from ..batches import batches
+from ..declaring import provides
 from ..stores import notes
 from . import ratecopy, walk
 
@@ -75,10 +76,7 @@ class IndexCopy:
         self.pushes += len(different)
         if not different or self._dry:
             return
-        for push in different:
-            # what is not there now is looked at below
-            with contextlib.suppress(errors.BundleGone):
-                self._restore(push)
+        self._restoreall(different)
         self._last = max(self._last, page[-1].id)
         there = self._there(first, page[-1].id, different)
         for push in different:
@@ -115,6 +113,19 @@ class IndexCopy:
             with contextlib.suppress(errors.UnknownPush):
                 self._target.remove(id)
             self._mine.set(id, 0)
+
+    def _restoreall(self, pushes: list[model.Push]) -> None:
+        """Copy pushes; those that cannot be copied now are left out."""
+        if len(pushes) > 1 and provides(self._target, 'IRestoreMany'):
+            # mostly, what they rest on is there or among them
+            with contextlib.suppress(errors.BundleGone):
+                self._target.restoremany(pushes)
+                for push in pushes:
+                    self._mine.set(push.id, 1)
+                return
+        for push in pushes:
+            with contextlib.suppress(errors.BundleGone):
+                self._restore(push)
 
     def _put(self, push: model.Push) -> None:
         self._mine.set(push.id, 1)
@@ -327,5 +338,12 @@ def _same(there: dict[int, model.Push], push: model.Push) -> bool:
 
 
 def _comparable(push: model.Push) -> model.Push:
-    # an index may have any order in which each comes after what it rests on
-    return push._replace(rests=tuple(sorted(push.rests)))
+    # An index may have any order in which each comes after what it rests on,
+    # and a newer one takes less for text.
+    return push._replace(
+        rests=tuple(sorted(push.rests)),
+        heads=tuple(
+            head._replace(title=model.totext(head.title)) for head in push.heads
+        ),
+        text=model.totext(push.text),
+    )

@@ -20,4 +20,4 @@ def open_index(url: str, place: model.Place) -> MysqlIndex:
 class MysqlIndex(RemoteIndex):
     """The index in a database."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'ISchema')
+    __implemented__ = Interfaces('IBundleIndex', 'ISchema', 'IRestoreMany')

@@ -141,6 +141,16 @@ class SqlIndex:
             lambda sql: repairs.restore(sql, push, bookmarks), durable=False
         )
 
+    def restoremany(self, many: Iterable[model.Push]) -> None:
+        mended = [_mended(push) for push in many]
+        for push in mended:
+            _check(push)
+            _checkid(push.id)
+        if mended:
+            self._database.write(
+                lambda sql: repairs.restoremany(sql, mended), durable=False
+            )
+
     def restoremove(self, move: model.RestoredMove) -> None:
         _checkid(move.id)
         _checknames(move.user, move.name)

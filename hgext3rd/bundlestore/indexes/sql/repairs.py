@@ -64,6 +64,51 @@ def restore(sql: Sql, push: model.Push, bookmarks: bool) -> None:
         usage.recount(sql, user)
 
 
+def restoremany(sql: Sql, many: Sequence[model.Push]) -> None:
+    """Record pushes under their ids, without what they did to bookmarks."""
+    if not _arenew(sql, many):
+        for push in many:
+            restore(sql, push, False)
+        return
+    ids = [push.id for push in many]
+    sql.each('DELETE FROM event WHERE id IN ({marks})', ids)
+    first = _freeid(sql)
+    for bundle, push in enumerate(many, first):
+        bases = bundles.basesof(sql, push.rests).direct if push.rests else []
+        found = bundles.add(sql, push, bundle, bases)
+        bundles.addnodes(sql, found, push.heads, push.id)
+        sql.dialect.search.add(sql, push.id, push.user, push.text)
+        pushes.addmoves(sql, push.id, push.bookmarks)
+    sql.insert(
+        'push',
+        [
+            (push.id, float(push.time), push.user, bundle, len(push.bookmarks))
+            for bundle, push in enumerate(many, first)
+        ],
+    )
+    sql.insert('pin', [(push.id,) for push in many if push.pinned])
+    usage.pushedmany(sql, [(push.user, push.size) for push in many])
+    pushes.reach(sql, max(ids))
+
+
+def _arenew(sql: Sql, many: Sequence[model.Push]) -> bool:
+    """Whether there is nothing of these pushes, nor of their bundles."""
+    ids = [push.id for push in many]
+    keys = [bytes.fromhex(push.key) for push in many]
+    if len(set(ids)) < len(ids) or len(set(keys)) < len(keys):
+        return False
+    return not any(
+        sql.many(
+            f'SELECT {column} FROM {table} WHERE {column} IN ({{marks}})', its
+        )
+        for table, column, its in (
+            ('push', 'id', ids),
+            ('kept', 'push', ids),
+            ('bundle', 'digest', keys),
+        )
+    )
+
+
 def restoremove(sql: Sql, move: model.RestoredMove) -> None:
     """Put a bookmark where an event put it."""
     if not pushes.exists(sql, move.id):

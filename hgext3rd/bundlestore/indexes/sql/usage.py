@@ -7,6 +7,7 @@ transaction of the caller.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ... import errors, model
@@ -42,6 +43,23 @@ def pushed(sql: Sql, user: str, more: int, isholder: bool) -> None:
         ' WHERE username = ?',
         (more, user),
     )
+
+
+def pushedmany(sql: Sql, many: Iterable[tuple[str, int]]) -> None:
+    """Note pushes of bundles that are new, each with its user and size."""
+    more: dict[str, tuple[int, int]] = {}
+    for user, size in many:
+        count, total = more.get(user, (0, 0))
+        more[user] = count + 1, total + size
+    rows = sql.many(
+        'SELECT username, pushes, size FROM holder WHERE username IN ({marks})',
+        more,
+    )
+    sql.each('DELETE FROM holder WHERE username IN ({marks})', more)
+    for user, count, size in rows:
+        before = more[user]
+        more[user] = before[0] + count, before[1] + size
+    sql.insert('holder', [(user, *its) for user, its in more.items()])
 
 
 def unpushed(sql: Sql, user: str, bundle: int) -> None:

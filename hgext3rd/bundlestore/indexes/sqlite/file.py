@@ -27,7 +27,8 @@ class FileIndex(SqlIndex):
     """The index in the file ``path``; arguments as for ``Database``."""
 
     __implemented__ = Interfaces(
-        'IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'
+        *('IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'),
+        'IRestoreMany',
     )
 
     def __init__(

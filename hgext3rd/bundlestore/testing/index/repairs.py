@@ -9,6 +9,7 @@ import pytest
 from zope.interface import providedBy
 
 from ... import errors, model
+from ...declaring import provides
 from ...interfaces import ISetAside
 from ..reference import pushof
 from .base import IndexTests
@@ -38,6 +39,42 @@ class RepairTests(IndexTests):
             other = self.makeindex(elsewhere)
             self._restore(index, other)
             other.close()
+
+    def test_restore_many(self, place: model.Place, index: Any) -> None:
+        """All at once, or those that are left: it comes to the same."""
+        if not provides(index, 'IRestoreMany'):
+            pytest.skip('cannot restore many at once')
+        chance = random.Random(7)
+        for number, name in enumerate('abcdefgabh'):
+            bases = [chance.choice('abc')] if name in 'defgh' else []
+            push = resting(name, *bases)._replace(
+                user=chance.choice(['alice', 'bob']),
+                time=float(number),
+                text=f'words {name}',
+                moves=(moveto(f'x{number}', nodeof('a')),),
+            )
+            index.record(push)
+        index.pin(4)
+        found = index.pushes()
+        for parts in ([(0, 10)], [(0, 3), (2, 6), (6, 8), (7, 10)]):
+            with self.newplace(b'%s.2' % place.directory) as elsewhere:
+                other = self.makeindex(elsewhere)
+                with pytest.raises(errors.BundleGone):
+                    other.restoremany(
+                        [found[0], found[9]._replace(rests=(keyof('gone'),))]
+                    )
+                for first, last in parts:
+                    other.restoremany(found[first:last])
+                other.restoremany([])
+                other.reserve(index.lastid())
+                for look in ('pushes', 'users', 'lastid'):
+                    expected = inanyorder(getattr(index, look)())
+                    assert inanyorder(getattr(other, look)()) == expected
+                assert other.bookmarks() == []
+                text = 'word d'
+                assert other.pushes(text=text) == index.pushes(text=text)
+                assert list(other.problems()) == []
+                other.close()
 
     def _restore(self, index: Any, other: Any) -> None:
         a = nodeof('a')
