@@ -317,7 +317,7 @@ def test_silent_host(
     postgresql: PostgreSQL, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One that takes connections and says nothing."""
-    monkeypatch.setitem(servermodule._DEFAULTS, 'connect_timeout', 2)
+    monkeypatch.setattr(servermodule, 'CONNECT', 0.3)
     with socket.create_server(('127.0.0.1', 0)) as listener:
         index = openindex(postgresql.fresh(listener.getsockname()[1]))
         with pytest.raises(errors.BackendUnavailable, match='timeout'):
@@ -381,6 +381,50 @@ def test_restart(privateserver: Any) -> None:
             call()
     server.start()
     assert index.lastid() == 4
+    index.close()
+
+
+def test_frozen(privateserver: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nobody waits for ever for a server that stands still."""
+    server = privateserver(PostgreSQL)
+    monkeypatch.setattr(servermodule, 'CONNECT', 0.5)
+    monkeypatch.setattr(servermodule, 'SILENT', 0.5)
+    index = openindex(server.fresh())
+    index.schema(create=True)
+    index.record(newpush('one'))
+    server.freeze()
+    # in a session that is open, and in one that is not
+    for match in ('did not answer within', 'timeout expired'):
+        with pytest.raises(errors.BackendUnavailable, match=match):
+            index.lastid()
+    server.thaw()
+    assert index.lastid() == 1
+    published: list[int] = []
+
+    def publish() -> None:
+        published.append(1)
+        server.freeze()
+
+    with pytest.raises(errors.BackendUnavailable, match='did not answer'):
+        index.record(newpush('two'), publish)
+    server.thaw()
+    assert published == [1]
+    assert index.lastid() == 1
+    monkeypatch.undo()
+    assert index.record(newpush('two')).id == 2
+    assert list(index.problems()) == []
+    index.close()
+
+
+def test_one_of_two_hosts(
+    postgresql: PostgreSQL, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(servermodule, 'CONNECT', 0.3)
+    with socket.create_server(('127.0.0.1', 0)) as listener:
+        silent = f'127.0.0.1:{listener.getsockname()[1]}'
+        place = f'127.0.0.1:{postgresql.port}'
+        index = openindex(url.replace(place, f'{silent},{place}'))
+        assert index.lastid() == 0
     index.close()
 
 

@@ -11,6 +11,7 @@ from ... import errors, model
 from ..remote import search as searching
 from ..remote.address import Address
 from ..remote.database import MAKE
+from ..remote.silence import Silent
 from ..remote.tables import VERSION
 from . import troubles
 from .session import Session, driver
@@ -22,24 +23,25 @@ if TYPE_CHECKING:
 #: where the tables are unless the URL says so
 SCHEMA = 'bundlestore'
 
-#: Seconds: until a host that does not answer is given up, and one that fell
-#: silent in the midst of an answer; how long others may hold a lock that is
+#: Seconds: until a host that does not answer is given up, and one that is not
+#: there any more; how long others may hold a lock that is
 #: needed, how long a statement may take, and how long a transaction may stand
 #: still, as it does while a bundle is published.
-_CONNECT = 5
-_SILENT = 20
+CONNECT = 5.0
+_GONE = 20
 LOCK = 30.0
 STATEMENT = 60.0
 IDLE = 90.0
+#: and how long an answer may take: longer, as the server says why it is late
+SILENT = 75.0
 
 #: what connections are opened with, where the URL says nothing else
 _DEFAULTS = {
-    'connect_timeout': _CONNECT,
     'application_name': 'hg-bundlestore',
     'keepalives_idle': 10,
     'keepalives_interval': 5,
     'keepalives_count': 2,
-    'tcp_user_timeout': _SILENT * 1000,
+    'tcp_user_timeout': _GONE * 1000,
 }
 
 _HINTS = re.compile(r' INDEXED BY \w+')
@@ -100,10 +102,20 @@ class Server:
         module = driver()
         arguments: dict[str, Any] = {**_DEFAULTS, **self._arguments()}
         arguments['client_encoding'] = 'UTF8'
-        try:
-            return Session(arguments, _settings(self.schema))
-        except module.Error as exc:
-            raise troubles.unreachable(exc) from exc
+        connecting = float(arguments.pop('connect_timeout', CONNECT))
+        settings = _settings(self.schema)
+        # one of several may be off: the others are asked then
+        hosts = _hosts(arguments)
+        for host in hosts:
+            try:
+                return Session(
+                    {**arguments, **host}, settings, connecting, SILENT
+                )
+            except (Silent, module.Error) as exc:
+                trouble = troubles.unreachable(exc)
+                if host is hosts[-1]:
+                    raise trouble from exc
+        raise AssertionError
 
     def _arguments(self) -> dict[str, Any]:
         """Return what the URL says, as the driver takes it."""
@@ -211,6 +223,18 @@ class Server:
 def _quoted(name: str) -> str:
     """Return a name as it stands in statements."""
     return '"{}"'.format(name.replace('"', '""'))
+
+
+def _hosts(arguments: dict[str, Any]) -> list[dict[str, str]]:
+    """Return the host and port of each of the servers of a URL."""
+    names = [n for n in ('host', 'hostaddr', 'port') if n in arguments]
+    found = {name: str(arguments[name]).split(',') for name in names}
+    count = max(map(len, found.values()), default=1)
+    return [
+        # one port may be that of all
+        {n: its[min(k, len(its) - 1)] for n, its in found.items()}
+        for k in range(count)
+    ]
 
 
 def _settings(schema: str) -> str:

@@ -7,9 +7,12 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import TYPE_CHECKING, Any
+import select
+import time
+from typing import TYPE_CHECKING, Any, Optional
 
 from ... import errors
+from ..remote.silence import Silent
 
 if TYPE_CHECKING:
     from ..remote.server import Script
@@ -39,29 +42,46 @@ def driver() -> Any:
 
 
 class Session:
-    """A connection, see ``remote/server.py``. ``settings`` are statements."""
+    """A connection, see ``remote/server.py``.
 
-    def __init__(self, arguments: dict[str, Any], settings: str) -> None:
+    ``arguments`` are the driver's, ``settings`` statements that are run first.
+    ``connecting`` is how many seconds the host may take to answer at all, and
+    ``silent`` how many a statement may. The driver would wait for ever, with
+    the signals that this process gets; so the waiting is done here.
+    """
+
+    patient = False
+
+    def __init__(
+        self,
+        arguments: dict[str, Any],
+        settings: str,
+        connecting: float,
+        silent: float,
+    ) -> None:
         module = driver()
-        self._connection = module.connect(**arguments)
-        # transactions are begun and ended by the statements that are run
-        self._connection.autocommit = True
-        module.extensions.register_type(
-            module.extensions.new_type((_BYTEA,), 'BYTES', _bytes),
-            self._connection,
-        )
         self._error = module.Error
         self._idle = module.extensions.TRANSACTION_STATUS_IDLE
+        self._silent = silent
+        #: whether the answer to a statement did not come to its end
+        self._unheard = False
+        # transactions are begun and ended by the statements that are run
+        self._connection = module.connect(**arguments, async_=True)
         try:
+            _wait(self._connection, connecting)
+            module.extensions.register_type(
+                module.extensions.new_type((_BYTEA,), 'BYTES', _bytes),
+                self._connection,
+            )
             self._cursor = self._connection.cursor()
-            self._cursor.execute(settings)
+            self._run(settings)
         except BaseException:
             self.close()
             raise
 
     def fetch(self, script: Script) -> list[Row]:
         cursor = self._cursor
-        cursor.execute(
+        self._run(
             b'; '.join(
                 cursor.mogrify(statement, values or None)
                 for statement, values in script
@@ -69,16 +89,28 @@ class Session:
         )
         return cursor.fetchall() if cursor.description is not None else []
 
+    def _run(self, statements: str | bytes) -> None:
+        self._unheard = True
+        try:
+            self._cursor.execute(statements)
+            _wait(self._connection, None if self.patient else self._silent)
+        except self._error:
+            self._unheard = False
+            raise
+        self._unheard = False
+
     def rollback(self) -> None:
-        with contextlib.suppress(self._error):
-            if self._connection.info.transaction_status != self._idle:
-                self._cursor.execute('ROLLBACK')
+        with contextlib.suppress(self._error, Silent):
+            if not self._unheard and not self._isidle():
+                self._run('ROLLBACK')
+
+    def _isidle(self) -> bool:
+        return bool(self._connection.info.transaction_status == self._idle)
 
     @property
     def lost(self) -> bool:
         return (
-            self._connection.closed != 0
-            or self._connection.info.transaction_status != self._idle
+            self._unheard or self._connection.closed != 0 or not self._isidle()
         )
 
     def close(self) -> None:
@@ -94,6 +126,27 @@ class Session:
                 os.dup2(null, file, inheritable=False)
             finally:
                 os.close(null)
+
+
+def _wait(connection: Any, seconds: Optional[float]) -> None:
+    """Wait until a connection has done what it was told to; raises
+    ``Silent``."""
+    extensions = driver().extensions
+    deadline = None if seconds is None else time.monotonic() + seconds
+    while True:
+        state = connection.poll()
+        if state == extensions.POLL_OK:
+            return
+        event = select.POLLIN
+        if state == extensions.POLL_WRITE:
+            event = select.POLLOUT
+        poll = select.poll()
+        poll.register(connection.fileno(), event)
+        left = None
+        if deadline is not None:
+            left = max(deadline - time.monotonic(), 0) * 1000
+        if not poll.poll(left):
+            raise Silent(seconds)
 
 
 def _bytes(value: Any, _cursor: Any) -> Any:

@@ -6,6 +6,7 @@ import re
 from typing import Optional
 
 from ... import errors
+from ..remote.silence import Silent
 from .session import driver
 
 #: statements that give the right to make tables, and to use them
@@ -137,6 +138,8 @@ def damage(text: str) -> errors.DamagedIndex:
 
 def _sentence(exc: Exception) -> str:
     """Return the first sentence of what PostgreSQL says, without where."""
+    if isinstance(exc, Silent):
+        return 'timeout expired'
     lines = [line.strip() for line in str(exc).splitlines() if line.strip()]
     text = lines[0] if lines else type(exc).__name__
     # of several hosts the last

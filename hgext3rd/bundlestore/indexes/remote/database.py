@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Optional, TypeVar
 
 from ... import errors
 from . import pool, tables
+from .silence import Silent
 from .transaction import Another, Sql
 
 if TYPE_CHECKING:
@@ -61,7 +62,12 @@ class Database:
         first: list[Told] = [*server.snapshot, (server.guard, ())]
         if patient:
             first.extend(server.patience)
-        return self._tried(lambda session: query(Sql(server, session, first)))
+
+        def work(session: Session) -> T:
+            session.patient = patient
+            return query(Sql(server, session, first))
+
+        return self._tried(work)
 
     def write(self, change: Callable[[Sql], T], durable: bool = True) -> T:
         first = self._begun(self._server.forupdate)
@@ -190,6 +196,10 @@ class Database:
             try:
                 with self._pool.lease(self._server) as session:
                     return work(session)
+            except Silent as exc:
+                if progress.raised is exc or not progress.committing:
+                    raise
+                raise _Unknown from exc
             except self._server.error as exc:
                 if progress.raised is exc:
                     raise

@@ -57,6 +57,7 @@ class Pool:
             session = server.connect()
             with _lock:
                 self._busy.append(session)
+        session.patient = False
         try:
             yield session
         finally:

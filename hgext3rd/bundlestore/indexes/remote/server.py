@@ -18,7 +18,11 @@ Script = Sequence[Told]
 
 class Session(Protocol):
     """A connection. One thread at a time uses it. What the driver raises comes
-    out; the server is asked what it means."""
+    out; the server is asked what it means. One that does not answer at all is
+    ``silence.Silent``."""
+
+    #: whether an answer may take as long as it takes
+    patient: bool
 
     def fetch(self, script: Script) -> list[Row]:
         """Run statements in one round trip, and return the rows of the last
