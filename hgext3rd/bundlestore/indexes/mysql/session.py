@@ -135,6 +135,15 @@ class Session:
                 option = getattr(socket, name)
                 sock.setsockopt(socket.IPPROTO_TCP, option, value)
 
+    @property
+    def patient(self) -> bool:
+        """Whether an answer may take as long as it takes."""
+        return self._connection._read_timeout is None
+
+    @patient.setter
+    def patient(self, patient: bool) -> None:
+        self._connection._read_timeout = None if patient else _ANSWER
+
     def fetch(self, script: Script) -> list[Row]:
         rows: list[Row] = []
         for text in self._messages(script):
