@@ -252,6 +252,22 @@ def test_page_by_page(store: Any) -> None:
     assert (sorted(keys), sorted(notes)) == (sorted(stored), sorted(noted))
 
 
+def test_what_others_put_there(store: Any) -> None:
+    """It is passed over, and stays."""
+    key = store.put([b'some'])
+    store.putnote('ab/x.json', b'{}')
+    root = store._client.address.prefix
+    names = [
+        *(f'bundles/{key}.tmp', f'bundles/ab/{key}', 'bundles/\u00e4 %2F+&'),
+        *('notes/x.json', 'notes/ab/x.txt', 'notes/ab/c/x.json', 'other'),
+    ]
+    for name in names:
+        store._client.write('put_object', Key=root + name, Body=b'?')
+    assert list(store.keys()) == [key]
+    assert list(store.notes()) == ['ab/x.json']
+    assert list(store.strays(0)) == []
+
+
 # -- large bundles
 
 

@@ -89,8 +89,8 @@ class ObjectStore:
         return (n for n in self._list(self._bundles) if model.iskey(n))
 
     def modified(self, key: str) -> float:
-        time: float = self._head(key)['LastModified'].timestamp()
-        return time
+        when: float = self._head(key)['LastModified'].timestamp()
+        return when
 
     def _head(self, key: str) -> dict[str, Any]:
         try:
