@@ -418,6 +418,35 @@ def test_round_trips(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     }
 
 
+def test_rows_that_are_read(index: Any, admin: Any) -> None:
+    """Those of a page, and not all that there are."""
+    index.record(newpush('one', text='a title'))
+    for insert in (
+        "push SELECT seq, seq, 'alice', 1, 0",
+        "word SELECT '', seq",
+        "word SELECT 'title', seq",
+        'node SELECT unhex(sha1(seq)), 0, seq',
+    ):
+        rows(admin, f'INSERT INTO {insert} FROM seq_2_to_5000')
+
+    def count(call: Callable[[], list[Any]], most: int) -> None:
+        before = read()
+        assert len(call()) == 10
+        assert read() - before < most
+
+    def read() -> int:
+        with index._remote._pool.lease(index._remote._server) as session:
+            found = session.fetch([("SHOW STATUS LIKE 'Handler_read%'", ())])
+        return sum(int(value) for _name, value in found)
+
+    count(lambda: index.nodes('a'), 50)
+    count(lambda: index.pushes(limit=10, newestfirst=True), 150)
+    count(lambda: index.pushes(user='alice', limit=10), 150)
+    count(lambda: index.pushes(since=4000, limit=10), 150)
+    # a thousand of the five are counted first
+    count(lambda: index.pushes(text='title', limit=10), 2200)
+
+
 # -- what goes wrong
 
 

@@ -52,6 +52,7 @@ class Server:
 
     name = 'PostgreSQL'
     search: Search = searching
+    skips = False
 
     types: Mapping[str, str] = {
         'id': 'bigint',

@@ -123,6 +123,10 @@ class Server(Protocol):
     def search(self) -> Search:
         """What finds texts: ``search.py``."""
 
+    @property
+    def skips(self) -> bool:
+        """Whether SELECT DISTINCT skips what comes again."""
+
     def glob(self, column: str, pattern: str) -> Optional[tuple[str, Any]]:
         """Return a condition for names that match."""
 

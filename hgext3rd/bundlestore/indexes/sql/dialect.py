@@ -89,6 +89,11 @@ class Dialect(Protocol):
     def search(self) -> Search:
         """What finds texts."""
 
+    @property
+    def skips(self) -> bool:
+        """Whether SELECT DISTINCT with ORDER BY, of the first column of an
+        index, skips what comes again, and stops at LIMIT."""
+
     def glob(self, column: str, pattern: str) -> Optional[tuple[str, Any]]:
         """Return a condition, with the value in it, for what
         ``IBundleIndex.bookmarks`` finds; None if that is nothing."""

@@ -50,6 +50,11 @@ WITH RECURSIVE found (node) AS (
 )
 SELECT node FROM found WHERE node IS NOT NULL LIMIT ?
 """
+# The same for a database that makes these steps by itself, but not the others:
+# it would go through all of them, and each from the beginning of the table.
+_DISTINCT = """
+SELECT DISTINCT node FROM node WHERE node BETWEEN ? AND ? ORDER BY node LIMIT ?
+"""
 
 
 def locate(
@@ -74,7 +79,10 @@ def locate(
 
 def nodes(sql: Sql, first: bytes, last: bytes, limit: int) -> list[bytes]:
     """Return the nodes from one to another."""
-    rows = sql.all(_NODES, (first, last, last, limit))
+    if sql.dialect.skips:
+        rows = sql.all(_DISTINCT, (first, last, limit))
+    else:
+        rows = sql.all(_NODES, (first, last, last, limit))
     return [node for (node,) in rows]
 
 

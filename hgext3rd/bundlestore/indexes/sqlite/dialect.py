@@ -25,6 +25,7 @@ class Dialect:
 
     name = 'SQLite'
     search: Search = search
+    skips = False
 
     def glob(self, column: str, pattern: str) -> Optional[tuple[str, str]]:
         while '**' in pattern:
