@@ -122,7 +122,8 @@ def test_what_is_pushed_is_not_fetched(
     place: model.Place, tmp_path: Path
 ) -> None:
     """Its file becomes the copy, and is not written again."""
-    put = f'mkdir -p {tmp_path}/bundles && cp $HGBS_FILE {tmp_path}/$HGBS_KEY'
+    name = f'{tmp_path}/$HGBS_KEY'
+    put = f'mkdir -p $(dirname {name}) && cp $HGBS_FILE {name}'
     place = place._replace(config={'put-command': put})
     store = backends.openstore('command', place, 1 << 30)
     with store.stage([b'some']) as staged:

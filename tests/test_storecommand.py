@@ -61,7 +61,7 @@ class TestCommandStore(StoreConformance):
 
     def damage(self, store: Any, key: str, data: bytes | None) -> None:
         folder = Path(os.fsdecode(store._spool._folder)).parent
-        path = folder / 'elsewhere' / 'bundles' / key
+        path = folder / 'elsewhere' / 'bundles' / key[:2] / key
         path.unlink()
         if data is not None:
             path.write_bytes(data)
@@ -138,7 +138,7 @@ def test_failures_are_told(make: Make, command: str, says: str) -> None:
 
 
 def test_what_a_failed_command_printed_is_no_list(make: Make) -> None:
-    store = make(list_command=f'echo bundles/{GOOD} 1 1; exit 1')
+    store = make(list_command=f'echo bundles/ab/{GOOD} 1 1; exit 1')
     found = store.keys()
     with pytest.raises(errors.BackendUnavailable):
         next(found)
@@ -201,26 +201,29 @@ def test_what_a_command_gets(make: Make, tmp_path: Path) -> None:
     key = store.put([b'some'])
     lines = re.sub(r'\[/[^]]*\]', '[FILE]', log.read_text()).splitlines()
     assert lines == [
-        f'/bin/sh 0 bundles/{GOOD} []',
+        f'/bin/sh 0 bundles/ab/{GOOD} []',
         '/bin/sh 0 notes/ab/x.json [FILE]',
         '/bin/sh 0 notes/ab []',
         '/bin/sh 0 bundles []',
-        f'/bin/sh 0 bundles/{key} [FILE]',
+        f'/bin/sh 0 bundles/{key[:2]}/{key} [FILE]',
         'some',
     ]
 
 
 def test_what_a_list_may_say(make: Make, tmp_path: Path) -> None:
     other = keyof(b'other')
+    folder = f'bundles/{other[:2]}'
     lines = [
-        f'bundles/{GOOD}',
-        f'bundles/{other} 12 1700000000.5 and so on',
-        f'./bundles/{other}',
-        f'/srv/bundles/{other}',
-        f'bundles/{other}.part 12',
-        f'bundles/{other[:-1]} 12',
-        f'bundles/{other}/x 12',
-        f'bundles/{other} many',
+        f'bundles/ab/{GOOD}',
+        f'bundles/{other}',
+        f'bundles/ab/{other}',
+        f'{folder}/{other} 12 1700000000.5 and so on',
+        f'./{folder}/{other}',
+        f'/srv/{folder}/{other}',
+        f'{folder}/{other}.part 12',
+        f'{folder}/{other[:-1]} 12',
+        f'{folder}/{other}/x 12',
+        f'{folder}/{other} many',
         f'notes/ab/{other} 12',
         other,
         'bundles/' + 'a' * 5000,
@@ -242,7 +245,7 @@ def test_lists_without_sizes_and_times(make: Make, root: Path) -> None:
     assert [*store.keys()] == [key]
     assert store.size(key) == 100000
     # it is never old enough to go
-    os.utime(root / 'bundles' / key, (0, 0))
+    os.utime(root / 'bundles' / key[:2] / key, (0, 0))
     assert abs(store.modified(key) - time.time()) < 60
     with pytest.raises(errors.UnknownKey):
         store.size(GOOD)
@@ -312,7 +315,7 @@ def test_examples(
             method(key)
 
 
-@matrix.over('path', 'ssh')
+@matrix.over('ssh')
 def test_a_push_that_cannot_be_put(
     base: Repo, client: Repo, newclient: Callable[..., Repo], tmp_path: Path
 ) -> None:

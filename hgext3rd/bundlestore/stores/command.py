@@ -3,8 +3,9 @@ of the administrator.
 
 A command finds in its environment what it is about, ``HGBS_KEY``, and the file
 to read or to write, ``HGBS_FILE``. Keys are paths of lower-case letters,
-digits, dots and slashes: ``bundles/KEY`` and, for notes, ``notes/FOLDER/NAME``.
-What a command must promise is told in ``docs/backends.rst``.
+digits, dots and slashes: ``bundles/ab/ab12…``, so that no folder is too large
+to be listed, and ``notes/FOLDER/NAME``. What a command must promise is told in
+``docs/backends.rst``.
 
 What is staged waits in a file of this machine until it is put.
 """
@@ -33,7 +34,6 @@ _LIST = 'list-command'
 #: seconds that a command may take, unless configured otherwise
 _PATIENCE = 600.0
 
-_BUNDLES = 'bundles/'
 _NOTES = 'notes/'
 _FOLDER = re.compile(r'[a-z0-9]{2,16}', re.A)
 #: the longest line of a list that is looked at
@@ -81,7 +81,7 @@ class CommandStore:
             return staged.key
 
     def open(self, key: str) -> VerifyingReader:
-        fp = self._get(_BUNDLES + model.checkkey(key))
+        fp = self._get(_name(key))
         if fp is None:
             raise _unknown(key)
         return VerifyingReader(fp, key, os.fstat(fp.fileno()).st_size)
@@ -99,16 +99,18 @@ class CommandStore:
         return time.time() if found is None else found
 
     def delete(self, key: str) -> None:
-        if not self._run(_DELETE, _BUNDLES + model.checkkey(key)):
+        if not self._run(_DELETE, _name(key)):
             raise _unknown(key)
 
     def keys(self) -> Iterator[str]:
         for entry in self._list('bundles'):
+            key = entry.name.rpartition('/')[2]
             with contextlib.suppress(errors.InvalidKey):
-                yield model.checkkey(entry.name.removeprefix(_BUNDLES))
+                if _name(key) == entry.name:
+                    yield key
 
     def _entry(self, key: str) -> _Entry:
-        name = _BUNDLES + model.checkkey(key)
+        name = _name(key)
         for entry in self._list(name):
             if entry.name == name:
                 return entry
@@ -269,12 +271,16 @@ class StagedUpload:
             with contextlib.suppress(OSError, errors.UnknownKey):
                 # a command may keep it as that of the bundle
                 fileops.touch(self._staged.localpath(self.key))
-            self._store._put(self._staged, _BUNDLES + self.key)
+            self._store._put(self._staged, _name(self.key))
             self._published = True
             self._staged.discard()
 
     def discard(self) -> None:
         self._staged.discard()
+
+
+def _name(key: str) -> str:
+    return f'bundles/{model.checkkey(key)[:2]}/{key}'
 
 
 def _parsed(line: bytes) -> Optional[_Entry]:
