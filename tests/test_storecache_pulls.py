@@ -67,7 +67,7 @@ def elsewhere(base: Repo, tmp_path: Path) -> Elsewhere:
     return Elsewhere(base, tmp_path / 'elsewhere')
 
 
-@servers.overweb('wsgi')
+@servers.overweb('http')
 def test_fifty_fetches_are_one_download(
     transport: servers.WebTransport,
     base: Repo,
@@ -76,7 +76,8 @@ def test_fifty_fetches_are_one_download(
     elsewhere: Elsewhere,
     tempfolder: Path,
 ) -> None:
-    """In two processes with four threads each, under WSGI."""
+    """``hg serve`` has a thread for each; for processes, which see nothing of
+    each other, see test_storecache.py."""
     node = client.commit({'a': bytes(range(256)) * 2000}, 'fetched by many')
     client.run('push', '--bundle-store', '-r', node)
     (file,) = elsewhere.stored().values()
