@@ -12,12 +12,19 @@ import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import pytest
 
 from harness import indexes, matrix
-from harness.backends import PostgreSQL, Rclone, SeaweedFS, session as sessions
+from harness.backends import (
+    MariaDB,
+    ObjectStore,
+    PostgreSQL,
+    Rclone,
+    SeaweedFS,
+    session as sessions,
+)
 from harness.changegroups import node
 from harness.filled import BEGIN, DAY, Filled, Killed, Mortal
 from harness.hg import Hg, Repo
@@ -31,7 +38,7 @@ from hgext3rd.bundlestore.stores import notes
 
 MIGRATE = 'admin::bundlestore-migrate'
 VERIFY = 'admin::bundlestore-verify'
-ANOTHERPAIR = pytest.mark.nightly('one database and one object store are in CI')
+Database = Union[PostgreSQL, MariaDB]
 #: both halves, and each
 HALVES = [(True, True), (True, False), (False, True)]
 
@@ -404,35 +411,33 @@ def test_how_often_users_moved_bookmarks(
 
 
 @pytest.mark.parametrize(
-    ('database', 'objects'),
+    'kinds',
     [
-        (PostgreSQL, Rclone),
-        pytest.param(PostgreSQL, SeaweedFS, marks=ANOTHERPAIR),
+        ((PostgreSQL, Rclone), (MariaDB, SeaweedFS)),
+        pytest.param(
+            ((MariaDB, Rclone), (PostgreSQL, SeaweedFS)),
+            marks=pytest.mark.nightly('each of them is in CI'),
+        ),
     ],
-    ids=lambda kind: kind.name,
+    ids=('postgresql first', 'mariadb first'),
 )
 def test_there_and_back(
     backend: sessions.Getter,
     source: Filled,
     tmp_path: Path,
-    database: type[PostgreSQL],
-    objects: type[Rclone],
+    kinds: tuple[tuple[type[Database], type[ObjectStore]], ...],
 ) -> None:
-    """To a database and an object store, back, and from one to another."""
-    with (
-        indexes.empty(backend(database)) as url,
-        indexes.empty(backend(database)) as other,
-    ):
-        place = model.Place(os.fsencode(tmp_path / 'place'))
-        far = Filled(tmp_path / 'far')
-        far.store = backends.openstore(backend(objects).fresh(), place)
-        far.index = backends.openindex(url, place)
-        further = Filled(tmp_path / 'further')
-        further.store = backends.openstore(backend(objects).fresh(), place)
-        further.index = backends.openindex(other, place)
-        here = Filled(tmp_path / 'here')
+    """To a database and an object store, on to others, and back to files."""
+    place = model.Place(os.fsencode(tmp_path / 'place'))
+    with contextlib.ExitStack() as stack:
         before = source
-        for after in (far, further, here):
+        for database, objects in (*kinds, (None, None)):
+            after = Filled(tmp_path / f'after{database}')
+            if database is not None and objects is not None:
+                url = stack.enter_context(indexes.empty(backend(database)))
+                after.index = backends.openindex(url, place)
+                store = backend(objects).fresh()
+                after.store = backends.openstore(store, place)
             copying = _passes(before, after)
             copying.run()
             # and what comes meanwhile
@@ -444,12 +449,11 @@ def test_there_and_back(
             assert list(copying.differences()) == []
             _sameindex(before, after)
             _samestore(before, after)
+            stack.callback(after.store.close)
+            stack.callback(after.index.close)
             before = after
         # one that points to what was removed
-        assert set(here.verify()) <= {('bookmark', False)}
-        for made in (far, further):
-            made.index.close()
-            made.store.close()
+        assert set(before.verify()) <= {('bookmark', False)}
 
 
 # -- a store that is closed
