@@ -10,6 +10,7 @@ import random
 import subprocess
 import sys
 import threading
+import types
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Union
@@ -26,14 +27,14 @@ from harness.backends import (
     session as sessions,
 )
 from harness.changegroups import node
-from harness.filled import BEGIN, DAY, Filled, Killed, Mortal
+from harness.filled import BEGIN, DAY, UI, Filled, Killed, Mortal
 from harness.hg import Hg, Repo
 from harness.nightly import upto
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import folder
 from hgext3rd.bundlestore import backends, errors, model, moving
-from hgext3rd.bundlestore.keep import passes, walk
+from hgext3rd.bundlestore.keep import migrate, passes, walk
 from hgext3rd.bundlestore.stores import notes
 
 MIGRATE = 'admin::bundlestore-migrate'
@@ -519,6 +520,72 @@ def test_note_of_a_move(source: Filled) -> None:
     source.store.putnote(moving.NAME, newer)
     with pytest.raises(errors.UnsupportedFormat):
         moving.read(source.store)
+
+
+def _migration(source: Filled, root: Path) -> Any:
+    """Return the move of a store to a folder."""
+    settings = types.SimpleNamespace(
+        storeurl='file', indexurl='file', maxrate=None
+    )
+    server = types.SimpleNamespace(
+        openstore=lambda: source.store,
+        index=source.index,
+        settings=settings,
+        place=model.Place(os.fsencode(root)),
+    )
+    fm = UI.formatter(b'test', {b'template': b''})
+    return migrate._Migration(UI, server, fm, *_urls(root), False)
+
+
+@pytest.mark.parametrize('abandoned', [True, False])
+def test_somebody_else_opens_the_store(
+    source: Filled,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    abandoned: bool,
+) -> None:
+    """What came since may not be in the copy, so this is not the end."""
+    moved = moving.Move('2', 'file:/other', None, host='elsewhere', pid=1)
+    original = passes.Passes.differences
+
+    def differences(self: passes.Passes) -> Any:
+        there = moving.read(source.store)
+        assert there is not None
+        assert there.isclosed('file', 'file')
+        change = there._replace(closed=False) if abandoned else moved
+        moving.write(source.store, change)
+        return original(self)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(passes.Passes, 'differences', differences)
+        with pytest.raises(errors.BackendUnavailable, match='somebody else'):
+            _migration(source, tmp_path / 'copy').run(False)
+    found = moving.read(source.store)
+    assert found is not None
+    assert not found.done
+    assert not found.closed
+    if abandoned:
+        assert _migration(source, tmp_path / 'copy').run(False) == 0
+        found = moving.read(source.store)
+        assert found is not None
+        assert found.done
+    else:
+        # it is left to the other one
+        assert found == moved
+
+
+def test_what_fails_in_the_end_opens_the_store(
+    source: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        passes.Passes, 'differences', lambda self: iter(['pushes: 1, 2'])
+    )
+    with pytest.raises(errors.BackendUnavailable, match='pushes: 1, 2'):
+        _migration(source, tmp_path / 'copy').run(False)
+    found = moving.read(source.store)
+    assert found is not None
+    assert not found.isclosed('file', 'file')
+    assert not found.isalive
 
 
 # -- the command

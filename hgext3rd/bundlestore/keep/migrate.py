@@ -79,8 +79,6 @@ def _abandon(ui, server) -> int:
     if move is None:
         ui.status(_(b'the bundle store is open\n'))
         return 0
-    if move.isother:
-        raise _busy(move)
     if move.done:
         # others may have used the copy
         with contextlib.suppress(errors.UnknownNote):
@@ -185,24 +183,22 @@ class _Migration:
     def _claim(self, found: Optional[moving.Move]) -> None:
         """See to it that the targets are empty, or copies of this source; note
         that they are to become that."""
-        known = found is not None and not found.done
-        id = found.id if found is not None and known else os.urandom(16).hex()
-        known = known and found is not None and self._isto(found)
-        if self._newindex is not None and not known and self._newindex.lastid():
+        id, index = os.urandom(16).hex(), None
+        if found is not None and not found.done:
+            id, index = found.id, found.newindex
+        known = self._newindex is None or index == self._move.newindex
+        if not known and self._newindex.lastid():
             raise NoCopy('bundle index')
         if self._newstore is not None:
-            self._claimstore(id, known)
+            self._claimstore(_copynote(id))
         self._move = self._move.byme(id=id)
         if not self._dry:
             moving.write(self._store, self._move)
 
-    def _claimstore(self, id: str, known: bool) -> None:
-        try:
-            isours = self._newstore.note(moving.COPY) == _copynote(id)
-        except errors.UnknownNote:
-            isours = False
-        if known and isours:
-            return
+    def _claimstore(self, claim: bytes) -> None:
+        with contextlib.suppress(errors.UnknownNote):
+            if self._newstore.note(moving.COPY) == claim:
+                return
         others = (
             name for name in self._newstore.notes() if name != moving.COPY
         )
@@ -210,7 +206,7 @@ class _Migration:
             if next(iter(there), None) is not None:
                 raise NoCopy('bundle store')
         if not self._dry:
-            self._newstore.putnote(moving.COPY, _copynote(id))
+            self._newstore.putnote(moving.COPY, claim)
 
     # -- copying
 
@@ -237,6 +233,11 @@ class _Migration:
         rate = self._settings.maxrate
         if rate is not None:
             copying.copyrates(time.time() - rate.seconds)
+        if not self._isours():
+            raise errors.BackendUnavailable(
+                'somebody else opened the bundle store, or moves it, too',
+                'run the command again',
+            )
         done = self._move.byme(done=True)
         moving.write(self._store, done)
         self._move = done
@@ -246,9 +247,13 @@ class _Migration:
 
     def _letgo(self) -> None:
         """Have the store open, unless everything is copied."""
-        if not self._dry and not self._move.done:
+        if not self._dry and not self._move.done and self._isours():
             self._move = self._move.byme(closed=False, pid=0)
             moving.write(self._store, self._move)
+
+    def _isours(self) -> bool:
+        """Whether nobody has said anything else of the move."""
+        return moving.read(self._store) == self._move
 
     def _pass(self, copying: passes.Passes, closed: bool) -> passes.Counts:
         counts = copying.run()
@@ -359,7 +364,8 @@ def _same(what: bytes) -> error.InputError:
 def _busy(move: moving.Move) -> errors.BackendUnavailable:
     return errors.BackendUnavailable(
         f'process {move.pid} is moving the bundle store',
-        'wait for it, or end it',
+        "wait for it, or end it; if it is another program by now, run 'hg"
+        " admin::bundlestore-migrate --abandon'",
     )
 
 
