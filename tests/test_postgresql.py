@@ -113,6 +113,32 @@ def backendpid(index: Any) -> int:
 _PID = 'SELECT pg_backend_pid()'
 
 
+def test_a_session_that_was_given_another_schema(
+    postgresql: PostgreSQL, index: Any
+) -> None:
+    """As by PgBouncer in transaction mode: nothing must get into the index of
+    another repository."""
+    index.record(newpush([1]))
+    with indexes.empty(postgresql) as url:
+        other = openindex(url)
+        server = index._remote._server
+        with pool.of(server).lease(server) as leased:
+            leased.fetch([(f'SET search_path TO "{schemaof(url)}"', ())])
+        for ask in (
+            index.lastid,
+            index.statistics,
+            lambda: index.record(newpush([2])),
+        ):
+            with pytest.raises(errors.BackendUnavailable) as caught:
+                ask()
+            assert 'not in the schema' in str(caught.value)
+            assert 'pool_mode = session' in str(caught.value.hint)
+        assert other.lastid() == 0
+        other.close()
+    index.close()
+    assert index.lastid() == 1
+
+
 # -- URLs
 
 

@@ -73,13 +73,17 @@ class Server:
     begin: Script = (('BEGIN ISOLATION LEVEL READ COMMITTED', ()),)
     forupdate = 'FOR UPDATE'
     forshare = 'FOR SHARE'
-    guard = f'SELECT 1 / count(*) FROM gate WHERE version = {VERSION}'
     patience: Script = (('SET LOCAL statement_timeout = 0', ()),)
     haste: Script = (('SET LOCAL synchronous_commit = off', ()),)
     exists = "SELECT 1 FROM pg_class WHERE oid = to_regclass('gate')"
 
     def __init__(self, address: Address) -> None:
         self.schema = address.parameters.get('schema') or SCHEMA
+        # One that passes sessions from hand to hand, such as PgBouncer, may
+        # have given this one another schema: that of another repository.
+        name = self.schema.replace("'", "''")
+        self.guard = f"""SELECT 1 / count(*) FROM gate
+            WHERE version = {VERSION} AND current_schema() = '{name}'"""
         self._address = address
         self.key = repr(address)
         user = _quoted(address.user or 'USER')

@@ -14,8 +14,10 @@ Grants = tuple[str, str]
 
 #: a deadlock, and a transaction that another one was in the way of
 IN_THE_WAY = frozenset(['40001', '40P01'])
-#: no such schema, table or column; a division by zero is the guard's
-FOREIGN = frozenset(['3F000', '42P01', '42703', '22012'])
+#: what the guard fails of: a division by zero
+_GUARD = '22012'
+#: no such schema, table or column
+FOREIGN = frozenset(['3F000', '42P01', '42703', _GUARD])
 #: bytes that were not written so, and rows that are there twice
 DAMAGE = frozenset(['XX001', 'XX002', '23505', '23502'])
 #: the server went down, or ended the connection
@@ -119,6 +121,11 @@ def trouble(
         return errors.NoRoom(
             f'bundle index cannot be written: {text}',
             'the administrator can make room for PostgreSQL',
+        )
+    if found == _GUARD:
+        return errors.BackendUnavailable(
+            'bundle index is not in the schema of its connection',
+            "let PgBouncer have 'pool_mode = session'",
         )
     if found.startswith('22'):
         # values that do not fit
