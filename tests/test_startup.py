@@ -361,3 +361,63 @@ def test_room_that_cannot_be_loaded(
         if room in ('push/receive', 'fetch/serve', 'wire/stored'):
             assert 'cannot load the bundlestore extension: ' in said
             assert 'that_is_not_there' in said
+
+
+OPENED_TOO_EARLY = """
+import importlib.abc, sys, threading
+from mercurial import dispatch, error, exchange, extensions, hg, ui as uimod
+
+base, client = [path.encode() for path in sys.argv[1:]]
+reached, go = threading.Event(), threading.Event()
+
+class Slow(importlib.abc.MetaPathFinder):
+    def find_spec(self, name, path, target=None):
+        if name == 'hgext3rd.bundlestore':
+            reached.set()
+            go.wait(30)
+
+def opened(path):
+    ui = uimod.ui.load()
+    extensions.loadall(ui)
+    return hg.repository(ui, path)
+
+sys.meta_path.insert(0, Slow())
+first = threading.Thread(target=opened, args=(base,))
+first.start()
+assert reached.wait(30)
+early = opened(base)
+assert not hasattr(early, 'hasbundlestore')
+go.set()
+first.join()
+local = opened(client)
+nodes = [local[b'tip'].node()]
+try:
+    exchange.push(local, early.peer(), force=True, revs=nodes)
+except error.Abort as exc:
+    print(exc.message.decode())
+opened(base)
+exchange.push(local, opened(base).peer(), force=True, revs=nodes)
+"""
+
+
+@matrix.each_version('version')
+def test_repository_opened_while_the_extension_loads(
+    version: str, hg: Callable[..., Hg], tmp_path: Path
+) -> None:
+    # in a web server, two threads may open repositories at the same time
+    made = hg(version)
+    base = made.init(tmp_path / 'base')
+    config = '[extensions]\nbundlestore =\n[bundlestore]\nserver = yes\n'
+    (base.path / '.hg' / 'hgrc').write_text(f'{config}route = all\n')
+    client = made.init(tmp_path / 'client')
+    client.commit({'a': 'a\n'}, 'must not land')
+    with untouched(base.path):
+        done = subprocess.run(
+            [made.python, '-c', OPENED_TOO_EARLY, base.path, client.path],
+            capture_output=True,
+            text=True,
+            env=made.cleanenviron(),
+        )
+    assert done.returncode == 0, done.stderr
+    assert 'was opened before its bundle store' in done.stdout
+    assert bundles(base)

@@ -29,10 +29,19 @@ from typing import Optional
 from mercurial import (
     bundle2,
     error,
+    extensions,
 )
 from mercurial.i18n import _
 
-from .. import access, bookmarks, errors, log, model, server as servermod
+from .. import (
+    access,
+    bookmarks,
+    config,
+    errors,
+    log,
+    model,
+    server as servermod,
+)
 from ..bundle import complete, container, graph
 from ..bundle.unbundle import tame
 from ..declaring import provides
@@ -65,6 +74,7 @@ def unbundle(orig, repo, cg, heads, source, url):
     server = servermod.of(repo)
     with _telling(repo.ui, cg, url):
         if server is None:
+            _checkopened(repo)
             if route.requested(cg):
                 raise error.Abort(
                     _(b'this repository has no bundle store'),
@@ -95,6 +105,27 @@ def unbundle(orig, repo, cg, heads, source, url):
                 with _capturedoutput(receiver):
                     receiver.run()
             return receiver.reply()
+
+
+def _checkopened(repo) -> None:
+    """Refuse a push to a repository that keeps a store and does not know it.
+
+    ``extensions.load`` notes an extension before it imports it. What another
+    thread opens meanwhile, as web servers do, is opened without, though its
+    configuration turns the extension on; pushes would land.
+    """
+    if (
+        config.isserver(repo.ui)
+        and not repo.url().startswith(b'bundle:')
+        and any(
+            module.__name__ == config.__package__
+            for _name, module in extensions.extensions(repo.ui)
+        )
+    ):
+        raise error.Abort(
+            _(b'this repository was opened before its bundle store'),
+            hint=_(b'nothing was pushed; push again'),
+        )
 
 
 def _checkbaseallowed(ui, server) -> None:
