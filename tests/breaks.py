@@ -28,6 +28,34 @@ class Break(NamedTuple):
 
 BREAKS = (
     Break(
+        'indexes/mysql/server.py',
+        'a range of names ends where MariaDB thinks that characters end',
+        """return f"concat({column}, '') LIKE ?", like""",
+        "return f'{column} LIKE ?', like",
+        ('test_mysql.py::test_spaces_and_characters',),
+    ),
+    Break(
+        'indexes/mysql/server.py',
+        'many bundles below another are cut off',
+        'max_recursive_iterations = {_UNBOUND}',
+        'max_recursive_iterations = 1000',
+        ('test_mysql.py::test_recursion',),
+    ),
+    Break(
+        'indexes/mysql/session.py',
+        'a session without a database is used again',
+        'return not self._isplaced or ',
+        'return ',
+        ('test_mysql.py::test_no_tables',),
+    ),
+    Break(
+        'indexes/mysql/troubles.py',
+        'who was in the way of another is not tried again',
+        'IN_THE_WAY = frozenset([1213, 1020])',
+        'IN_THE_WAY = frozenset([1020])',
+        ('test_mysql.py::test_deadlock',),
+    ),
+    Break(
         'bundle/caches.py',
         'what an overlay computes is thrown away',
         '            if kept.islate(found):\n                kept.need()\n'

@@ -30,6 +30,7 @@ from hgext3rd.bundlestore.testing.index.data import moveto, nodeof
 pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
 
 
+@pytest.mark.slow('the suite once more, by way of a network')
 class TestMysqlIndex(IndexConformance):
     _server: MariaDB
 
@@ -44,6 +45,21 @@ class TestMysqlIndex(IndexConformance):
 
     def makeindex(self, place: model.Place) -> Any:
         return backends.openindex(place.config['index'], place)
+
+    @pytest.mark.parametrize(
+        'seed',
+        [
+            0,
+            *(
+                pytest.param(seed, marks=pytest.mark.nightly('as the first'))
+                for seed in (1, 2, 3)
+            ),
+        ],
+    )
+    def test_against_the_reference(
+        self, index: Any, reference: Any, seed: int
+    ) -> None:
+        super().test_against_the_reference(index, reference, seed)
 
 
 # -- fixtures and helpers
@@ -267,7 +283,8 @@ def test_no_tables(mariadb: MariaDB) -> None:
     unavailable(url, f'bundle index has no tables in the database {name}', make)
     with pytest.raises(errors.BackendUnavailable):
         index.record(newpush('one'))
-    assert index.schema(create=True) is True
+    # in another session
+    assert openindex(f'{url}?ssl-mode=disabled').schema(create=True) is True
     assert index.record(newpush('one')).id == 1
 
 
@@ -348,6 +365,11 @@ def test_spaces_and_characters(index: Any) -> None:
     for name in names:
         assert [push.user for push in index.pushes(user=name)] == [name]
         assert [mark.name for mark in index.bookmarks(name)] == [name]
+    assert [mark.name for mark in index.bookmarks('?')] == sorted(
+        name for name in names if len(name) == 1
+    )
+    index.record(newpush(1, moves=[moveto('y/\U0001f600', b'n' * 20)]))
+    assert len(index.bookmarks('y/*')) == 1
 
 
 def test_recursion(index: Any, admin: Any) -> None:
