@@ -233,6 +233,25 @@ def test_requests(store: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         are('HeadObject')
 
 
+def test_roundtrips(store: Any) -> None:
+    """What is small is sent with its request, the index waits for that. For
+    what is large, the server is asked whether it wants it."""
+    asking: list[bool] = []
+
+    def look(request: Any, **_more: object) -> None:
+        asking.append('Expect' in request.headers)
+
+    events = library.client(store._client.address).meta.events
+    events.register_last('before-send.s3', look)
+    try:
+        store.put([content('small', 60000)])
+        store.putnote('ab/x.json', b'{}')
+        store.put([content('large', MEGABYTE)])
+    finally:
+        events.unregister('before-send.s3', look)
+    assert asking == [False, False, True]
+
+
 def test_page_by_page(store: Any) -> None:
     def short(params: dict[str, Any], model: Any, **_more: object) -> None:
         for name in ('MaxKeys', 'MaxUploads', 'MaxParts'):

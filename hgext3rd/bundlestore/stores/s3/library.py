@@ -23,6 +23,9 @@ READ = 20
 #: connections that are kept; threads beyond these make new ones
 _CONNECTIONS = 32
 
+#: bytes that are sent at once
+_SMALL = 1 << 16
+
 
 class _Made(NamedTuple):
     #: id of the process that made it: a connection must not cross a fork
@@ -157,8 +160,17 @@ def _make(address: Address) -> Any:
         endpoint_url=address.endpoint,
         config=config,
     )
-    client.meta.events.register('before-call.s3.HeadBucket', _noregion)
+    events = client.meta.events
+    events.register('before-call.s3.HeadBucket', _noregion)
+    events.register('before-send.s3.PutObject', _atonce)
     return client
+
+
+def _atonce(request: Any, **_more: object) -> None:
+    """Send what is small without asking whether it is welcome: that would take
+    as long again, and the index waits for it."""
+    if int(request.headers.get('Content-Length') or 0) <= _SMALL:
+        request.headers.pop('Expect', None)
 
 
 def _noregion(**_more: object) -> tuple[Any, dict[str, Any]]:
