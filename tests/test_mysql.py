@@ -536,6 +536,21 @@ def test_session_ended_while_it_is_published(
     assert index.record(newpush('one')).id == 1
 
 
+def test_interrupted(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is still to be read of an answer is not taken for another one."""
+    recorded = index.record(newpush('one'))
+
+    def interrupted(_cursor: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(pymysql.cursors.Cursor, 'nextset', interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            index.pushes()
+        assert not index._remote._pool._idle
+    assert index.pushes() == [recorded]
+
+
 def test_deadlock(mariadb: MariaDB, index: Any, url: str) -> None:
     """A push that was in the way of another one is recorded nevertheless."""
     index.record(newpush('one'))

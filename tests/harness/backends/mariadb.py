@@ -69,7 +69,9 @@ class MariaDB(Daemon):
             *('--max-connections=100', '--performance-schema=off'),
             # processes are killed, but the power does not go
             '--innodb-flush-log-at-trx-commit=2',
-            *('--innodb-flush-method=nosync', '--innodb-use-native-aio=0'),
+            # as far as the release still knows these
+            '--loose-innodb-flush-method=nosync',
+            '--loose-innodb-use-native-aio=0',
             *self._SMALL,
         ]
 

@@ -146,11 +146,18 @@ class Session:
 
     def fetch(self, script: Script) -> list[Row]:
         rows: list[Row] = []
-        for text in self._messages(script):
-            self._cursor.execute(text)
-            while self._cursor.nextset():
-                pass
-            rows = list(self._cursor.fetchall())
+        try:
+            for text in self._messages(script):
+                self._cursor.execute(text)
+                while self._cursor.nextset():
+                    pass
+                rows = list(self._cursor.fetchall())
+        except self._error:
+            raise
+        except BaseException:
+            # interrupted: the rest of an answer may still come
+            self.close()
+            raise
         return rows
 
     def _messages(self, script: Script) -> Iterator[str]:
