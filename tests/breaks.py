@@ -316,6 +316,27 @@ BREAKS = (
         ('test_web_pages.py::test_seen_at_once_by_all',),
     ),
     Break(
+        'client/memory.py',
+        'manifests of folders that were read before are written',
+        'for log in list(store._dirlogcache.values()):',
+        'for log in [store]:',
+        ('test_working_copy.py::test_manifest_for_each_folder',),
+    ),
+    Break(
+        'client/memory.py',
+        'a working copy is pushed with its keywords expanded',
+        "tools[b'hgcmd'] = b'commit'",
+        "tools[b'hgcmd'] = before",
+        ('test_working_copy.py::test_what_is_sent_is_what_is_committed',),
+    ),
+    Break(
+        'client/push.py',
+        'a working copy lands',
+        'if not scratch and not remote.capable(names.ALLSTORED):',
+        'if not scratch and not remote:',
+        ('test_working_copy.py::test_refused',),
+    ),
+    Break(
         'client/pull.py',
         'a hash may be the name of something else over there',
         'if not _HASH.match(name) or hex(node).startswith(name)',

@@ -80,6 +80,8 @@ def test_all_kinds_of_changes(
     settle(client)
     # with these files Mercurial finds out what the file system can do
     shutil.rmtree(client.path / '.hg/wcache')
+    # it is looked into, and nobody notes that it is as it was
+    (client.path / 'README').touch()
     with untouched(client.path, ()), untouched(base.path):
         out = client.run(*PUSH, *FIXED).out
     assert (
@@ -115,6 +117,7 @@ def test_on_drafts_by_path_option(
     )
     parent = client.commit({'a': 'a\n'}, 'parent\nand more')
     client.write({'a': 'aa\n'})
+    client.configure('phases', {'new-commit': 'secret'})
     settle(client)
     with untouched(client.path, ()), untouched(base.path):
         first = client.run('push', 'try', '--working-copy', '-d', DATE).out
@@ -169,6 +172,13 @@ def test_those_who_forget_are_told(base: Repo, client: Repo) -> None:
     plain = client.run(*nothing, ok=(1,), env={'HGPLAIN': '1'})
     assert note not in plain.out
     assert note not in client.run('push', '-r', '.', ok=(1,)).out
+    # nor those who push what has landed
+    client.inspect('commit', *FIXED)
+    client.run('push', '-r', '.')
+    client.inspect('update', '.^')
+    client.write({'README': 'changed\n'})
+    out = client.run(*PUSH, *FIXED, ok=(1,)).out
+    assert out.endswith('no changes found\n')
 
 
 @matrix.over('ssh')
@@ -356,9 +366,10 @@ def test_blobs(
     texts = ['one\n', 'two\n']
     for number, text in enumerate(texts):
         client.write({'blob': text})
-        (client.path / 'blob').chmod(0o755)
         if not number:
             client.run('add', *large, 'blob')
+        else:
+            (client.path / 'blob').chmod(0o755)
         settle(client)
         cache = client.path.with_name('client-cache')
         cache.mkdir(exist_ok=True)
@@ -369,7 +380,7 @@ def test_blobs(
         assert sorted(blobs.stored(base, kind)) == texts[: number + 1]
         other.run('update', stored(out))
         assert (other.path / 'blob').read_text() == text
-        assert os.access(other.path / 'blob', os.X_OK)
+        assert os.access(other.path / 'blob', os.X_OK) == bool(number)
         client.run('commit', *FIXED)
         assert client.node('.')[:12] == stored(out)
 
@@ -525,3 +536,5 @@ def test_what_was_committed_before(
         with untouched(client.path, ()):
             err = client.run(*PUSH, *FIXED, ok=(20, 255)).err
         assert f'this would be {node[:12]}, which is here and {how}\n' in err
+    # on what is hidden, as far as numbers go
+    client.run(*PUSH, '-m', 'another')
