@@ -296,24 +296,36 @@ def sent(proxy: Proxy, push: Callable[[], object]) -> int:
     return before - left
 
 
-_BRIEFLY = pytest.mark.nightly('most of it is done once more, and goes well')
+#: what breaks off, and how many moments of a push are tried at night
+_HOW = [
+    pytest.param('lasting', 40),
+    pytest.param(
+        *('briefly', 40),
+        marks=pytest.mark.nightly('most is done once more, and goes well'),
+    ),
+    pytest.param(
+        *('silently', 6),
+        marks=pytest.mark.nightly('half a minute each, for nothing'),
+    ),
+]
 
 
 @pytest.mark.slow('many pushes')
 @pytest.mark.parametrize('which', ['index', 'store'])
-@pytest.mark.parametrize('lasting', [True, pytest.param(False, marks=_BRIEFLY)])
+@pytest.mark.parametrize(('how', 'moments'), _HOW)
 @over_all
 @matrix.over('ssh')
 def test_cut_off(
-    pushing: Pushing, network: Network, which: str, lasting: bool
+    pushing: Pushing, network: Network, which: str, how: str, moments: int
 ) -> None:
     """Connections break off at any moment of a push, and perhaps no others can
-    be made: what was told to the client is true, and nothing is there by
-    halves."""
+    be made, or nobody answers any more: what was told to the client is true,
+    and nothing is there by halves."""
     proxy: Proxy = getattr(network, which)
-    proxy.lasting = lasting
+    proxy.lasting = how == 'lasting'
+    proxy.silently = how == 'silently'
     size = sent(proxy, lambda: pushing.push(pushing.commit()))
-    steps = upto(2, 40)
+    steps = upto(2, moments)
     refusals = 0
     with untouched(pushing.base.path):
         for step in range(steps):
@@ -328,7 +340,7 @@ def test_cut_off(
                 assert node not in there or 'nobody knows' in result.err
                 pushing.push(node)
             assert set(pushing.listed()) == set(pushing.stored)
-    assert refusals or not lasting
+    assert refusals or how == 'briefly'
     pushing.check()
 
 

@@ -38,6 +38,8 @@ class Proxy:
         self.cutafter: int | None = None
         #: whether nobody gets through any more then
         self.lasting = False
+        #: whether all that comes is lost then, and nothing is cut off
+        self.silently = False
         #: whether those who connect are hung up on
         self.refuse = False
         self._lock = threading.Lock()
@@ -94,7 +96,8 @@ class Proxy:
                 if cut:
                     self.cutafter = None
                     self.refuse |= self.lasting
-        if cut:
+                    self.swallow |= self.silently
+        if cut and not self.silently:
             self.cut()
         return not cut and not self.swallow
 
