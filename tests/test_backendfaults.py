@@ -7,7 +7,9 @@ The servers are real, the network in between is ``harness/proxy.py``.
 from __future__ import annotations
 
 import contextlib
+import os
 import re
+import signal
 import socket
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from faults import blindkills
 from harness import matrix, servers, web
 from harness.backends import (
     MariaDB,
@@ -24,7 +27,7 @@ from harness.backends import (
     SeaweedFS,
 )
 from harness.backends.session import Getter
-from harness.hg import Repo, Result
+from harness.hg import Repo, Result, finish
 from harness.nightly import upto
 from harness.proxy import HOST, Proxy
 from harness.servers import SshTransport, Transport
@@ -189,7 +192,16 @@ def blackhole() -> Iterator[int]:
         yield listener.getsockname()[1]
 
 
-@pytest.mark.parametrize('how', ['refused', 'closed', 'blackhole', 'silent'])
+@pytest.mark.parametrize(
+    'how',
+    [
+        'closed',
+        *(
+            pytest.param(how, marks=matrix.ANOTHER)
+            for how in ('refused', 'blackhole', 'silent')
+        ),
+    ],
+)
 @over_all
 @matrix.over('ssh')
 def test_index_is_away(
@@ -344,6 +356,42 @@ def test_cut_off(
     pushing.check()
 
 
+@pytest.mark.realstarts('servers that are killed')
+@pytest.mark.nightly('make kills SEVERAL=1 does it at random, CI in the file')
+@pytest.mark.parametrize('which', ['index', 'store'])
+@over_all
+@matrix.over('ssh')
+def test_killed(pushing: Pushing, network: Network, which: str) -> None:
+    """The server is killed at any moment of a push at which it has something
+    to say."""
+    proxy: Proxy = getattr(network, which)
+    size = sent(proxy, lambda: pushing.push(pushing.commit()))
+    steps = 40
+    for step in range(steps):
+        node = pushing.commit()
+        process = pushing.client.start(
+            *('push', '--bundle-store', '-r', node),
+            *('-B', f'scratch/{node[:6]}'),
+        )
+
+        def kill(client: int = process.pid) -> None:
+            for pid in blindkills.below(client):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+
+        proxy.action = kill
+        proxy.cutafter = size * (2 * step + 1) // (2 * steps)
+        result = finish(process, ok=None)
+        network.heal()
+        if result.code:
+            assert 'stored' not in result.out
+            pushing.push(node)
+        else:
+            pushing.stored.append(node)
+        assert set(pushing.listed()) == set(pushing.stored)
+    pushing.check()
+
+
 def droptable(network: Network) -> None:
     place = network.indexurl.rpartition('=')[2].rpartition('/')[2]
     with contextlib.closing(network.database.connect()) as session:
@@ -351,7 +399,14 @@ def droptable(network: Network) -> None:
 
 
 @pytest.mark.parametrize(
-    'what', ['password', 'secret', 'schema', 'bucket', 'table']
+    'what',
+    [
+        'password',
+        *(
+            pytest.param(what, marks=matrix.ANOTHER)
+            for what in ('secret', 'schema', 'bucket', 'table')
+        ),
+    ],
 )
 @over_all
 @matrix.over('ssh')
@@ -393,6 +448,7 @@ def test_wrong_configuration(
     assert not network.objects()
 
 
+@pytest.mark.slow('bundles that are gone are in test_healing.py')
 @over_all
 @matrix.over('ssh')
 def test_object_is_gone(
@@ -413,6 +469,7 @@ def test_object_is_gone(
     assert not pushing.verify()
 
 
+@pytest.mark.slow('only slower')
 @over_all
 @matrix.over('ssh')
 def test_slow_network(

@@ -141,6 +141,7 @@ def test_lagging(
     assert len(ran.read_text().split()) == 1
 
 
+@pytest.mark.slow('three pushes')
 @matrix.over('ssh')
 def test_landed_elsewhere(
     transport: Transport,
@@ -166,6 +167,7 @@ def test_landed_elsewhere(
     assert vanilla.phase(top) == 'draft'
 
 
+@pytest.mark.slow('a replica alone is enough for a quick look')
 @matrix.over('ssh')
 def test_try_url(
     transport: Transport, base: Repo, mirror: Repo, client: Repo, vanilla: Repo
@@ -405,6 +407,7 @@ def test_visible_at_once(
     visible(transport, base, mirror, client, vanilla)
 
 
+@pytest.mark.slow('a database, an object store and a server of its own')
 @pytest.mark.usefixtures('ownserver')
 @servers.overweb('wsgi')
 def test_visible_at_once_on_servers(
@@ -514,6 +517,7 @@ def instead(line: str, base: Repo, mirror: Repo, programs: Path) -> str:
     return value
 
 
+@pytest.mark.slow('two ways of replication')
 @pytest.mark.parametrize('way', ['hook', 'timer'])
 @matrix.over('ssh')
 def test_replication(
@@ -569,6 +573,7 @@ def test_replication(
     vanilla.run('pull', '-r', pushed.stored, url)
 
 
+@pytest.mark.slow('large files by one server are in test_lfs.py')
 @pytest.mark.usefixtures('ownserver')
 @matrix.over('ssh')
 def test_contents_of_lfs(
@@ -618,6 +623,7 @@ def wrongclock(tmp_path: Path) -> str:
     return str(path)
 
 
+@pytest.mark.slow('all of it is by design')
 @pytest.mark.parametrize('storeconfig', [{'max-rate': '2/hour'}], indirect=True)
 @matrix.over('ssh')
 def test_clock(

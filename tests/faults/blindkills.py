@@ -291,7 +291,7 @@ def _killssh(attempt: Attempt) -> bool:
     any more."""
     while attempt.process.poll() is None:
         killed = False
-        for pid in _below(attempt.process.pid):
+        for pid in below(attempt.process.pid):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
                 killed = True
@@ -301,14 +301,14 @@ def _killssh(attempt: Attempt) -> bool:
     return False
 
 
-def _below(pid: int) -> list[int]:
+def below(pid: int) -> list[int]:
     """Return the processes that a process started, and so on."""
     try:
         text = Path(f'/proc/{pid}/task/{pid}/children').read_text()
     except OSError:
         return []
     children = [int(word) for word in text.split()]
-    return children + [pid for child in children for pid in _below(child)]
+    return children + [pid for child in children for pid in below(child)]
 
 
 def _checkclient(result: Result) -> None:

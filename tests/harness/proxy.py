@@ -11,6 +11,7 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 
 HOST = '127.0.0.1'
 
@@ -40,6 +41,8 @@ class Proxy:
         self.lasting = False
         #: whether all that comes is lost then, and nothing is cut off
         self.silently = False
+        #: what is called then, before anything else
+        self.action: Callable[[], object] = lambda: None
         #: whether those who connect are hung up on
         self.refuse = False
         self._lock = threading.Lock()
@@ -97,8 +100,10 @@ class Proxy:
                     self.cutafter = None
                     self.refuse |= self.lasting
                     self.swallow |= self.silently
-        if cut and not self.silently:
-            self.cut()
+        if cut:
+            self.action()
+            if not self.silently:
+                self.cut()
         return not cut and not self.swallow
 
 
