@@ -36,7 +36,9 @@ from harness.backends import (
 )
 from harness.hg import Hg, Repo
 from harness.inspector import Inspector
+from harness.machine import Machine
 from harness.proxy import Proxy
+from harness.rights import publicfolder
 from harness.spent import Spent
 
 D = TypeVar('D', bound=Daemon)
@@ -452,3 +454,23 @@ def newproxy() -> Iterator[Callable[[int], Proxy]]:
     yield start
     for proxy in made:
         proxy.close()
+
+
+# a machine that docs/deployment.rst sets up
+
+
+@pytest.fixture
+def machine() -> Iterator[Machine]:
+    with publicfolder() as root:
+        made = Machine(root / 'm')
+        try:
+            yield made
+        finally:
+            made.stop()
+
+
+@pytest.fixture
+def one(machine: Machine) -> Machine:
+    """One machine, with a repository and its try URL."""
+    machine.follow('One machine')
+    return machine

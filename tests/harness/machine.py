@@ -9,6 +9,7 @@ starts as a service, by the command of its unit.
 
 from __future__ import annotations
 
+import functools
 import getpass
 import grp
 import os
@@ -24,6 +25,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
+import pytest
+
 import environments
 
 from .hg import CONFIG, PATIENCE
@@ -31,9 +34,13 @@ from .servers import PASSWORDS
 
 PAGE = environments.ROOT / 'docs' / 'deployment.rst'
 FILES = environments.ROOT / 'docs' / 'deployment'
+#: where this is set, a program that is missing is a failure
+REQUIRED = 'BUNDLESTORE_REQUIRE_DEPLOYMENT'
 #: where hg, gunicorn and uwsgi are
 BIN = Path(sys.executable).parent
 HOST = 'hg.example.org'
+#: the repository of the page
+BASE = '/srv/hg/project'
 
 #: what is below the folder
 _OURS = re.compile(
@@ -45,16 +52,14 @@ _FILE = re.compile(r'\[|command=|listen |[\w.]+:[0-9]+:')
 _NOTDONE = ('a2enmod', 'adduser', 'apt-get', 'docker', 'systemctl')
 
 
+@functools.cache
 def _canmount() -> bool:
+    """Whether a process may see the file system in a way of its own."""
     probe = ['unshare', '--mount', 'mount', '--bind', '/tmp', '/tmp']
     try:
         return not subprocess.run(probe, capture_output=True).returncode
     except OSError:
         return False
-
-
-#: whether a process may see the file system in a way of its own
-MOUNTS = _canmount()
 
 
 class Block(NamedTuple):
@@ -235,7 +240,7 @@ class Machine:
         """Return the command of a unit, in a view of the folder in which only
         that may be written which the unit allows, where one may mount."""
         command = unit['ExecStart']
-        if not MOUNTS:
+        if not _canmount():
             return command
         root, cwd = str(self.root), unit.get('WorkingDirectory', '/')
         mounts = [(root, 'ro'), (f'{root}/home', 'rw')]
@@ -284,3 +289,22 @@ class Machine:
         for log in sorted(self.root.glob('home/log-*')):
             # pytest shows it where a test fails
             print(log.name, log.read_text(errors='replace'), sep='\n')
+
+
+def shown(section: str) -> list[str]:
+    """Return the commands that users type."""
+    return [
+        line
+        for block in sections()[section]
+        if block.isuser
+        for line in block.lines
+    ]
+
+
+def needs(*programs: str) -> None:
+    """Skip the test where one of the programs is not installed."""
+    path = f'{BIN}:{os.environ.get("PATH", os.defpath)}:/usr/sbin'
+    missing = [each for each in programs if not shutil.which(each, path=path)]
+    if missing:
+        assert not os.environ.get(REQUIRED), missing
+        pytest.skip(f'not installed: {", ".join(missing)}')
