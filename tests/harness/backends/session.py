@@ -20,6 +20,8 @@ from .daemon import Daemon, locked, stopped
 #: tells the workers of xdist of the folder, and of the process that ends it all
 _VARIABLE = 'BUNDLESTORE_TEST_SERVERS'
 
+_PREFIX = 'hgbs-'
+
 D = TypeVar('D', bound=Daemon)
 
 
@@ -36,9 +38,13 @@ _attached: dict[str, Daemon] = {}
 def begin(folder: str | None) -> None:
     """Name the folder of this session, in ``folder`` or where temporary files
     go. It is made when something is started."""
-    name = f'hgbs-{os.getpid()}-{secrets.token_hex(4)}'
+    parent = Path(folder or tempfile.gettempdir())
+    for path in parent.glob(f'{_PREFIX}*'):
+        # killed before there was a server, with which all of it would go
+        if not Path('/proc', path.name.split('-')[1]).exists():
+            shutil.rmtree(path, ignore_errors=True)
     # the path of a socket may not be long
-    path = Path(folder or tempfile.gettempdir()) / name
+    path = parent / f'{_PREFIX}{os.getpid()}-{secrets.token_hex(4)}'
     os.environ[_VARIABLE] = f'{os.getpid()}:{path}'
 
 
