@@ -583,4 +583,25 @@ BREAKS = (
         '0o666',
         ('test_tryurl.py::test_group_and_mode_of_the_base',),
     ),
+    Break(
+        'moving.py',
+        'what was changed just when the store was closed is not told',
+        'except errors.StoreMoving:\n                raise',
+        'except errors.StoreMoving:\n                pass',
+        ('test_migrate.py::test_guard',),
+    ),
+    Break(
+        'keep/indexcopy.py',
+        'a push that was removed in between stays in the copy',
+        'if not seen.hasid(id) and walk.push(self._source, id) is None:',
+        'if not seen.hasid(id) and not self._known:',
+        ('test_migrate.py::test_removed_in_between',),
+    ),
+    Break(
+        'keep/importing.py',
+        'a series that was stored again and again takes all its room',
+        'if base and self._ask(Query(left, base=sorted(base))).rest:',
+        'if not base:',
+        ('test_infinitepush.py::test_series_that_was_pushed_again_and_again',),
+    ),
 )
