@@ -483,8 +483,8 @@ BREAKS = (
     Break(
         'indexes/sql/usage.py',
         'a quota is one byte less',
-        'if size + more > quota:',
-        'if size + more >= quota:',
+        'if self.size + size > quota:',
+        'if self.size + size >= quota:',
         ('test_backends.py::TestFileIndex::test_quota',),
     ),
     Break(
@@ -504,8 +504,8 @@ BREAKS = (
     Break(
         'indexes/sql/pushes.py',
         'what is pinned goes',
-        'if not evenpinned and _ispinned(sql, id):',
-        'if evenpinned and _ispinned(sql, id):',
+        'if pinned and not evenpinned:',
+        'if pinned and evenpinned:',
         (
             'test_backends.py::TestFileIndex::test_pinned_push_is_not_removed_by_mistake',
         ),

@@ -371,6 +371,8 @@ def test_standby(index: Any, url: str) -> None:
     with pytest.raises(errors.BackendUnavailable, match='read-only') as caught:
         reader.record(newpush('two'))
     assert 'primary' in str(caught.value.hint)
+    # it is not asked again: there may be another primary by now
+    assert reader._remote._pool._idle == []
 
 
 # -- a server that goes and comes back

@@ -107,7 +107,7 @@ class Server:
         module = driver()
         arguments: dict[str, Any] = {**_DEFAULTS, **self._arguments()}
         arguments['client_encoding'] = 'UTF8'
-        connecting = float(arguments.pop('connect_timeout', CONNECT))
+        connecting = _seconds(arguments.pop('connect_timeout', '')) or CONNECT
         settings = _settings(self.schema)
         # one of several may be off: the others are asked then
         hosts = _hosts(arguments)
@@ -151,7 +151,7 @@ class Server:
         return troubles.islost(exc)
 
     def mayretry(self, exc: Exception) -> bool:
-        return troubles.code(exc) in troubles.IN_THE_WAY
+        return troubles.code(exc) in troubles.AGAIN
 
     def isforeign(self, exc: Exception) -> bool:
         return troubles.code(exc) in troubles.FOREIGN
@@ -240,6 +240,15 @@ def _hosts(arguments: dict[str, Any]) -> list[dict[str, str]]:
         {n: its[min(k, len(its) - 1)] for n, its in found.items()}
         for k in range(count)
     ]
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text or 0)
+    except ValueError as exc:
+        raise errors.UnknownScheme(
+            'connect_timeout in the URL of the bundle index is no number'
+        ) from exc
 
 
 def _settings(schema: str) -> str:

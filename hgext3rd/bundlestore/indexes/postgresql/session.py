@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 #: how the driver is installed
 INSTALL = "install it: pip install 'hg-bundlestore[postgresql]'"
 
+#: the code of what a standby says to who writes
+READONLY = '25006'
+
 #: the type of bytes, to PostgreSQL
 _BYTEA = 17
 
@@ -63,7 +66,7 @@ class Session:
         self._error = module.Error
         self._idle = module.extensions.TRANSACTION_STATUS_IDLE
         self._silent = silent
-        #: whether the answer to a statement did not come to its end
+        #: whether an answer did not come to its end, or no other is wanted
         self._unheard = False
         # transactions are begun and ended by the statements that are run
         self._connection = module.connect(**arguments, async_=True)
@@ -94,8 +97,9 @@ class Session:
         try:
             self._cursor.execute(statements)
             _wait(self._connection, None if self.patient else self._silent)
-        except self._error:
-            self._unheard = False
+        except self._error as exc:
+            # a server that became a standby is left for the one that is none
+            self._unheard = exc.pgcode == READONLY
             raise
         self._unheard = False
 

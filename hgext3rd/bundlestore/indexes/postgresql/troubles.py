@@ -7,13 +7,14 @@ from typing import Optional
 
 from ... import errors
 from ..remote.silence import Silent
-from .session import driver
+from .session import READONLY, driver
 
 #: statements that give the right to make tables, and to use them
 Grants = tuple[str, str]
 
-#: a deadlock, and a transaction that another one was in the way of
-IN_THE_WAY = frozenset(['40001', '40P01'])
+#: a deadlock, a transaction that another one was in the way of, and a standby:
+#: there may be another server by now
+AGAIN = frozenset(['40001', '40P01', READONLY])
 #: what the guard fails of: a division by zero
 _GUARD = '22012'
 #: no such schema, table or column
@@ -101,7 +102,7 @@ def trouble(
         return damage(text)
     if found == '42501':
         return forbidden(text, grants)
-    if found == '25006':
+    if found == READONLY:
         return errors.BackendUnavailable(
             'bundle index cannot be written: PostgreSQL there is read-only',
             'it is a standby, or under maintenance; let bundlestore.index'
