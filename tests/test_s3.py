@@ -31,6 +31,8 @@ pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
 
 # -- both pass the suite
 
+_SUITE = pytest.mark.slow('a hundred tests with each server')
+
 
 class S3Conformance(StoreConformance):
     resolution = 1.0
@@ -56,10 +58,12 @@ class S3Conformance(StoreConformance):
             store._client.write('put_object', Key=name, Body=data)
 
 
+@_SUITE
 class TestRclone(S3Conformance):
     kind = Rclone
 
 
+@_SUITE
 class TestSeaweedFS(S3Conformance):
     kind = SeaweedFS
 
