@@ -72,7 +72,13 @@ class Copy:
         (own / PACKAGE).symlink_to(self._root / PACKAGE)
         for path in (source / 'pyvenv.cfg', source / 'bundlestore-stamp.json'):
             shutil.copy(path, place)
-        shutil.copytree(source / 'bin', place / 'bin', symlinks=True)
+        shutil.copytree(
+            source / 'bin',
+            place / 'bin',
+            symlinks=True,
+            # of scripts that were imported
+            ignore=shutil.ignore_patterns('__pycache__'),
+        )
         for path in (place / 'bin').iterdir():
             data = b'' if path.is_symlink() else path.read_bytes()
             if data.startswith(b'#!' + os.fsencode(source)):
