@@ -709,6 +709,20 @@ def test_round_trips(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         assert count(call) == 1
 
 
+def test_plans(index: Any) -> None:
+    """Whatever PostgreSQL believes of tables that it knows little of, no table
+    is gone through, but by who takes the time."""
+    names = ('jit', 'enable_seqscan', 'enable_hashjoin', 'statement_timeout')
+
+    def settings(sql: Any) -> list[str]:
+        return [sql.one(f'SHOW {name}')[0] for name in names]
+
+    assert index._remote.read(settings, []) == ['off', 'off', 'off', '1min']
+    patient = index._remote.read(settings, [], patient=True)
+    assert patient == ['off', 'on', 'on', '0']
+    assert index._remote.read(settings, []) == ['off', 'off', 'off', '1min']
+
+
 def test_common_and_rare_words(
     index: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:

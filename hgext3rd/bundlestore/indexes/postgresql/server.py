@@ -44,6 +44,9 @@ _DEFAULTS = {
     'tcp_user_timeout': _GONE * 1000,
 }
 
+#: ways to go through whole tables
+_SWEEPING = ('enable_seqscan', 'enable_hashjoin', 'enable_mergejoin')
+
 _HINTS = re.compile(r' INDEXED BY \w+')
 
 
@@ -73,7 +76,10 @@ class Server:
     begin: Script = (('BEGIN ISOLATION LEVEL READ COMMITTED', ()),)
     forupdate = 'FOR UPDATE'
     forshare = 'FOR SHARE'
-    patience: Script = (('SET LOCAL statement_timeout = 0', ()),)
+    patience: Script = (
+        ('SET LOCAL statement_timeout = 0', ()),
+        *((f'SET LOCAL {setting} = on', ()) for setting in _SWEEPING),
+    )
     haste: Script = (('SET LOCAL synchronous_commit = off', ()),)
     exists = "SELECT 1 FROM pg_class WHERE oid = to_regclass('gate')"
 
@@ -261,8 +267,16 @@ def _settings(schema: str) -> str:
     The server looks after silent clients as clients do after the server: it
     holds the locks of one that died until it notices. What is recorded is
     durable, whatever the server's default is.
+
+    All that is asked in passing is found by keys. But what a bundle rests on
+    is asked with a recursion, of which PostgreSQL expects a hundred thousand
+    times as many rows as it has: so it would go through whole tables, and
+    compile the statement, which takes a second.
     """
+    sweeping = ''.join(f'SET {setting} = off;' for setting in _SWEEPING)
     return f"""
+    {sweeping}
+    SET jit = off;
     SET search_path TO {_quoted(schema)};
     SET lock_timeout = {int(LOCK * 1000)};
     SET statement_timeout = {int(STATEMENT * 1000)};
