@@ -290,9 +290,11 @@ def test_no_two_users_are_one() -> None:
 def test_long_names(transport: Transport, base: Repo, client: Repo) -> None:
     """What cannot be sent as a whole is said in part."""
     node = client.commit({'a': 'a\n'}, 'one')
-    for user, name in (
-        ('u' * 300, 'scratch/bob/' + 'n' * 180),
-        ('bob', 'scratch/bob/' + '\u00e9' * 180),
+    for user, name, match in (
+        ('u' * 255, 'scratch/bob/' + 'n' * 180, 'does not belong'),
+        # the index could not hold it
+        ('u' * 256, 'scratch/x', 'the name of the user is too long'),
+        ('bob', 'scratch/bob/' + '\u00e9' * 180, 'invalid bookmark name'),
     ):
         result = client.run(
             *('push', '-r', node, '-B', name),
@@ -301,6 +303,7 @@ def test_long_names(transport: Transport, base: Repo, client: Repo) -> None:
         )
         assert result.err.startswith('abort: '), result.err
         assert len(result.err) < 400
+        assert match in result.err
 
 
 # -- what is closed

@@ -440,6 +440,7 @@ def test_texts_go_to_disk() -> None:
         (b' \n\t\n', ''),
         ('z\u00fcrich'.encode(), 'z\u00fcrich'),
         (b'z\xfcrich', 'z\ufffdrich'),
+        (b'a\0b\nc', 'a\ufffdb'),
         (b'x' * 5000, 'x' * 200),
         ('\u00fc'.encode() * 5000, '\u00fc' * 200),
     ],
@@ -451,6 +452,7 @@ def test_title(description: bytes, title: str) -> None:
         checker.changeset(entry(words), full(words))
         (head,) = checker.heads()
         assert tuple(head) == (hashed(words), title)
+        assert '\0' not in checker.text()
 
 
 def test_title_takes_no_memory() -> None:
