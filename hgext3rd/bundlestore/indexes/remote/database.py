@@ -70,12 +70,14 @@ class Database:
         return self._tried(work)
 
     def write(self, change: Callable[[Sql], T], durable: bool = True) -> T:
-        first = self._begun(self._server.forupdate)
+        # repairs take their time
+        first = [*self._begun(self._server.forupdate), *self._server.patience]
         if not durable:
             first.extend(self._server.haste)
         progress = _Progress()
 
         def work(session: Session) -> T:
+            session.patient = True
             sql = Sql(self._server, session, first)
             result = change(sql)
             self._commit(sql, progress)
