@@ -11,11 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from harness import blobs, history, matrix, servers, smalldisk
+from harness import blobs, history, matrix, pool, servers, smalldisk
 from harness.hg import DATE, Repo, finish
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import tryurl
+from kinds import known, playing, scene as scenes, steps
+from kinds.scene import Scene
+from kinds.table import KINDS
 
 PUSH = ('push', '--bundle-store', '--working-copy')
 #: what makes the hash the same each time
@@ -538,3 +541,71 @@ def test_what_was_committed_before(
         assert f'this would be {node[:12]}, which is here and {how}\n' in err
     # on what is hidden, as far as numbers go
     client.run(*PUSH, '-m', 'another')
+
+
+# -- each kind of repository
+
+#: kinds whose last changeset is a merge, and one that cannot be cloned
+LEFTOUT = (
+    'copies in side data',
+    'tree manifests',
+    'several roots',
+    'octopus',
+    'closed branches',
+    '500 branches',
+)
+#: those that cannot do it
+UNFIT = ('changelog v2', 'revlog v2', 'remotefilelog')
+
+
+def uncommitted(scene: Scene) -> None:
+    """Take the last changeset back, push what it was, and commit it again."""
+    repo = scene.client('alice', ext=True)
+    nodes = scene.kind.work(repo, 'alice')
+    template = '{author}~{date|hgdate}~{branch}'
+    user, date, branch = repo.log(template, nodes[-1]).split('~')
+    fixed = ('-m', 'as it was', '-u', user, '-d', date)
+    wire = scene.wire
+    repo.run('update', '-q', '--clean', nodes[-1], config=wire)
+    strip = ('strip', '-q', '--keep', '--no-backup', '-r', nodes[-1])
+    repo.run(*strip, config=['extensions.strip=', *wire])
+    repo.run('addremove', '-q')
+    if repo.inspect('branch').strip() != branch:
+        repo.inspect('branch', '-q', '--force', branch)
+    settle(repo, wire)
+    # a push locks and unlocks subrepositories
+    with untouched(repo.path, ('nested',)):
+        out = repo.run(*PUSH, *fixed, config=wire).out
+    repo.run('commit', *fixed)
+    assert repo.node('.')[:12] == stored(out)
+    scene.pushed['alice'] = [*nodes[:-1], repo.node('.')]
+    scene.made['alice'] = steps.content(scene, repo, scene.pushed['alice'])
+
+
+@pytest.mark.nightly('what most kinds have of their own does not matter here')
+@pytest.mark.parametrize(
+    'row',
+    [row for row in scenes.one_each([*KINDS]) if row.kind not in LEFTOUT],
+    ids=str,
+)
+def test_kinds(
+    row: scenes.Row, tmp_path: Path, sharedservers: pool.Pool
+) -> None:
+    (tmp_path / 'bases').mkdir()
+    played = playing.play(
+        row,
+        tmp_path,
+        scenes.Bases(tmp_path / 'bases'),
+        sharedservers,
+        steps=[
+            steps.Step('working copy', uncommitted),
+            steps.Step('pull', steps.pull),
+            steps.Step('verify', steps.verify),
+        ],
+    )
+    if row.kind in UNFIT:
+        assert played[0].word == playing.REFUSED, played[0].text
+        assert 'this kind of repository cannot push' in played[0].text
+        return
+    wrong = known.judge(played)
+    assert not wrong, '\n'.join(wrong)
