@@ -77,6 +77,8 @@ def opened(repo) -> Iterator[Any]:
         with _keywords():
             instances.setupextensions(view, leftout=(b'bundlestore',))
         instances.loglike(view.ui, base.ui)
+        # "committing files" would be wrong
+        view.ui.setconfig(b'ui', b'verbose', False, b'bundlestore')
         # after them: some make files of their own
         instances.mixin(_Memory, view)
         view.memory = _State(spool)
