@@ -251,15 +251,15 @@ def main() -> None:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument('--rounds', type=int, default=20)
+    parser.add_argument('--rounds', type=int)
     parser.add_argument('--quick', action='store_true', help='few, and small')
     parser.add_argument('--only', help='pairs with a name that has this in it')
     parser.add_argument('--work', type=Path, help='keeps what is built')
     parser.add_argument('--json', type=Path, help='the samples, too')
     options = parser.parse_args()
-    rounds, largerounds, size = options.rounds, 3, LARGE
+    rounds, largerounds, size = options.rounds or 20, 3, LARGE
     if options.quick:
-        rounds, largerounds, size = 3, 1, QUICKLARGE
+        rounds, largerounds, size = options.rounds or 3, 1, QUICKLARGE
     kinds = [*STORES.values(), *INDEXES.values()]
     measure.setup()
     started = time.monotonic()
