@@ -699,6 +699,35 @@ def test_newer_format(place: model.Place, index: Any, version: int) -> None:
     assert caught.value.hint == 'upgrade hg-bundlestore'
 
 
+def test_older_format(place: model.Place, index: Any) -> None:
+    """It is read as it is, and gets the new tables when something is
+    written."""
+    moved = newpush('one', moves=[model.BookmarkMove('x', b'n' * 20)])
+    recorded = index.record(moved)
+    sql(
+        place,
+        'DROP TABLE pushvar',
+        'DROP TABLE status',
+        'PRAGMA user_version = 1',
+    )
+    assert index.pushes() == [recorded]
+    assert index.statuses([1]) == {}
+    assert list(index.problems()) == []
+    assert _version(index) == 1
+    status = model.Status('test', 'success')
+    index.setstatus(1, status)
+    assert _version(index) == schema.VERSION
+    index.record(newpush('two')._replace(pushvars=(('A', '1'),)))
+    assert [push.pushvars for push in index.pushes()] == [(), (('A', '1'),)]
+    assert index.statuses([1, 2]) == {1: [status]}
+    assert list(index.problems()) == []
+
+
+def _version(index: Any) -> int:
+    (connection,) = index._database._connections._idle
+    return schema.version(connection)
+
+
 def test_format_changes_while_index_is_open(
     place: model.Place, index: Any
 ) -> None:

@@ -34,6 +34,7 @@ from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import folder
 from hgext3rd.bundlestore import backends, errors, model, moving
+from hgext3rd.bundlestore.declaring import Interfaces
 from hgext3rd.bundlestore.keep import migrate, passes, walk
 from hgext3rd.bundlestore.stores import notes
 
@@ -81,6 +82,7 @@ def _sameindex(source: Filled, target: Filled) -> None:
             [p._replace(rests=tuple(sorted(p.rests))) for p in s.pushes],
             s.bookmarks,
             s.lastid,
+            s.statuses,
         )
         for s in (source.state(), target.state())
     ]
@@ -109,9 +111,17 @@ def source(tmp_path: Path) -> Filled:
     one = made.push([1, 2], bookmarks=[('scratch/a', 1)])
     two = made.push([3], day=1, rests=[one], bookmarks=[('scratch/a', 3)])
     made.push([4], day=5, rests=[one, two])
-    made.push([5], 'bob', day=3, bookmarks=[('scratch/b', 5)])
+    made.push(
+        [5],
+        'bob',
+        day=3,
+        bookmarks=[('scratch/b', 5)],
+        pushvars=[('TRY', 'linux'), ('ONLY', '')],
+    )
     made.push([3], 'bob', day=6, rests=[one], bookmarks=[('scratch/c', 3)])
     made.pin(4)
+    for id in (1, 4, 5):
+        made.setstatus(id, 'linux')
     made.gc(before=2)
     made.movebookmark('scratch/b', 4)
     made.movebookmark('scratch/d', 5)
@@ -204,6 +214,10 @@ def _something(chance: random.Random, made: Filled) -> None:
         )
         latest = made.index.push(made.index.lastid())
         notes.write(made.store, latest)
+    elif what < 7:
+        context = chance.choice('ab')
+        state = chance.choice(model.STATES)
+        made.setstatus(chance.choice(pushes).id, context, state)
     elif what < 8:
         made.remove(chance.choice(pushes).id, evenpinned=True)
     elif what < 9:
@@ -272,6 +286,8 @@ def test_removed_push_without_a_note(source: Filled, target: Filled) -> None:
 class Late:
     """An index to which something happens before a call of a method with such
     arguments."""
+
+    __implemented__ = Interfaces('IBundleIndex', 'IStatuses')
 
     def __init__(self, index: Any) -> None:
         self._index = index

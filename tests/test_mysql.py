@@ -337,6 +337,21 @@ def test_other_versions(mariadb: MariaDB) -> None:
             index.record(newpush('one'))
 
 
+def test_tables_of_version_1(index: Any, admin: Any) -> None:
+    recorded = index.record(newpush('one'))
+    rows(admin, 'DROP TABLE pushvar, status')
+    rows(admin, 'UPDATE gate SET version = 1')
+    with pytest.raises(errors.BackendUnavailable, match='older'):
+        index.lastid()
+    assert index.schema(create=True) is True
+    assert index.schema() is False
+    status = model.Status('test', 'success')
+    index.setstatus(1, status)
+    assert index.pushes() == [recorded]
+    assert index.statuses([1]) == {1: [status]}
+    assert index.record(newpush('two')).id == 2
+
+
 def test_rights(mariadb: MariaDB, url: str, index: Any, admin: Any) -> None:
     """Who may only look is told so."""
     index.record(newpush('one'))

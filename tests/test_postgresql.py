@@ -229,15 +229,35 @@ def test_tables_of_another_release(index: Any, url: str, admin: Any) -> None:
     calls = (index.lastid, index.pushes, lambda: index.record(newpush('two')))
     rows(admin, f'UPDATE {schemaof(url)}.gate SET version = version + 7')
     for call in (*calls, index.schema):
-        with pytest.raises(errors.UnsupportedFormat, match='format 8'):
+        with pytest.raises(
+            errors.UnsupportedFormat, match=f'format {tables.VERSION + 7}'
+        ):
             call()
     rows(admin, f'UPDATE {schemaof(url)}.gate SET version = 0')
     for call in calls:
         with pytest.raises(errors.BackendUnavailable) as caught:
             call()
         assert 'bundlestore-migrate --schema' in str(caught.value.hint)
-    rows(admin, f'UPDATE {schemaof(url)}.gate SET version = 1')
+    rows(admin, f'UPDATE {schemaof(url)}.gate SET version = {tables.VERSION}')
     assert index.lastid() == 1
+
+
+def test_tables_of_version_1(index: Any, url: str, admin: Any) -> None:
+    recorded = index.record(newpush('one'))
+    schema = schemaof(url)
+    rows(admin, f'DROP TABLE {schema}.pushvar, {schema}.status')
+    rows(admin, f'UPDATE {schema}.gate SET version = 1')
+    with pytest.raises(errors.BackendUnavailable, match='older') as caught:
+        index.lastid()
+    assert 'bundlestore-migrate --schema' in str(caught.value.hint)
+    assert index.schema() is True
+    assert index.schema(create=True) is True
+    assert index.schema() is False
+    status = model.Status('test', 'success')
+    index.setstatus(1, status)
+    assert index.pushes() == [recorded]
+    assert index.statuses([1]) == {1: [status]}
+    assert index.record(newpush('two')).id == 2
 
 
 def test_rights(postgresql: PostgreSQL, admin: Any, url: str) -> None:

@@ -34,7 +34,15 @@ def filled(tmp_path: Path) -> Filled:
     one = made.push([1, 2], bookmarks=[('scratch/a', 1)])
     two = made.push([3], day=1, rests=[one], bookmarks=[('scratch/a', 3)])
     made.push([4], day=5, rests=[one, two])
-    made.push([5], 'bob', day=3, bookmarks=[('scratch/b', 5)])
+    made.push(
+        [5],
+        'bob',
+        day=3,
+        bookmarks=[('scratch/b', 5)],
+        pushvars=[('TRY', 'linux'), ('ONLY', '')],
+    )
+    for id in (2, 4):
+        made.setstatus(id, 'linux')
     # the same bundle again, which others rest on
     made.push([3], 'bob', day=6, rests=[one], bookmarks=[('scratch/c', 3)])
     made.pin(4)
@@ -54,6 +62,11 @@ def _change(filled: Filled, *statements: str) -> None:
         assert sql.execute(statement).rowcount
     sql.commit()
     sql.close()
+
+
+def _statusnote(filled: Filled) -> str:
+    (name,) = (n for n in filled.store.notes() if n.startswith('status/'))
+    return name
 
 
 def _path(filled: Filled, id: int) -> Path:
@@ -195,6 +208,31 @@ def _spoil(path: Path) -> None:
     for place in range(4096, len(data), 4096):
         data[place : place + 100] = b'\xff' * 100
     path.write_bytes(data)
+
+
+def test_statuses_that_are_not_as_noted(filled: Filled) -> None:
+    name = _statusnote(filled)
+    before, good = filled.state(), filled.store.note(name)
+    spoils: list[Callable[[], None]] = [
+        lambda: filled.store.deletenote(name),
+        lambda: filled.store.putnote(name, good[:-9]),
+        lambda: filled.store.putnote(name, good.replace(b'success', b'passed')),
+        lambda: filled.store.putnote(
+            name.replace('.4.', '.3.'), good.replace(b'4', b'3')
+        ),
+        lambda: _change(filled, 'DELETE FROM status'),
+    ]
+    for spoil in spoils:
+        spoil()
+        assert filled.verify() == [('note', False)]
+        assert filled.verify(repair=True) == [('note', True)]
+        assert filled.verify() == []
+        assert filled.store.note(_statusnote(filled)) == good
+        assert filled.state() == before
+    filled.setstatus(4, 'mac', 'failure')
+    filled.remove(4, evenpinned=True)
+    assert not list(filled.store.notes('status/'))
+    assert ('note', False) not in filled.verify()
 
 
 @pytest.mark.parametrize(

@@ -46,6 +46,10 @@ class UnknownPush(BundleStoreError, LookupError):
     """A push id that the index does not hold (any more)."""
 
 
+class TooManyStatuses(BundleStoreError):
+    """A push has as many statuses as it may have."""
+
+
 class PinnedPush(BundleStoreError):
     """A push was not removed, as it is pinned."""
 

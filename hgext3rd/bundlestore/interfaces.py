@@ -442,6 +442,29 @@ class IBundleIndex(Interface):
         """Let go of resources; the index opens them anew when used again."""
 
 
+class IStatuses(Interface):
+    """Ability of an index: it keeps what was pushed along with a push
+    (``pushvars`` of ``model.NewPush`` and ``model.Push``, which another one
+    drops), and how it went.
+
+    What is known of a push goes with the push, and stays when the same push is
+    restored.
+    """
+
+    def setstatus(id: int, status) -> None:
+        """Note a ``model.Status`` of a push, in the place of the one with the
+        same context, if there is one; durable when the method returns.
+
+        Raises ``UnknownPush``, ``TooManyStatuses`` where the push would have
+        more than ``model.STATUSES``, and ``ValueError`` as
+        ``model.Status.check``."""
+
+    def statuses(ids) -> dict:
+        """Return ``{id: [model.Status, …]}``, sorted by context, for those of
+        some pushes (an iterable of int) that have any; in one step, and at
+        next to no cost for those that have none."""
+
+
 class IReserve(Interface):
     """A store or an index that needs room to give room back, and keeps some
     for that day."""

@@ -26,6 +26,16 @@ NAME_LENGTH = 255
 #: what a scratch bookmark counts against a quota, in bytes
 MARK_SIZE = 1024
 
+#: how many variables a push may have, and how long their values may be
+PUSHVARS = 50
+PUSHVAR_LENGTH = 4000
+
+#: what a status may say, and how many of them a push may have
+STATES = ('pending', 'success', 'failure', 'error')
+STATUSES = 500
+URL_LENGTH = 2000
+DESCRIPTION_LENGTH = 500
+
 _HEXDIGITS = frozenset('0123456789abcdef')
 
 
@@ -59,6 +69,10 @@ def iskey(text: str) -> bool:
 _NOTENAME = re.compile(r'[a-z0-9]{2,16}/[a-z0-9][a-z0-9.]{0,100}\.json', re.A)
 
 
+#: no white space or control characters, and a host
+_ISURL = re.compile(r'https?://[^\s\x00-\x20\x7f/][^\s\x00-\x20\x7f]*')
+
+
 def checknotename(name: object) -> str:
     """Return ``name`` if a note of a store can have it, else raise
     ``InvalidKey``. Anything may be passed. What comes back is safe as a
@@ -71,6 +85,33 @@ def checknotename(name: object) -> str:
 def isnotename(text: str) -> bool:
     """Whether a note can have that name."""
     return bool(_NOTENAME.fullmatch(text))
+
+
+def checkpushvars(pushvars: Iterable[tuple[str, str]]) -> None:
+    """Raise ``ValueError``, which says what is wrong, unless a push may have
+    these variables."""
+    names = [name for name, _value in pushvars]
+    if len(names) > PUSHVARS:
+        raise ValueError(f'more than {PUSHVARS} variables')
+    if len(set(names)) < len(names):
+        raise ValueError('a variable comes twice')
+    for name, value in pushvars:
+        if not 0 < len(name) <= NAME_LENGTH or '=' in name:
+            raise ValueError('the name of a variable is empty or too long')
+        if len(value) > PUSHVAR_LENGTH:
+            raise ValueError(
+                f'{name} is longer than {PUSHVAR_LENGTH} characters'
+            )
+        if not istext(name + value):
+            raise ValueError('a variable is no text')
+
+
+def istext(text: object) -> bool:
+    """Whether any database can hold the text."""
+    try:
+        return isinstance(text, str) and b'\0' not in text.encode('utf-8')
+    except UnicodeEncodeError:
+        return False
 
 
 class Head(NamedTuple):
@@ -161,6 +202,8 @@ class NewPush(NamedTuple):
     rests: tuple[str, ...] = ()
     #: every changeset of the push that those hold, parents first
     below: tuple[bytes, ...] = ()
+    #: what was pushed along, see ``checkpushvars``
+    pushvars: tuple[tuple[str, str], ...] = ()
 
     @property
     def changesets(self) -> tuple[bytes, ...]:
@@ -190,11 +233,55 @@ class Push(NamedTuple):
     below: tuple[bytes, ...] = ()
     #: whether it is kept whatever its age
     pinned: bool = False
+    #: what was pushed along, in that order
+    pushvars: tuple[tuple[str, str], ...] = ()
 
     @property
     def changesets(self) -> tuple[bytes, ...]:
         """Every changeset of the push, parents first."""
         return self.below + self.nodes
+
+
+class Status(NamedTuple):
+    """How something went that was done with a push."""
+
+    #: what was done, such as ``linux/test``; a push has one status of each
+    context: str
+    #: one of ``STATES``
+    state: str
+    #: where more is told; empty if nowhere
+    url: str = ''
+    description: str = ''
+    #: when it was set, and by whom
+    time: float = 0.0
+    user: str = ''
+
+    def check(self) -> None:
+        """Raise ``ValueError``, which says what is wrong with it, if
+        anything."""
+        if not self.context or len(self.context) > NAME_LENGTH:
+            raise ValueError(f'the context has 1 to {NAME_LENGTH} characters')
+        if self.state not in STATES:
+            raise ValueError(f'the state is one of {", ".join(STATES)}')
+        if self.url and not _ISURL.fullmatch(self.url):
+            raise ValueError('the URL begins with http:// or https://')
+        if len(self.url) > URL_LENGTH:
+            raise ValueError(f'the URL has at most {URL_LENGTH} characters')
+        if len(self.description) > DESCRIPTION_LENGTH:
+            raise ValueError(
+                f'the description has at most {DESCRIPTION_LENGTH} characters'
+            )
+        if len(self.user) > NAME_LENGTH or not all(map(istext, self._texts)):
+            raise ValueError('there is something that is no text')
+
+    @property
+    def _texts(self) -> tuple[str, ...]:
+        return (self.context, self.url, self.description, self.user)
+
+    @property
+    def what(self) -> tuple[str, ...]:
+        """All but when and by whom it was set."""
+        return self[:4]
 
 
 class Bundle(NamedTuple):

@@ -18,7 +18,7 @@ from hgext3rd.bundlestore.bundle.changegroup import Entry
 from hgext3rd.bundlestore.declaring import Interfaces
 from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
 from hgext3rd.bundlestore.keep import audit, collect, findings, run
-from hgext3rd.bundlestore.stores import marks, notes
+from hgext3rd.bundlestore.stores import marks, notes, statusnotes
 from hgext3rd.bundlestore.stores.file import FileStore
 
 from .changegroups import NULL, Revision, Stream, encode, node
@@ -40,6 +40,7 @@ class State(NamedTuple):
     recorded: tuple[str, ...]
     stored: tuple[str, ...]
     lastid: int
+    statuses: dict[int, list[model.Status]]
 
 
 class Filled:
@@ -81,6 +82,7 @@ class Filled:
         rests: Sequence[model.Push] = (),
         bookmarks: Sequence[tuple[str, Optional[int]]] = (),
         note: bool = True,
+        pushvars: Sequence[tuple[str, str]] = (),
     ) -> model.Push:
         """Make a push of these changesets on top of what it rests on."""
         base = rests[-1].heads[-1].node if rests else NULL
@@ -103,6 +105,7 @@ class Filled:
                 f'text {numbers[-1]}',
                 tuple(model.chain(rests)),
                 tuple(n for push in rests for n in push.nodes),
+                tuple(pushvars),
             )
         )
         if note:
@@ -119,6 +122,12 @@ class Filled:
         moved = self.index.movebookmarks([move], BEGIN, 'alice')
         marks.write(self.store, self.index, moved, BEGIN, 'alice')
 
+    def setstatus(self, id: int, context: str, state: str = 'success') -> None:
+        status = model.Status(context, state, '', f'{context} of {id}', BEGIN)
+        self.index.setstatus(id, status)
+        key = self.index.push(id).key
+        statusnotes.keep(self.store, self.index, notes.PushName(key, id))
+
     def state(self) -> State:
         pushes = self.index.pushes()
         stored = sorted(self.store.keys())
@@ -132,6 +141,7 @@ class Filled:
             tuple(recorded),
             tuple(stored),
             self.index.lastid(),
+            self.index.statuses([push.id for push in pushes]),
         )
 
     def ids(self) -> list[int]:
@@ -218,7 +228,7 @@ class Mortal:
         (
             *('putnote', 'deletenote', 'delete', 'deletestray'),
             *('record', 'movebookmarks', 'remove', 'discard', 'pin'),
-            *('restore', 'restoremove', 'reserve', 'setaside'),
+            *('restore', 'restoremove', 'reserve', 'setaside', 'setstatus'),
         )
     )
 
@@ -255,4 +265,4 @@ class _Dying:
 
 
 class _DyingIndex(_Dying):
-    __implemented__ = Interfaces('IBundleIndex', 'ISetAside')
+    __implemented__ = Interfaces('IBundleIndex', 'ISetAside', 'IStatuses')

@@ -20,7 +20,7 @@ from ..declaring import provides
 from ..server import tolocal
 from ..stores import marks, notes
 from ..words import counted
-from . import base, bundles, repair, walk
+from . import base, bundles, repair, statuscheck, walk
 from .findings import MOST, Finding, Wish
 
 #: a push that is younger may still get its note, in seconds
@@ -113,6 +113,7 @@ class Audit:
         yield from self._checknotes()
         yield from self._checkids()
         yield from self._checkunfinished()
+        yield from self._checkstatuses()
         yield from self._bundles.checkall(self._noted)
         if self._repairer.corrected:
             self._repairer.reserve()
@@ -144,13 +145,7 @@ class Audit:
                     bar.update(push.id)
         for many in (missing, other):
             if many.count:
-                yield Finding(
-                    'note',
-                    many.message % counted(many.count, 'push').encode(),
-                    False,
-                    tuple(many.some),
-                    repaired=self._wish.repair,
-                )
+                yield many.finding(self._wish.repair)
 
     def _checkpush(
         self,
@@ -343,6 +338,15 @@ class Audit:
 
     # -- the rest
 
+    def _checkstatuses(self) -> Iterator[Finding]:
+        repaired = self._wish.repair
+        many = _Many(_(b'%s with statuses that are not as they are noted'))
+        check = statuscheck.StatusCheck(self._store, self._index, repaired)
+        for push in check.run():
+            many.add(push.id)
+        if many.count:
+            yield many.finding(repaired)
+
     def _checkids(self) -> Iterator[Finding]:
         last = self._index.lastid()
         try:
@@ -417,6 +421,15 @@ class _Many:
         if len(self.some) < MOST:
             self.some.append(id)
 
+    def finding(self, repaired: bool) -> Finding:
+        return Finding(
+            'note',
+            self.message % counted(self.count, 'push').encode(),
+            False,
+            tuple(self.some),
+            repaired=repaired,
+        )
+
 
 def _essence(push: model.Push) -> tuple[Any, ...]:
     """Return what an index must know of a push for as long as it is there.
@@ -429,6 +442,7 @@ def _essence(push: model.Push) -> tuple[Any, ...]:
         push.size,
         push.heads,
         push.bookmarks,
+        push.pushvars,
         frozenset(push.rests),
         frozenset(push.below),
     )

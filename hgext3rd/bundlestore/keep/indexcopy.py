@@ -83,6 +83,26 @@ class IndexCopy:
             if not _same(there, push):
                 yield push
 
+    def statuses(self, page: list[model.Push]) -> Iterator[model.Push]:
+        """Copy how the pushes of a page went. Yields those of which that
+        cannot be."""
+        if self._dry or not provides(self._source, 'IStatuses'):
+            return
+        ids = [push.id for push in page]
+        found = self._source.statuses(ids)
+        if not found:
+            return
+        able = provides(self._target, 'IStatuses')
+        there = self._target.statuses(found) if able else {}
+        for push in page:
+            for status in found.get(push.id, ()):
+                if not able:
+                    yield push
+                    break
+                if status not in there.get(push.id, ()):
+                    with contextlib.suppress(errors.UnknownPush):
+                        self._target.setstatus(push.id, status)
+
     def beyond(self, first: int, seen: walk.Seen) -> None:
         """Remove the pushes that the source does not have: it has those that
         were ``seen``, and none from the id ``first`` on."""

@@ -115,6 +115,9 @@ class Passes:
                     if walk.push(self._index, push.id) == push:
                         message = f'push {push.id} cannot be copied'
                         self._problem('different', message, None, [push.id])
+                for push in self._indexes.statuses(page):
+                    message = f'statuses of push {push.id} cannot be copied'
+                    self._problem('different', message, None, [push.id])
             if self._stores:
                 self._stores.page(page, fresh)
                 for push in page:

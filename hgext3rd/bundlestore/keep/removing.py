@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from typing import Optional
 
 from .. import errors, model
-from ..stores import marks, notes
+from ..declaring import provides
+from ..stores import marks, notes, statusnotes
 from . import walk
 from .run import Gone, Run
 
@@ -54,6 +55,9 @@ class Remover:
             raise errors.PinnedPush(f'push {push.id} is pinned')
         if not current.pinned or evenpinned:
             notes.write(self._run.store, current, removed=True)
+        hadstatuses = provides(
+            self._run.index, 'IStatuses'
+        ) and self._run.index.statuses([push.id])
         try:
             needless = self._run.index.remove(push.id, evenpinned)
         except errors.PinnedPush:
@@ -70,6 +74,10 @@ class Remover:
                 self.deletenote(notes.PushName(push.key, push.id))
             return
         self._run.leftovers = True
+        if hadstatuses:
+            statusnotes.delete(
+                self._run.store, notes.PushName(push.key, push.id)
+            )
         yield Gone('push', reason, current, push.key, push.size)
         self._dropmarksof(current)
         self._run.gone.update(needless)

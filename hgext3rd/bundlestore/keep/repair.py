@@ -12,8 +12,8 @@ from typing import Any, NamedTuple, Optional
 
 from .. import errors, model
 from ..declaring import provides
-from ..stores import marks, notes
-from . import content, walk
+from ..stores import marks, notes, statusnotes
+from . import content, statuscheck, walk
 from .base import Base
 
 #: a note that is there while repairs are under way
@@ -235,10 +235,16 @@ class Repairer:
                     push.text,
                     push.rests,
                     push.below,
+                    push.pushvars,
                 )
             )
         if push.pinned:
             self._index.pin(found.id)
+        if provides(self._index, 'IStatuses'):
+            old = notes.PushName(push.key, push.id)
+            with contextlib.suppress(errors.CorruptNote):
+                its = statusnotes.read(self._store, old)
+                statuscheck.restore(self._index, found.id, its)
         notes.write(self._store, found._replace(pinned=push.pinned))
         notes.delete(self._store, push.key, push.id)
         id: int = found.id

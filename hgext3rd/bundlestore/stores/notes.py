@@ -7,9 +7,10 @@ pushes had. There is no Mercurial in here.
 A note is a JSON object in ASCII. That of a push is ``ab/<key>.<id>.json`` and
 has the fields of ``model.Push`` but for its ``nodes``, which the bundle tells,
 and ``removed``: such a push is one no more, and its note is there until
-nothing rests on its bundle. A bookmark that was moved without a push, or went
-with one, has ``bookmarks/<SHA-256 of the name>.<id>.json``, with the id of the
-move or, where it has none, the highest that was given by then.
+nothing rests on its bundle. How it went is in ``statusnotes.py``. A bookmark
+that was moved without a push, or went with one, has
+``bookmarks/<SHA-256 of the name>.<id>.json``, with the id of the move or,
+where it has none, the highest that was given by then.
 """
 
 from __future__ import annotations
@@ -131,7 +132,7 @@ def read(store: Any, key: str, id: int) -> Record:
     name = pushname(key, id)
     record = decode(store.note(name), name)
     if (record.push.key, record.push.id) != (key, id):
-        raise _corrupt(name)
+        raise corrupt(name)
     return record
 
 
@@ -180,7 +181,8 @@ def isindexlost(store: Any, index: Any) -> bool:
 def encode(record: Record) -> bytes:
     """Return the bytes of a note; the same for the same record."""
     push = record.push
-    return _dump(
+    more = {'pushvars': list(push.pushvars)} if push.pushvars else {}
+    return dump(
         {
             'push': push.id,
             'time': push.time,
@@ -196,6 +198,7 @@ def encode(record: Record) -> bytes:
             'below': [node.hex() for node in push.below],
             'pinned': push.pinned,
             'removed': record.removed,
+            **more,
         }
     )
 
@@ -206,7 +209,7 @@ def decode(data: bytes, name: str) -> Record:
     ``name`` is for messages. Raises ``CorruptNote``, and
     ``UnsupportedFormat`` for one of a newer release.
     """
-    found = _load(data, name)
+    found = load(data, name)
     try:
         push = model.Push(
             id=_int(found['push']),
@@ -227,10 +230,14 @@ def decode(data: bytes, name: str) -> Record:
             rests=tuple(map(model.checkkey, found['rests'])),
             below=tuple(map(_node, found['below'])),
             pinned=bool(found['pinned']),
+            pushvars=tuple(
+                (_text(name), _text(value))
+                for name, value in found.get('pushvars', ())
+            ),
         )
         return Record(push, bool(found['removed']))
     except (KeyError, TypeError, ValueError) as exc:
-        raise _corrupt(name) from exc
+        raise corrupt(name) from exc
 
 
 # -- bookmarks
@@ -242,7 +249,7 @@ def writebookmark(store: Any, bookmark: BookmarkRecord) -> None:
     fields = bookmark._replace(node=None)._asdict()
     store.putnote(
         _bookmarkname(bookmark.name, bookmark.after),
-        _dump({**fields, 'node': node}),
+        dump({**fields, 'node': node}),
     )
 
 
@@ -267,7 +274,7 @@ def bookmarks(store: Any, names: Iterable[str]) -> dict[str, BookmarkRecord]:
 def readbookmark(store: Any, name: str) -> BookmarkRecord:
     """Return what the note ``name`` tells of a bookmark; raises
     ``UnknownNote``, ``CorruptNote``, ``UnsupportedFormat``."""
-    found = _load(store.note(name), name)
+    found = load(store.note(name), name)
     try:
         node = found['node']
         return BookmarkRecord(
@@ -278,7 +285,7 @@ def readbookmark(store: Any, name: str) -> BookmarkRecord:
             _text(found['user']),
         )
     except (KeyError, TypeError, ValueError) as exc:
-        raise _corrupt(name) from exc
+        raise corrupt(name) from exc
 
 
 # -- the last id
@@ -287,7 +294,7 @@ def readbookmark(store: Any, name: str) -> BookmarkRecord:
 def writelastid(store: Any, id: int) -> None:
     """Note that the push ``id`` was given, though it may leave no trace;
     raises ``BackendUnavailable``."""
-    store.putnote(_LASTID, _dump({'lastid': id}))
+    store.putnote(_LASTID, dump({'lastid': id}))
 
 
 def keeplastid(store: Any, index: Any) -> None:
@@ -306,27 +313,30 @@ def readlastid(store: Any) -> int:
     """Return the highest id that is noted as given, 0 for none; raises
     ``CorruptNote``, ``UnsupportedFormat``."""
     try:
-        return _int(_load(store.note(_LASTID), _LASTID)['lastid'])
+        return _int(load(store.note(_LASTID), _LASTID)['lastid'])
     except errors.UnknownNote:
         return 0
     except (KeyError, TypeError, ValueError) as exc:
-        raise _corrupt(_LASTID) from exc
+        raise corrupt(_LASTID) from exc
 
 
 # -- values
 
 
-def _dump(fields: dict[str, Any]) -> bytes:
+def dump(fields: dict[str, Any]) -> bytes:
+    """Return the bytes of any note."""
     text = json.dumps({'version': VERSION, **fields}, separators=(',', ':'))
     return text.encode('ascii') + b'\n'
 
 
-def _load(data: bytes, name: str) -> dict[str, Any]:
+def load(data: bytes, name: str) -> dict[str, Any]:
+    """Return what a note tells; raises ``CorruptNote``,
+    ``UnsupportedFormat``."""
     try:
         found = json.loads(data)
         version = _int(found['version'])
     except (KeyError, RecursionError, TypeError, ValueError) as exc:
-        raise _corrupt(name) from exc
+        raise corrupt(name) from exc
     if version > VERSION:
         raise errors.UnsupportedFormat(
             f'note {name} has format {version}, but this release of'
@@ -356,5 +366,6 @@ def _node(value: object) -> bytes:
     return node
 
 
-def _corrupt(name: str) -> errors.CorruptNote:
+def corrupt(name: str) -> errors.CorruptNote:
+    """Return what is raised of a note."""
     return errors.CorruptNote(f'note {name} cannot be understood')

@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from typing import Optional
 
 from .. import errors, model
+from ..declaring import Interfaces
 
 
 def pushof(
@@ -33,11 +34,15 @@ def pushof(
         push.text,
         push.rests if rests is None else rests,
         push.below if below is None else below,
+        pushvars=push.pushvars,
     )
 
 
 class ReferenceIndex:
-    """The contract of ``IBundleIndex``, in the memory of one thread."""
+    """The contract of ``IBundleIndex`` and ``IStatuses``, in the memory of one
+    thread."""
+
+    __implemented__ = Interfaces('IBundleIndex', 'IStatuses')
 
     def __init__(self, ignoresaccents: bool = True) -> None:
         self._ignoresaccents = ignoresaccents
@@ -53,6 +58,7 @@ class ReferenceIndex:
         self._times: dict[str, float] = {}
         # moves without a push: id to user and time
         self._events: dict[int, tuple[str, float]] = {}
+        self._statuses: dict[int, dict[str, model.Status]] = {}
 
     def record(
         self,
@@ -305,6 +311,7 @@ class ReferenceIndex:
         if self._pushes[id].pinned and not evenpinned:
             raise errors.PinnedPush(f'push {id} is pinned')
         removed = self._pushes.pop(id)
+        self._statuses.pop(id, None)
         self._dropbookmarks(id)
         before = self._keys()
         if removed.key in {push.key for push in self._pushes.values()}:
@@ -351,6 +358,21 @@ class ReferenceIndex:
             raise errors.UnknownPush(f'no push {id}')
         new = self._pushes[id]._replace(pinned=pinned)
         self._pushes[id] = self._holders[id] = new
+
+    def setstatus(self, id: int, status: model.Status) -> None:
+        if id not in self._pushes:
+            raise errors.UnknownPush(f'no push {id}')
+        its = self._statuses.setdefault(id, {})
+        if len(its.keys() - {status.context}) >= model.STATUSES:
+            raise errors.TooManyStatuses('too many')
+        its[status.context] = status
+
+    def statuses(self, ids: Sequence[int]) -> dict[int, list[model.Status]]:
+        return {
+            id: sorted(its.values())
+            for id, its in self._statuses.items()
+            if id in ids
+        }
 
     # -- what there is
 
@@ -422,6 +444,8 @@ class ReferenceIndex:
                     self._pushes[id] = new
         rests = tuple(model.chain(known[key] for key in push.rests))
         self._events.pop(push.id, None)
+        if self.taken(push.id) != push.key:
+            self._statuses.pop(push.id, None)
         self._holders.pop(push.id, None)
         self._pushes.pop(push.id, None)
         self._hold(push._replace(rests=rests))

@@ -20,4 +20,6 @@ def open_index(url: str, place: model.Place) -> MysqlIndex:
 class MysqlIndex(RemoteIndex):
     """The index in a database."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'ISchema', 'IRestoreMany')
+    __implemented__ = Interfaces(
+        *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses')
+    )

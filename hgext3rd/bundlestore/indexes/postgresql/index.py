@@ -24,4 +24,6 @@ def open_index(url: str, place: model.Place) -> PostgresqlIndex:
 class PostgresqlIndex(RemoteIndex):
     """The index in a schema."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'ISchema', 'IRestoreMany')
+    __implemented__ = Interfaces(
+        *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses')
+    )

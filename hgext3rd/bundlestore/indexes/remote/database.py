@@ -135,16 +135,17 @@ class Database:
         return self._tried(self._version)
 
     def create(self) -> None:
-        """Make the tables, where they are not there."""
+        """Make the tables that are not there."""
 
         def work(session: Session) -> None:
             session.fetch(self._server.begin)
             self._server.prepare(session)
             # another process may have been quicker
-            if self._version(session):
+            version = self._version(session)
+            if version >= tables.VERSION:
                 return
             for statement in tables.statements(
-                self._server.types, self._server.keysinside
+                self._server.types, self._server.keysinside, version
             ):
                 session.fetch([(statement, ())])
             session.fetch([('COMMIT', ())])

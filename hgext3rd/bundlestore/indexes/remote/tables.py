@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 #: changes with the tables
-VERSION = 1
+VERSION = 2
 
 #: so many names are locked apart from each other
 STRIPES = 256
@@ -33,6 +33,8 @@ class Table(NamedTuple):
     indexes: Mapping[str, str] = {}
     #: those of them in which nothing comes twice
     unique: tuple[str, ...] = ()
+    #: with which version it came
+    since: int = 1
 
 
 #: Types: ``id``, ``number`` (64 bits), ``small``, ``time`` (a float), ``node``
@@ -96,6 +98,16 @@ TABLES = (
         {'bookmark_user': 'username'},
     ),
     Table(
+        'pushvar', 'push id, position id, text text', 'push, position', since=2
+    ),
+    Table(
+        'status',
+        'push id, context name, state name, url text, description text,'
+        ' time time, username name',
+        'push, context',
+        since=2,
+    ),
+    Table(
         'word', 'word word, push id', 'word, push', {'word_push': 'push, word'}
     ),
     Table('stripe', 'id small', 'id'),
@@ -119,11 +131,15 @@ EMPTYING = (
 )
 
 
-def statements(types: Mapping[str, str], inside: bool) -> Iterator[str]:
-    """Yield what makes the tables. Where it broke off, as each statement may
-    be a transaction, it can begin again. Whether further indexes are made
-    with their table is told by ``inside``."""
+def statements(
+    types: Mapping[str, str], inside: bool, version: int = 0
+) -> Iterator[str]:
+    """Yield what makes the tables, or those that a ``version`` lacks. Where it
+    broke off, as each statement may be a transaction, it can begin again.
+    Whether further indexes are made with their table is told by ``inside``."""
     for table in TABLES:
+        if table.since <= version:
+            continue
         columns = [
             _column(types, *c.split()) for c in table.columns.split(', ')
         ]
@@ -141,6 +157,9 @@ def statements(types: Mapping[str, str], inside: bool) -> Iterator[str]:
                 )
         yield f'CREATE TABLE IF NOT EXISTS {table.name} ({", ".join(columns)})'
         yield from further
+    if version:
+        yield f'UPDATE gate SET version = {VERSION}'
+        return
     for single in ('stripe', 'counter', 'gate'):
         yield f'DELETE FROM {single}'
     yield from _FIRST

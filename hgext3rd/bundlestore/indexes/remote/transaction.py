@@ -30,6 +30,9 @@ class Sql:
     """A transaction, see ``sql/dialect.py``. What ``first`` has goes along
     with the first statement. With ``only`` that is the last one, too."""
 
+    #: an older release's tables are not used
+    hasdetails = True
+
     def __init__(
         self,
         server: Server,

@@ -39,6 +39,11 @@ class Sql(Protocol):
     def dialect(self) -> Dialect:
         """What is particular about the database."""
 
+    @property
+    def hasdetails(self) -> bool:
+        """Whether there are the tables ``pushvar`` and ``status``. A file of
+        an older release has none until something is written."""
+
     def one(self, statement: str, values: Values = ()) -> Optional[Row]:
         """Return the first row, if there is any."""
 

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Union
 from ... import errors, model
 from . import (
     bundles,
+    details,
     lists,
     lookups,
     problems,
@@ -67,6 +68,7 @@ class SqlIndex:
             push.text,
             rests,
             below,
+            pushvars=tuple(push.pushvars),
         )
 
     def movebookmarks(
@@ -117,9 +119,18 @@ class SqlIndex:
     def pin(self, id: int, pinned: bool = True) -> None:
         self._require(id)
         self._database.share(
-            lambda sql: pushes.lockpin(sql, id),
+            lambda sql: pushes.lockone(sql, id),
             None,
             lambda sql, _found: pushes.pin(sql, id, pinned),
+        )
+
+    def setstatus(self, id: int, status: model.Status) -> None:
+        status.check()
+        self._require(id)
+        self._database.share(
+            lambda sql: pushes.lockone(sql, id),
+            None,
+            lambda sql, _found: pushes.setstatus(sql, id, status),
         )
 
     def _require(self, id: int) -> None:
@@ -206,7 +217,7 @@ class SqlIndex:
     # -- bookmarks
 
     def bookmark(self, name: str) -> Optional[bytes]:
-        if not _istext(name):
+        if not model.istext(name):
             return None
         statement = 'SELECT node FROM bookmark WHERE name = ?'
         row = self._database.read(
@@ -231,7 +242,7 @@ class SqlIndex:
     def _bookmarks(
         self, columns: str, pattern: str, after: str, limit: Optional[int]
     ) -> list[Row]:
-        if not _istext(pattern) or not _istext(after):
+        if not model.istext(pattern) or not model.istext(after):
             return []
         return self._database.read(
             lambda sql: lookups.bookmarks(
@@ -242,7 +253,7 @@ class SqlIndex:
         )
 
     def moved(self, names: Iterable[str]) -> set[str]:
-        wanted = [name for name in names if _istext(name)]
+        wanted = [name for name in names if model.istext(name)]
         if not wanted:
             return set()
         return self._database.read(
@@ -272,7 +283,7 @@ class SqlIndex:
         limit: Optional[int] = None,
         newestfirst: bool = False,
     ) -> list[model.Push]:
-        if first > _LAST or (user is not None and not _istext(user)):
+        if first > _LAST or (user is not None and not model.istext(user)):
             return []
         wanted = lists.Filter(
             max(first, 1),
@@ -287,11 +298,19 @@ class SqlIndex:
         )
         return self._database.read(lambda sql: lists.find(sql, wanted), [])
 
+    def statuses(self, ids: Iterable[int]) -> dict[int, list[model.Status]]:
+        wanted = [id for id in dict.fromkeys(ids) if 0 < id <= _LAST]
+        if not wanted:
+            return {}
+        return self._database.read(
+            lambda sql: details.statuses(sql, wanted), {}, brief=True
+        )
+
     # -- what there is
 
     def usage(self, user: str) -> model.Usage:
         nothing = model.Usage(user, 0, 0)
-        if not _istext(user):
+        if not model.istext(user):
             return nothing
         return self._database.read(
             lambda sql: usage.of(sql, user), nothing, brief=True
@@ -301,7 +320,7 @@ class SqlIndex:
         return self._database.read(usage.everybody, [], brief=True)
 
     def times(self, user: str, since: float, limit: int) -> list[float]:
-        if not _istext(user):
+        if not model.istext(user):
             return []
         most = _most(limit)
         return self._database.read(
@@ -330,8 +349,9 @@ def _check(push: Union[model.NewPush, model.Push]) -> None:
         model.checkkey(key)
     if any(len(node) != _NODE for node in push.changesets):
         raise ValueError('a node has 20 bytes')
-    if not _istext('\n'.join([push.text, *[h.title for h in push.heads]])):
+    if not model.istext('\n'.join([push.text, *[h.title for h in push.heads]])):
         raise ValueError('a text has a NUL, or no Unicode')
+    model.checkpushvars(push.pushvars)
     if isinstance(push, model.NewPush):
         _checknames(push.user, *(move.name for move in push.moves))
     else:
@@ -340,7 +360,7 @@ def _check(push: Union[model.NewPush, model.Push]) -> None:
 
 def _checknames(*names: str) -> None:
     for name in names:
-        if not _istext(name) or len(name) > model.NAME_LENGTH:
+        if not model.istext(name) or len(name) > model.NAME_LENGTH:
             raise ValueError('a name is too long, has a NUL, or no Unicode')
 
 
@@ -358,15 +378,6 @@ def _checkid(id: int) -> None:
 
 def _most(limit: Optional[int]) -> int:
     return _LAST if limit is None else min(max(limit, 0), _LAST)
-
-
-def _istext(text: str) -> bool:
-    """Whether any database can hold the text."""
-    try:
-        text.encode('utf-8')
-    except UnicodeEncodeError:
-        return False
-    return '\0' not in text
 
 
 def _iskey(key: object) -> bool:

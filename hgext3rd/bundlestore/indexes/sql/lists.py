@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ... import model
-from . import bundles
+from . import bundles, details
 from .words import holds
 
 if TYPE_CHECKING:
@@ -228,16 +228,22 @@ _MOVES = (
     'SELECT push, position, node, node AS same, name FROM move'
     ' WHERE push IN ({marks})'
 )
+_PUSHVARS = (
+    'SELECT push, position, ? AS one, ? AS other, text FROM pushvar'
+    ' WHERE push IN ({marks})'
+)
 
 
 def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
     """Make pushes of rows of the table ``push``."""
     ids = sorted({row[3] for row in rows})
-    parts, its, descriptions, resting, pinned, moved = sql.together(
+    more = [row[0] for row in rows if row[4]]
+    parts, its, descriptions, resting, pinned, moved, along = sql.together(
         [
             *((statement, first, ids) for statement, first in _PARTS),
             (_PINS, (b'', b''), [row[0] for row in rows]),
-            (_MOVES, (), [row[0] for row in rows if row[4]]),
+            (_MOVES, (), more),
+            (_PUSHVARS, (b'', b''), more if sql.hasdetails else []),
         ]
     )
     contents = {
@@ -259,6 +265,9 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
     moved.sort(key=_first)
     for push, _position, new, _node, name in moved:
         moves.setdefault(push, []).append((name, new))
+    pushvars: dict[int, list[tuple[str, str]]] = {}
+    for push, _position, _one, _other, text in sorted(along):
+        pushvars.setdefault(push, []).append(details.pushvar(text))
     return [
         model.Push(
             id,
@@ -271,6 +280,7 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
             tuple(rests.get(bundle, {}).values()),
             tuple(bundles.split(below.get(bundle, b''))),
             id in pins,
+            tuple(pushvars.get(id, ())),
         )
         for id, time, user, bundle, _moves in rows
     ]

@@ -50,12 +50,6 @@ _CHECKS = (
         WHERE NOT EXISTS (SELECT 1 FROM head WHERE head.bundle = bundle.id)""",
     ),
     (
-        'push {} has bookmark moves that do not match their number',
-        """SELECT id FROM push WHERE moves <> (
-            SELECT count(*) FROM move WHERE move.push = push.id
-        )""",
-    ),
-    (
         'there are bookmark moves of push {}, which is not recorded',
         """SELECT DISTINCT push FROM move
         WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.id = move.push)""",
@@ -120,6 +114,26 @@ _CHECKS = (
         ) AS differing ORDER BY username""",
     ),
 )
+_DETAILCHECKS = (
+    (
+        'push {} has bookmark moves that do not match their number',
+        """SELECT id FROM push WHERE moves <> (
+            SELECT count(*) FROM move WHERE move.push = push.id
+        ) + (
+            SELECT count(*) FROM pushvar WHERE pushvar.push = push.id
+        )""",
+    ),
+    (
+        'there are variables of push {}, which is not recorded',
+        """SELECT DISTINCT push FROM pushvar
+        WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.id = pushvar.push)""",
+    ),
+    (
+        'there are statuses of push {}, which is not recorded',
+        """SELECT DISTINCT push FROM status
+        WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.id = status.push)""",
+    ),
+)
 _SEARCHCHECKS = (
     (
         'push {} is not found by its words',
@@ -160,6 +174,8 @@ def _noting(sql: Sql, found: list[str]) -> Iterator[None]:
 
 def _checks(sql: Sql) -> Iterator[tuple[str, str]]:
     yield from _CHECKS
+    if sql.hasdetails:
+        yield from _DETAILCHECKS
     # the last, as the table may be too damaged to be looked at
     ids = sql.dialect.search.ids()
     for text, statement in _SEARCHCHECKS:

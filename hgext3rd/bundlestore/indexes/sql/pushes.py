@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ... import errors, model
-from . import bundles, usage
+from . import bundles, details, usage
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -21,6 +21,7 @@ LAST = (1 << 63) - 1
 
 _REMOVAL = (
     'DELETE FROM move WHERE push = ?',
+    'DELETE FROM pushvar WHERE push = ?',
     'DELETE FROM pin WHERE push = ?',
     'DELETE FROM push WHERE id = ?',
 )
@@ -82,12 +83,14 @@ def record(
     more = 0 if now.haspush else bundle.size
     usage.pushed(sql, push.user, more, now.isholder)
     sql.run('UPDATE counter SET given = ?', (id,))
-    its = (id, float(push.time), push.user, bundle.id, len(push.moves))
+    rows = len(push.moves) + len(push.pushvars)
+    its = (id, float(push.time), push.user, bundle.id, rows)
     sql.insert('push', [its])
     bundles.addnodes(sql, bundle, push.heads, id)
     sql.dialect.search.add(sql, id, push.user, text)
     move(sql, checked.plan, push.user, push.time, push=id)
     addmoves(sql, id, [(move.name, move.new) for move in push.moves])
+    details.addpushvars(sql, id, push.pushvars)
     return id, checked.bases.keys, tuple(bundles.split(bundle.below))
 
 
@@ -271,8 +274,9 @@ def unknown(id: int) -> errors.UnknownPush:
     return errors.UnknownPush(f'no push {id} in the index')
 
 
-def lockpin(sql: Sql, id: int) -> None:
-    """See to it that nobody else pins or removes that push meanwhile."""
+def lockone(sql: Sql, id: int) -> None:
+    """See to it that nobody else pins or removes that push meanwhile, or sets
+    its statuses."""
     sql.lock([_one(id)])
 
 
@@ -288,8 +292,10 @@ def pin(sql: Sql, id: int, pinned: bool) -> None:
         sql.insert('pin', [(id,)])
 
 
-def _ispinned(sql: Sql, id: int) -> bool:
-    return sql.one('SELECT 1 FROM pin WHERE push = ?', (id,)) is not None
+def setstatus(sql: Sql, id: int, status: model.Status) -> None:
+    if not exists(sql, id):
+        raise unknown(id)
+    details.setstatus(sql, id, status)
 
 
 def choose(sql: Sql, id: int, evenpinned: bool) -> tuple[str, int]:
@@ -329,6 +335,7 @@ def choose(sql: Sql, id: int, evenpinned: bool) -> tuple[str, int]:
 def remove(sql: Sql, id: int, user: str, bundle: int) -> list[str]:
     removebookmarks(sql, id)
     removerows(sql, id)
+    details.drop(sql, id)
     usage.unpushed(sql, user, bundle)
     return bundles.unpushed(sql, bundle, id)
 
@@ -342,6 +349,7 @@ def removebookmarks(sql: Sql, id: int) -> None:
 
 
 def removerows(sql: Sql, id: int) -> None:
+    """Remove what a push restored brings itself."""
     sql.dialect.search.remove(sql, id)
     for statement in _REMOVAL:
         sql.run(statement, (id,))

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
 from ... import model
-from . import bundles, pushes, usage
+from . import bundles, details, pushes, usage
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -46,12 +46,14 @@ def restore(sql: Sql, push: model.Push, bookmarks: bool) -> None:
         more = 0 if now.haspush else bundle.size
         usage.pushed(sql, push.user, more, now.isholder)
     moves = push.bookmarks
-    its = (push.id, float(push.time), push.user, bundle.id, len(moves))
+    more = len(moves) + len(push.pushvars)
+    its = (push.id, float(push.time), push.user, bundle.id, more)
     sql.insert('push', [its])
     pushes.reach(sql, push.id)
     bundles.addnodes(sql, bundle, push.heads, push.id)
     sql.dialect.search.add(sql, push.id, push.user, push.text)
     pushes.addmoves(sql, push.id, moves)
+    details.addpushvars(sql, push.id, push.pushvars)
     if push.pinned:
         pushes.pin(sql, push.id, True)
     if bookmarks:
@@ -59,6 +61,7 @@ def restore(sql: Sql, push: model.Push, bookmarks: bool) -> None:
         plan = pushes.plan(sql, forced, push.user, bypush=True)
         pushes.move(sql, plan, push.user, push.time, push=push.id)
     if replaced not in ('', push.key):
+        details.drop(sql, push.id)
         _leave(sql, replaced)
     for user in users:
         usage.recount(sql, user)
@@ -79,10 +82,14 @@ def restoremany(sql: Sql, many: Sequence[model.Push]) -> None:
         bundles.addnodes(sql, found, push.heads, push.id)
         sql.dialect.search.add(sql, push.id, push.user, push.text)
         pushes.addmoves(sql, push.id, push.bookmarks)
+        details.addpushvars(sql, push.id, push.pushvars)
     sql.insert(
         'push',
         [
-            (push.id, float(push.time), push.user, bundle, len(push.bookmarks))
+            (
+                *(push.id, float(push.time), push.user, bundle),
+                len(push.bookmarks) + len(push.pushvars),
+            )
             for bundle, push in enumerate(many, first)
         ],
     )

@@ -155,9 +155,10 @@ class Database:
     ) -> T:
         begin(connection)
         try:
-            if not self._version(connection):
+            version = self._version(connection)
+            if not version:
                 return absent
-            return query(Sql(connection))
+            return query(Sql(connection, version))
         finally:
             rollback(connection)
 
@@ -196,6 +197,8 @@ class Database:
             version = self._version(connection)
         if not version:
             schema.create(connection)
+        elif version < schema.VERSION:
+            schema.upgrade(connection)
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the tables, 0 if there are none yet; raises

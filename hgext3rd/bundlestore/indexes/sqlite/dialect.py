@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any, Optional
 
 from ...batches import batches
-from . import search
+from . import schema, search
 
 if TYPE_CHECKING:
     from ..sql import dialect
@@ -66,8 +66,11 @@ class Sql:
 
     dialect = DIALECT
 
-    def __init__(self, connection: sqlite3.Connection) -> None:
+    def __init__(
+        self, connection: sqlite3.Connection, version: int = schema.VERSION
+    ) -> None:
         self.connection = connection
+        self.hasdetails = version > 1
 
     def one(self, statement: str, values: Values = ()) -> Optional[Row]:
         row: Optional[Row] = self.connection.execute(

@@ -28,7 +28,7 @@ class FileIndex(SqlIndex):
 
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'),
-        'IRestoreMany',
+        *('IRestoreMany', 'IStatuses'),
     )
 
     def __init__(

@@ -10,7 +10,7 @@ import sqlite3
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
-VERSION = 1
+VERSION = 2
 
 #: Every beginning of a word, up to this length, has a list of the pushes with
 #: such a word; SQLite reads it in both directions, from any place on. (Without
@@ -63,6 +63,7 @@ _BUNDLES = (
 )
 
 _PUSHES = (
+    # ``moves`` is how many rows there are of it in ``move`` and in ``pushvar``.
     """CREATE TABLE push (
         id INTEGER PRIMARY KEY,
         time REAL NOT NULL,
@@ -131,6 +132,27 @@ _BOOKMARKS = (
     'CREATE INDEX bookmark_user ON bookmark (username)',
 )
 
+# What came with version 2.
+_DETAILS = (
+    # NAME=VALUE
+    """CREATE TABLE pushvar (
+        push INTEGER NOT NULL,
+        position INTEGER NOT NULL,
+        text TEXT NOT NULL,
+        PRIMARY KEY (push, position)
+    ) WITHOUT ROWID""",
+    """CREATE TABLE status (
+        push INTEGER NOT NULL,
+        context TEXT NOT NULL,
+        state TEXT NOT NULL,
+        url TEXT NOT NULL,
+        description TEXT NOT NULL,
+        time REAL NOT NULL,
+        username TEXT NOT NULL,
+        PRIMARY KEY (push, context)
+    ) WITHOUT ROWID""",
+)
+
 # What finds texts. ``words`` is what ``search.py`` makes of a text: this has
 # the same words with every release of SQLite, so the tokenizer only splits
 # them. The table keeps them, as they must be known again when a push is
@@ -146,13 +168,19 @@ _WORDS = f"""CREATE VIRTUAL TABLE search USING fts5 (
 STATEMENTS = (
     *(*_BUNDLES, *_PUSHES, *_USERS, *_BOOKMARKS, _WORDS),
     f'PRAGMA application_id = {APPLICATION_ID}',
-    f'PRAGMA user_version = {VERSION}',
 )
+_UPGRADE = (*_DETAILS, f'PRAGMA user_version = {VERSION}')
 
 
 def create(sql: sqlite3.Connection) -> None:
     """Make the tables in an empty database."""
-    for statement in STATEMENTS:
+    for statement in (*STATEMENTS, *_UPGRADE):
+        sql.execute(statement)
+
+
+def upgrade(sql: sqlite3.Connection) -> None:
+    """Make the tables that a database of version 1 lacks."""
+    for statement in _UPGRADE:
         sql.execute(statement)
 
 

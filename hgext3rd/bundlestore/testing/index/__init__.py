@@ -15,6 +15,7 @@ from .randomuse import RandomTests
 from .records import RecordTests
 from .repairs import RepairTests
 from .rests import RestTests
+from .statuses import StatusTests
 
 __all__ = [
     'HOSTILE_TEXTS',
@@ -35,6 +36,7 @@ class IndexConformance(
     HoldingTests,
     RepairTests,
     ListTests,
+    StatusTests,
     RandomTests,
     ConcurrencyTests,
 ):
