@@ -478,6 +478,9 @@ def test_subrepositories(
     client.inspect('commit', '-m', 'has a sub')
     node = sub.commit({'x': 'xx\n'}, 'again')
     settle(client, config)
+    with untouched(base.path, ()):
+        landing = client.run('push', '--working-copy', config=config, ok=(255,))
+    assert '--working-copy pushes to a bundle store only' in landing.err
     before = (client.path / '.hgsubstate').read_text()
     with untouched(client.path, ('sub',)):
         out = client.run(*PUSH, *FIXED, config=config).out

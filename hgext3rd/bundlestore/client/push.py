@@ -24,7 +24,7 @@ from mercurial import (
 )
 from mercurial.i18n import _
 from mercurial.node import short
-from mercurial.utils import stringutil
+from mercurial.utils import stringutil, urlutil
 
 from .. import compat, config, names
 from ..start.wraps import apply, inplaceof
@@ -101,6 +101,11 @@ def _push(orig, ui, repo, dests, opts, made=None):
     if not repo[b'.'].substate:
         return orig(ui, repo, *dests, **opts)
     # they are pushed first, each to its own address
+    if made is not None and not wish.scratch:
+        # before the server can be asked what it is
+        for _path in urlutil.get_push_paths(repo, ui, dests):
+            if not subrepos.isscratchpath(repo):
+                raise _wouldland()
     apply('subrepos')
     with subrepos.pushing(repo, wish.scratch):
         return orig(ui, repo, *dests, **opts)
@@ -172,13 +177,16 @@ def _checkdestination(scratch: bool, remote) -> None:
     """Abort where what is not committed would land."""
     # to a try URL, every push is a scratch push
     if not scratch and not remote.capable(names.ALLSTORED):
-        raise error.InputError(
-            _(b'--working-copy pushes to a bundle store only'),
-            hint=_(
-                b'use --bundle-store, or set the option bundle-store of the '
-                b'path'
-            ),
-        )
+        raise _wouldland()
+
+
+def _wouldland() -> Exception:
+    return error.InputError(
+        _(b'--working-copy pushes to a bundle store only'),
+        hint=_(
+            b'use --bundle-store, or set the option bundle-store of the path'
+        ),
+    )
 
 
 @contextlib.contextmanager
