@@ -214,7 +214,15 @@ def test_of_no_use(
     assert len(ran.read_text().split()) == 1
 
 
-@servers.overweb('wsgi', later=('wsgi-hgweb',))
+@pytest.mark.parametrize(
+    'transport_name',
+    [
+        'wsgi',
+        pytest.param(
+            'wsgi-hgweb', marks=pytest.mark.nightly('it has one repository')
+        ),
+    ],
+)
 def test_pages(
     transport: WebTransport, base: Repo, mirror: Repo, client: Repo
 ) -> None:
@@ -395,8 +403,9 @@ def test_clock_that_was_set_back(tmp_path: Path) -> None:
     assert (place.folder / 'ran').read_text() == '\n'
 
 
+@pytest.mark.nightly('the same with servers is in CI')
 @pytest.mark.usefixtures('ownserver')
-@servers.overweb('wsgi', later=('wsgi-hgweb',))
+@servers.overweb('wsgi', 'wsgi-hgweb')
 def test_visible_at_once(
     transport: WsgiTransport,
     base: Repo,
