@@ -339,7 +339,8 @@ class _Migration:
         fm.plain(
             _(
                 b'%s is copied; this bundle store stays closed for pushes\n'
-                b'write this into the configuration of all its servers:\n\n'
+                b'write this into the hgrc of the repository and of its try '
+                b'URLs, on all servers:\n\n'
                 b'  [bundlestore]\n'
             )
             % what
