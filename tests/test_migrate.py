@@ -634,8 +634,7 @@ def test_command(server: Repo, tmp_path: Path) -> None:
     root = tmp_path / 'copy'
     with untouched(server.path):
         assert _migrate(server, root, '--dry-run').out == (
-            'pass 1: would copy 2 pushes, 2 bundles, 2 notes, 1 bookmark'
-            ' (490 bytes)\n'
+            'pass 1: would copy 2 pushes, 2 bundles, 2 notes (490 bytes)\n'
         )
     assert not root.exists()
     assert _migrate(server, root, '--no-close').out.startswith('pass 1: ')

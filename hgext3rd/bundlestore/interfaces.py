@@ -493,7 +493,7 @@ class IRestoreMany(Interface):
 
     def restoremany(pushes) -> None:
         """As ``IBundleIndex.restore`` of each of some ``model.Push``, one
-        after the other and without ``bookmarks``, but all or none."""
+        after the other, but all or none."""
 
 
 class ISetAside(Interface):

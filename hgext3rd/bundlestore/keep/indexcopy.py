@@ -76,7 +76,10 @@ class IndexCopy:
         self.pushes += len(different)
         if not different or self._dry:
             return
-        self._restoreall(different)
+        self._restoreall([p for p in different if p.id not in there])
+        for push in different:
+            if push.id in there:
+                self._correct(push, there[push.id])
         self._last = max(self._last, page[-1].id)
         there = self._there(first, page[-1].id, different)
         for push in different:
@@ -135,7 +138,8 @@ class IndexCopy:
             self._mine.set(id, 0)
 
     def _restoreall(self, pushes: list[model.Push]) -> None:
-        """Copy pushes; those that cannot be copied now are left out."""
+        """Copy pushes that are not there; those that cannot be copied now are
+        left out."""
         if len(pushes) > 1 and provides(self._target, 'IRestoreMany'):
             # mostly, what they rest on is there or among them
             with contextlib.suppress(errors.BundleGone):
@@ -147,18 +151,28 @@ class IndexCopy:
             with contextlib.suppress(errors.BundleGone):
                 self._restore(push)
 
-    def _put(self, push: model.Push) -> None:
-        self._mine.set(push.id, 1)
-        self._target.restore(push, False)
+    def _correct(self, push: model.Push, found: model.Push) -> None:
+        """Have a push that is there be as in the source."""
+        only = {found.id: found._replace(pinned=push.pinned)}
+        if _same(only, push):
+            # what else is restored is looked for in the whole index
+            self._target.pin(push.id, push.pinned)
+            return
+        with contextlib.suppress(errors.BundleGone):
+            self._restore(push, False)
 
-    def _restore(self, push: model.Push) -> None:
+    def _put(self, push: model.Push, bookmarks: bool = False) -> None:
+        self._mine.set(push.id, 1)
+        self._target.restore(push, bookmarks)
+
+    def _restore(self, push: model.Push, bookmarks: bool = True) -> None:
         bases: list[int] = []
         if push.rests:
             known = self._target.bundles(push.rests)
             for key in push.rests:
                 if key not in known:
                     bases += self._restorebase(key, push.id)
-        self._put(push)
+        self._put(push, bookmarks)
         for id in bases:
             # it is no push, and its bundle stays, as this one rests on it
             self._target.remove(id)
@@ -259,6 +273,13 @@ class IndexCopy:
             for name in source.keys() | target.keys()
             if source.get(name) != target.get(name)
         }
+        if self._dry:
+            # those that come with their pushes are no work of their own
+            wrong -= {
+                name
+                for name in source.keys() - target.keys()
+                if source[name].push is not None
+            }
         self.bookmarks += len(wrong)
         if self._dry:
             return

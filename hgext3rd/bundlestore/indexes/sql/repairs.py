@@ -68,10 +68,10 @@ def restore(sql: Sql, push: model.Push, bookmarks: bool) -> None:
 
 
 def restoremany(sql: Sql, many: Sequence[model.Push]) -> None:
-    """Record pushes under their ids, without what they did to bookmarks."""
+    """Record pushes under their ids."""
     if not _arenew(sql, many):
         for push in many:
-            restore(sql, push, False)
+            restore(sql, push, True)
         return
     ids = [push.id for push in many]
     sql.each('DELETE FROM event WHERE id IN ({marks})', ids)
@@ -96,6 +96,16 @@ def restoremany(sql: Sql, many: Sequence[model.Push]) -> None:
     sql.insert('pin', [(push.id,) for push in many if push.pinned])
     usage.pushedmany(sql, [(push.user, push.size) for push in many])
     pushes.reach(sql, max(ids))
+    moved = {name: (node, p) for p in many for name, node in p.bookmarks}
+    sql.each('DELETE FROM bookmark WHERE name IN ({marks})', moved)
+    sql.insert(
+        'bookmark',
+        [
+            (name, node, push.id, None, push.user, float(push.time))
+            for name, (node, push) in moved.items()
+            if node is not None
+        ],
+    )
 
 
 def _arenew(sql: Sql, many: Sequence[model.Push]) -> bool:

@@ -51,7 +51,13 @@ class RepairTests(IndexTests):
                 user=chance.choice(['alice', 'bob']),
                 time=float(number),
                 text=f'words {name}',
-                moves=(moveto(f'x{number}', nodeof('a')),),
+                moves=(
+                    model.BookmarkMove(
+                        f'x{number % 4}', nodeof(name), force=True
+                    ),
+                    model.BookmarkMove(f'y{number % 3}', None, force=True),
+                    model.BookmarkMove(f'y{number % 2}', nodeof(1), force=True),
+                ),
             )
             index.record(push)
         index.pin(4)
@@ -67,10 +73,10 @@ class RepairTests(IndexTests):
                     other.restoremany(found[first:last])
                 other.restoremany([])
                 other.reserve(index.lastid())
-                for look in ('pushes', 'users', 'lastid'):
+                looks = ('pushes', 'users', 'lastid', 'bookmarks')
+                for look in (*looks, 'listbookmarks'):
                     expected = inanyorder(getattr(index, look)())
                     assert inanyorder(getattr(other, look)()) == expected
-                assert other.bookmarks() == []
                 text = 'word d'
                 assert other.pushes(text=text) == index.pushes(text=text)
                 assert list(other.problems()) == []
