@@ -95,10 +95,11 @@ def gc(ui, repo, **opts):
       months of 30 days, and years);
     - where a user holds more than ``bundlestore.quota``, the oldest pushes of
       that user, until what is left is within it;
-    - scratch bookmarks that point to a changeset which is gone;
+    - scratch bookmarks that point to a changeset which is gone, unless they
+      were moved there within a day, or what --grace says;
     - bundles that no push has: a push that was interrupted leaves such an
-      orphan behind, and unfinished files. They are removed when they are a
-      day old, or as old as --grace says.
+      orphan behind, and unfinished files. They are removed when they are as
+      old as that.
 
     A pinned push stays, see :hg:`help admin::bundlestore-pin`, and so does a
     bundle that others rest on, until the last of these is gone. The scratch
