@@ -474,10 +474,10 @@ BREAKS = (
         ('test_badinput.py::test_wrong_hash',),
     ),
     Break(
-        'stores/file.py',
+        'stores/spool.py',
         'the name of a stray leads out of the folder',
-        'if not isinstance(name, str) or not _STRAY.fullmatch(name):',
-        'if not isinstance(name, str):',
+        'return isinstance(name, str) and bool(_NAME.fullmatch(name))',
+        'return isinstance(name, str)',
         ('test_backends.py::TestFileStore::test_hostile_strays',),
     ),
     Break(
