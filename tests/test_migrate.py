@@ -232,6 +232,27 @@ def _something(chance: random.Random, made: Filled) -> None:
             made.movebookmark(name, where)
 
 
+def test_nothing_is_searched_for_what_is_new(
+    target: Filled, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To restore a push that is there takes a look at all changesets."""
+
+    def restore(*args: object) -> None:
+        raise AssertionError(args)
+
+    monkeypatch.setattr(target.index, 'restore', restore)
+    source = Filled(tmp_path / 'source')
+    copying = _passes(source, target)
+    for number in (1, 2, 3):
+        marks = [('scratch/a', number), (f'scratch/{number}', number)]
+        source.push([number], bookmarks=marks)
+        source.push([number + 10])
+        copying.run()
+        source.pin(source.ids()[-1])
+    _settle(copying)
+    _sameindex(source, target)
+
+
 def test_killed_at_any_moment(source: Filled, tmp_path: Path) -> None:
     for count in itertools.count(1):
         target = Filled(tmp_path / f'target{count}')
