@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import re
 import shutil
@@ -197,10 +198,63 @@ def test_pushvars(transport: Transport, base: Repo, vanilla: Repo) -> None:
     base.configure('push', {'pushvars.server': 'yes'})
     node = vanilla.commit({'a': 'a\n'}, 'by variable')
     with untouched(base.path):
-        result = vanilla.run('push', '--pushvars', 'BUNDLESTORE=1')
+        result = vanilla.run(
+            'push', '--pushvars', 'BUNDLESTORE=1', '--pushvars', 'JOB=linux'
+        )
     assert 'stored 1 changeset as push 1' in result.out
+    (push,) = json.loads(base.run('pushes', '-Tjson').out)
+    assert push['pushvars'] == {'JOB': 'linux'}
     assert vanilla.phase(node) == 'draft'
     assert set(vanilla.phases(f'::{node} - {node}').values()) == {'public'}
+
+
+@matrix.every_version
+def test_pushvars_that_are_kept(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    client.commit({'a': 'a\n'}, 'with variables')
+    words = ('--pushvars', 'try=linux mac', '--pushvars', 'ONLY=')
+    push = ('push', '--bundle-store', *words, '--pushvars', 'BUNDLESTORE=1')
+    with untouched(base.path):
+        refused = client.run(*push, ok=(100, 255))
+        assert 'this server takes no pushvars' in refused.out + refused.err
+        assert 'push.pushvars.server = yes' in refused.out + refused.err
+        assert client.run('pushes', ok=(1,)).out == 'no pushes found\n'
+    base.configure('push', {'pushvars.server': 'yes'})
+    client.run(*push)
+    # the very same once more
+    client.run('push', '--bundle-store', '--pushvars', 'B=2')
+    client.run('push', '--bundle-store')
+    found = json.loads(client.run('pushes', '-Tjson').out)
+    assert [push['pushvars'] for push in found] == [
+        {},
+        {'B': '2'},
+        {'TRY': 'linux mac', 'ONLY': ''},
+    ]
+    shown = client.run('pushes', '-v').out
+    assert 'pushvar:     TRY=linux mac\npushvar:     ONLY=\n' in shown
+    template = "{pushvars % '{name}:{value} '}|{get(pushvars, 'B')}\n"
+    assert client.run('pushes', '-T', template).out.splitlines() == [
+        *('|', 'B:2 |2', 'ONLY: TRY:linux mac |')
+    ]
+
+
+@matrix.over('ssh')
+def test_pushvars_beyond_the_limits(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    base.configure('push', {'pushvars.server': 'yes'})
+    client.commit({'a': 'a\n'}, 'with variables')
+    for count, value, message in (
+        (51, 'x', 'pushvars cannot be kept: more than 50 variables'),
+        (256, '', 'too many pushvars'),
+        (1, 'x' * 256, 'pushvar is too long: V0'),
+    ):
+        words = [
+            w for n in range(count) for w in ('--pushvars', f'V{n}={value}')
+        ]
+        result = client.run('push', '--bundle-store', *words, ok=(10, 100, 255))
+        assert f'abort: {message}' in result.out + result.err
 
 
 @matrix.over('path', 'ssh')

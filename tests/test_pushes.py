@@ -37,6 +37,10 @@ def listed(repo: Repo, *args: str, ok: Sequence[int] = (0,)) -> Any:
     return json.loads(repo.run('pushes', '-T', 'json', *args, ok=ok).out)
 
 
+#: of a push without any
+NOTHING: dict[str, Any] = {'pushvars': {}, 'statuses': []}
+
+
 def ids(repo: Repo, *args: str) -> list[int]:
     out = repo.run('pushes', '-T', '{push}\n', *args, ok=(0, 1)).out
     return [int(line) for line in out.split()]
@@ -136,6 +140,7 @@ def test_what_was_pushed(
             'count': 2,
             'heads': [{'node': second, 'desc': 'second'}],
             'bookmarks': [{'bookmark': NAME, 'node': second}],
+            **NOTHING,
         },
         {
             'push': 1,
@@ -143,6 +148,7 @@ def test_what_was_pushed(
             'count': 1,
             'heads': [{'node': first, 'desc': 'first'}],
             'bookmarks': [],
+            **NOTHING,
         },
     ]
     assert ids(client, '-r', first[:6]) == [2, 1]

@@ -26,9 +26,10 @@ NAME_LENGTH = 255
 #: what a scratch bookmark counts against a quota, in bytes
 MARK_SIZE = 1024
 
-#: how many variables a push may have, and how long their values may be
+#: how many variables a push may have, and how long their values may be, in
+#: characters: Mercurial sends no more than 255 bytes
 PUSHVARS = 50
-PUSHVAR_LENGTH = 4000
+PUSHVAR_LENGTH = 255
 
 #: what a status may say, and how many of them a push may have
 STATES = ('pending', 'success', 'failure', 'error')

@@ -66,7 +66,8 @@ def pushes(ui, repo, source=None, **opts):
     it is not pinned.
 
     At most 10 heads and 10 bookmarks of a push are shown, and with
-    -v/--verbose all of them and the key of its bundle. With -q/--quiet a push
+    -v/--verbose all of them, its pushvars, its statuses one by one and the key
+    of its bundle. With -q/--quiet a push
     is one line, its number and its last head.
 
     With --bookmarks the scratch bookmarks whose whole name matches PATTERN are
@@ -93,6 +94,10 @@ def pushes(ui, repo, source=None, **opts):
       :bookmarks: List of the scratch bookmarks that the push moved, each with
                   ``bookmark`` and ``node``. The latter is empty where the
                   bookmark was deleted.
+      :pushvars:  Dictionary of what :hg:`push --pushvars` sent along, by name.
+      :statuses:  List of how the push went, each with ``context``, ``state``
+                  (``pending``, ``success``, ``failure`` or ``error``),
+                  ``url``, ``description``, ``user`` and ``date``.
       :bundle:    String. The key of the bundle.
       :size:      Integer. The bytes of the bundle.
 

@@ -33,6 +33,8 @@ from . import fromstore, known, storeless, subrepos, workingcopy
 
 #: bytes that are sent at once
 _BLOCK = 256 * 1024
+#: bytes of a name or a value in a part of a bundle, and how many it has
+_MAX_PARAMETER = 255
 #: key in the ``opargs`` of ``exchange.push``
 _OPARG = 'bundlestore'
 #: options of ``hg push`` that say which changesets shall go; the last one is
@@ -268,6 +270,7 @@ def _scratchpush(
     if not remote.canpush():
         raise error.Abort(_(b'destination does not support push'))
     repo.checkpush(pushop)
+    _checkpushvars(pushop)
     exchange.pushdiscoverymapping[b'changeset'](pushop)
     exchange.pushdiscoverymapping[b'obsmarker'](pushop)
     moves = _bookmarkmoves(pushop, wish, force)
@@ -288,6 +291,23 @@ def _scratchpush(
         # makes the command exit with 1
         pushop.cgresult = 0
     return pushop
+
+
+def _checkpushvars(pushop) -> None:
+    """Abort where Mercurial would end in a traceback, while it sends."""
+    pushvars = pushop.pushvars or ()
+    if len(pushvars) > _MAX_PARAMETER:
+        raise error.InputError(
+            _(b'too many pushvars'), hint=_(b'at most %d') % _MAX_PARAMETER
+        )
+    for pushvar in pushvars:
+        name, _equals, value = pushvar.partition(b'=')
+        if max(len(name), len(value)) > _MAX_PARAMETER:
+            raise error.InputError(
+                _(b'pushvar is too long: %s') % stringutil.ellipsis(name, 40),
+                hint=_(b'name and value have at most %d bytes each')
+                % _MAX_PARAMETER,
+            )
 
 
 class _Excluded:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 from typing import Any
 
 from mercurial import (
@@ -135,6 +136,12 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
             _(b'bundle:      %s\n') % servermod.tolocal(record['bundle']),
             label=b'ui.note log.bundle',
         )
+        for name, value in record.get('pushvars', {}).items():
+            fm.plain(
+                _(b'pushvar:     %s\n') % listing.oneline(f'{name}={value}'),
+                label=b'ui.note log.pushvar',
+            )
+    _showstatuses(ui, fm, record.get('statuses', []))
     shown = len(heads) if ui.verbose else _MAX_HEADS
     for node, head in zip(short[:shown], heads):
         fm.plain(
@@ -143,6 +150,25 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
         )
     _showmore(fm, len(heads) - shown)
     fm.plain(b'\n')
+
+
+def _showstatuses(ui, fm, statuses: list[dict[str, Any]]) -> None:
+    if ui.verbose:
+        for one in statuses:
+            words = [one[name] for name in ('state', 'url', 'description')]
+            shown = ' '.join(filter(None, [one['context'], *words]))
+            fm.plain(
+                _(b'status:      %s\n') % listing.oneline(shown),
+                label=b'log.status bundlestore.status.%s'
+                % one['state'].encode('ascii', 'replace'),
+            )
+    elif statuses:
+        counts = Counter(one['state'] for one in statuses)
+        text = ', '.join(f'{counts[state]} {state}' for state in sorted(counts))
+        fm.plain(
+            _(b'status:      %s\n') % listing.oneline(text),
+            label=b'log.status',
+        )
 
 
 def _showmore(fm, count: int) -> None:
@@ -173,6 +199,21 @@ def _showdata(fm, record: dict[str, Any]) -> None:
                 bookmark=servermod.tolocal(mark['bookmark']),
                 node=None if node is None else node.encode(),
             )
+    pushvars = {
+        servermod.tolocal(name): servermod.tolocal(value)
+        for name, value in record.get('pushvars', {}).items()
+    }
+    fm.data(
+        pushvars=fm.formatdict(pushvars, key=b'name', value=b'value', sep=b' ')
+    )
+    with fm.nested(b'statuses', tmpl=b'{context}={state}', sep=b' ') as nested:
+        for one in record.get('statuses', ()):
+            texts = {
+                name: servermod.tolocal(one[name])
+                for name in ('context', 'state', 'url', 'description', 'user')
+            }
+            nested.startitem()
+            nested.data(**texts, date=nested.formatdate(_date(one)))
     if 'nodes' in record:
         nodes = [node.encode() for node in record['nodes']]
         fm.data(nodes=fm.formatlist(nodes, name=b'node'))

@@ -15,7 +15,9 @@ for. A record::
      'bookmarks': [{'bookmark': 'scratch/x', 'node': HASH or None}]}
 
 and ``'nodes': [HASH, …]``, parents first, if they were asked for: a push may
-have many. Times are seconds since the epoch, sizes bytes.
+have many. One with pushvars has ``'pushvars': {NAME: VALUE}``, one with
+statuses ``'statuses': [{'context': …, 'state': …, 'url': …, 'description': …,
+'time': …, 'user': …}]``. Times are seconds since the epoch, sizes bytes.
 
 Who asks for scratch bookmarks gets them sorted by name::
 
@@ -36,6 +38,7 @@ from mercurial import error
 from mercurial.i18n import _
 
 from .. import bookmarks, lookup, model, users
+from ..declaring import provides
 from ..server import aborting, tolocal
 from ..wire import exchange
 from ..wire.pushes import Query, read
@@ -91,7 +94,23 @@ def page(repo, server, query: Query, trusted: bool = False) -> dict[str, Any]:
             # whether there is one is not worth another look
             answer['next'] = push.id - 1 or None
             break
+    statuses = statusesof(server, [one['push'] for one in found])
+    for one in found:
+        if one['push'] in statuses:
+            one['statuses'] = statuses[one['push']]
     return answer
+
+
+def statusesof(server, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
+    """Return how those of the pushes went of which something is known."""
+    with aborting():
+        if not ids or not provides(server.index, 'IStatuses'):
+            return {}
+        found = server.index.statuses(ids)
+    return {
+        id: [{**one._asdict(), 'time': int(one.time)} for one in its]
+        for id, its in found.items()
+    }
 
 
 def _bookmarkpage(server, query: Query, pattern: str) -> dict[str, Any]:
@@ -153,6 +172,8 @@ def record(push: model.Push, nodes: bool = False) -> dict[str, Any]:
             for name, node in push.bookmarks
         ],
     }
+    if push.pushvars:
+        result['pushvars'] = dict(push.pushvars)
     if nodes:
         result['nodes'] = [node.hex() for node in push.changesets]
     return result

@@ -22,6 +22,8 @@ from mercurial.utils import stringutil
 
 from .. import access, model, names
 from ..bundle import changegroup, container
+from ..declaring import provides
+from ..server import tolocal
 from . import reply, route
 
 #: heads of a push that a client may name
@@ -65,8 +67,9 @@ class Incoming:
         self.bykey: set[bytes] = set()
         #: whether a client with this extension was told to push with force
         self.force = False
-        #: variables for hooks
+        #: variables for hooks, and those of them that are recorded
         self.pushvars: dict[bytes, bytes] = {}
+        self.recorded: tuple[tuple[str, str], ...] = ()
 
     def begin(self) -> bool:
         """Read the push up to the first part that is stored, and return
@@ -200,20 +203,56 @@ class Incoming:
         self.answers.append(reply.Answer(b'pushkey', part.id, int(accepted)))
 
     def _pushvarspart(self, part) -> None:
-        if self._repo.ui.configbool(b'push', b'pushvars.server'):
-            for name, value in part.params.items():
-                if b'=' in name or b'\0' in name + value:
-                    # nothing that an environment can hold
-                    raise error.Abort(
-                        _(b'invalid pushvar: %s') % stringutil.pprint(name)
-                    )
-                self.pushvars[b'USERVAR_' + name.upper()] = value
-            size = sum(len(n) + len(v) for n, v in self.pushvars.items())
-            if size > _MAX_PUSHVARS:
+        found = {name.upper(): value for name, value in part.params.items()}
+        kept = {n: v for n, v in found.items() if n != route.PUSHVAR}
+        if not self._repo.ui.configbool(b'push', b'pushvars.server'):
+            if kept:
                 raise error.Abort(
-                    _(b'push has too many pushvars (%d bytes, at most %d)')
-                    % (size, _MAX_PUSHVARS)
+                    _(b'this server takes no pushvars'),
+                    hint=_(
+                        b"nothing was stored; the server's configuration "
+                        b"lacks 'push.pushvars.server = yes'"
+                    ),
                 )
+            return
+        for name, value in found.items():
+            if b'=' in name or b'\0' in name + value:
+                # nothing that an environment can hold
+                raise error.Abort(
+                    _(b'invalid pushvar: %s') % stringutil.pprint(name)
+                )
+            self.pushvars[b'USERVAR_' + name] = value
+        size = sum(len(n) + len(v) for n, v in self.pushvars.items())
+        if size > _MAX_PUSHVARS:
+            raise error.Abort(
+                _(b'push has too many pushvars (%d bytes, at most %d)')
+                % (size, _MAX_PUSHVARS)
+            )
+        if kept:
+            self.recorded = self._torecord(kept)
+
+    def _torecord(
+        self, found: dict[bytes, bytes]
+    ) -> tuple[tuple[str, str], ...]:
+        """Return variables as they are recorded with the push."""
+        if not provides(self._server.index, 'IStatuses'):
+            raise error.Abort(
+                _(b"the server's bundle index cannot keep pushvars"),
+                hint=_(b'push without --pushvars'),
+            )
+        pushvars = tuple(
+            (name.decode('utf-8', 'replace'), value.decode('utf-8', 'replace'))
+            for name, value in found.items()
+        )
+        try:
+            model.checkpushvars(pushvars)
+        except ValueError as exc:
+            raise error.Abort(
+                _(b'pushvars cannot be kept: %s') % tolocal(str(exc)),
+                hint=_(b'at most %d, each with a value of %d characters')
+                % (model.PUSHVARS, model.PUSHVAR_LENGTH),
+            )
+        return pushvars
 
     def _abortpart(self, part) -> None:
         raise bundle2.AbortFromPart(

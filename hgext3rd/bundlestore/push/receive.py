@@ -375,6 +375,7 @@ class Receiver:
             text=self.checker.text(),
             rests=rests,
             below=self._below(rests, self.checker.parents.values()),
+            pushvars=self.incoming.recorded,
         )
 
     def _below(
@@ -415,6 +416,7 @@ class Receiver:
             below=self._below(
                 bundle.rests, self._foundation.graph(key).values()
             ),
+            pushvars=self.incoming.recorded,
         )
 
     def _stagedfile(self, staged, push: model.NewPush):

@@ -19,6 +19,7 @@ from mercurial.utils import dateutil
 
 from .. import compat, model, server as servermod
 from ..bundle import overlay, sound
+from ..fetch import pushlist
 from ..server import aborting, tolocal, totext
 from . import refusals, scratch, selection, styles
 
@@ -119,6 +120,12 @@ def _json(web, server):
             'date': int(push.time),
             'user': push.user,
         }
+        if full:
+            entries[push.id]['pushvars'] = dict(push.pushvars)
+    if full:
+        statuses = pushlist.statusesof(server, list(entries))
+        for id, entry in entries.items():
+            entry['statuses'] = statuses.get(id, [])
     # JSON has the order of the ids, whatever the times say
     answer: dict[str, Any] = {str(id): entries[id] for id in sorted(entries)}
     if version == b'2':

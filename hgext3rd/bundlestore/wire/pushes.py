@@ -16,6 +16,9 @@ from mercurial import util
 
 from . import exchange, values
 
+#: what else a status has
+_TEXTS = ('context', 'state', 'url', 'description', 'user')
+
 
 class Query(NamedTuple):
     """Which pushes somebody wants to see; None is no limit."""
@@ -109,6 +112,19 @@ def _record(raw: Any) -> dict[str, Any]:
             for mark in raw['bookmarks']
         ],
     }
+    if 'pushvars' in raw:
+        result['pushvars'] = {
+            values.text(name): values.text(value)
+            for name, value in raw['pushvars'].items()
+        }
+    if 'statuses' in raw:
+        result['statuses'] = [
+            {
+                **{name: values.text(status[name]) for name in _TEXTS},
+                'time': values.time(status['time']),
+            }
+            for status in raw['statuses']
+        ]
     if 'nodes' in raw:
         result['nodes'] = [values.node(node) for node in raw['nodes']]
     return result
