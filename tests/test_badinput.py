@@ -359,7 +359,7 @@ def test_unknown_scheme(
     transport.restart()
     result = client.run('push', '--bundle-store', ok=(100, 255))
     assert 'unknown bundle store scheme: carrier-pigeon' in result.err
-    assert 'known schemes: file' in result.err
+    assert 'known schemes: command, file, s3' in result.err
 
 
 @pytest.mark.parametrize(
