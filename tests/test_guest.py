@@ -218,7 +218,14 @@ def test_damaged_index(
         assert f"unknown revision '{UNKNOWN}'" in result.err
         if transport.name == 'http':
             assert web.get(f'{url}/rev/{landed}').status == 200
+            assert web.get(f'{url}/json-rev/{landed}').status == 200
             assert web.get(f'{url}/rev/{UNKNOWN}').status == 404
+            # whether somebody pushed it nobody knows
+            for page in (
+                f'json-automationrelevance/{landed}',
+                'json-pushes?startID=0&wait=50',
+            ):
+                assert web.get(f'{url}/{page}').status == 503, page
             answer = web.get(f'{url}/pushes')
             assert answer.status == 503
             assert b'not a bundle index' in answer.body

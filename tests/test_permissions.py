@@ -419,7 +419,11 @@ ROWS = (
     Row(
         'read pages of a scratch changeset',
         READ,
-        pages('/rev/{world.stored}', '/raw-rev/{world.stored}'),
+        pages(
+            '/rev/{world.stored}',
+            '/raw-rev/{world.stored}',
+            '/json-automationrelevance/{world.stored}',
+        ),
         ('wsgi',),
     ),
     Row(

@@ -340,7 +340,10 @@ def test_text_that_does_not_fit(
     assert ids(client, '--user', 'zoë') == [1]
     assert ids(client, '--user', 'bob\nuser: root\r') == [2]
     result = client.run('pushes', '-r', 'scratch/ü%20', ok=ABORTED)
-    assert "abort: no scratch bookmark 'scratch/ü%20'\n" in result.err
+    assert (
+        "abort: unknown revision 'scratch/ü%20': no such scratch bookmark\n"
+        in result.err
+    )
 
 
 def test_options_are_in_the_encoding_of_the_terminal(
@@ -508,10 +511,13 @@ def test_revisions(
     ('word', 'message'),
     [
         ('abcdef', "ambiguous prefix 'abcdef': abcdef010000"),
-        ('12344', "no scratch bookmark '12344'"),
+        ('12344', "unknown revision '12344': no such scratch bookmark"),
         ('12345', "unknown revision '12345': fewer than 6 digits"),
-        ('scratch/bob/x', "no scratch bookmark 'scratch/bob/x'"),
-        ('12345G', "no scratch bookmark '12345G'"),
+        (
+            'scratch/bob/x',
+            "unknown revision 'scratch/bob/x': no such scratch",
+        ),
+        ('12345G', "unknown revision '12345G': no such scratch bookmark"),
     ],
 )
 def test_revisions_that_name_nothing(

@@ -255,7 +255,7 @@ def test_not_found_and_not_cached(
     missing = get(url)
     assert missing.status == 404
     assert re.search(
-        r'no changeset [0-9a-f]{40} in the repository', missing.text
+        r'unknown revision \S*[0-9a-f]{40}\S*: not in', missing.text
     )
     assert 'expired' in missing.text
     seen = {'If-None-Match': missing.headers.get('etag', 'W/"0"')}

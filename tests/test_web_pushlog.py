@@ -204,6 +204,11 @@ def test_page_and_feed_select_alike(log: Log) -> None:
         expected = sorted(log.ids(query), reverse=True)
         assert log.shown(query) == expected, query
         assert log.fed(query) == expected, query
+    # by another name
+    query = f'fromchange={nodes["one"]}&tochange={nodes["four"]}'
+    page = get(f'{log.site}/pushloghtml?{query}')
+    assert page.body == get(f'{log.site}/pushes?{query}').body
+    assert 'id="push-2"' in page.text
 
 
 @servers.overweb()
@@ -240,10 +245,7 @@ def test_nothing_there(transport: servers.WebTransport, base: Repo) -> None:
     assert log.fed() == []
     for query in ('changeset=' + 'f' * 40, 'changeset=abcdefabcdef'):
         assert log.shown(query) == []
-        missing = get(f'{log.site}/json-pushes?{query}')
-        assert missing.status in (200, 404)
-        if missing.status == 200:
-            assert missing.json() == {}
+        assert get(f'{log.site}/json-pushes?{query}').status == 404
     assert get(f'{log.site}/json-pushes?fromchange=abcdef').status == 404
     assert get(f'{log.site}/json-pushes?fromchange=' + '1' * 40).status == 404
     assert store.bundles(base) == []
@@ -251,7 +253,10 @@ def test_nothing_there(transport: servers.WebTransport, base: Repo) -> None:
     base.hg.run('init', transport.root / 'plain')
     plain = Repo(base.hg, transport.root / 'plain')
     plain.enable()
-    for path in ('pushes', 'json-pushes', 'atom-pushes', 'bundle/1'):
+    for path in (
+        *('pushes', 'json-pushes', 'atom-pushes', 'pushloghtml', 'bundle/1'),
+        'json-automationrelevance/tip',
+    ):
         assert get(f'{transport.url(plain)}/{path}').status == 404
 
 

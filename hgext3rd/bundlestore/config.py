@@ -41,6 +41,7 @@ eh.configitem(SECTION, b'open-heads', default=configitems.dynamicdefault)
 eh.configitem(SECTION, b'bookmark-owner', default=False)
 eh.configitem(SECTION, b'list-bookmarks', default=False)
 eh.configitem(SECTION, b'timeout', default=120)
+eh.configitem(SECTION, b'max-waiting', default=2)
 eh.configitem(SECTION, b'changeset-url', default=None)
 eh.configitem(SECTION, b'on-missing-base', default=None)
 eh.configitem(SECTION, b'try-url', default=None)
@@ -87,6 +88,8 @@ class Settings(NamedTuple):
     listbookmarks: bool
     #: seconds that a push may stall, 0 for ever
     timeout: int
+    #: most requests of a web server's process that wait for the next push
+    maxwaiting: int
     changeseturl: Optional[bytes]
     #: what the shell runs if the base lacks what is stored on top of it
     onmissingbase: Optional[bytes]
@@ -289,6 +292,7 @@ def settings(ui) -> Settings:
         bookmarkowner=boolean(b'bookmark-owner'),
         listbookmarks=boolean(b'list-bookmarks'),
         timeout=integer(b'timeout', 120),
+        maxwaiting=integer(b'max-waiting', 0),
         changeseturl=item(b'changeset-url', lambda: _linktemplate(ui), None),
         onmissingbase=ui.config(SECTION, b'on-missing-base') or None,
         wrong=wrong,

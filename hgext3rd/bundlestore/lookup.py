@@ -148,7 +148,7 @@ def pushed(repo, server, name: bytes) -> bytes | None:
     if istooshort(server, name):
         raise error.InputError(tooshort(name).args[0])
     raise error.InputError(
-        _(b"no scratch bookmark '%s'") % name,
+        _(b"unknown revision '%s': no such scratch bookmark") % name,
         hint=_(
             b'changesets are named by a hash, or by a prefix of at least '
             b'%d digits'

@@ -22,6 +22,7 @@ def install() -> None:
         permissions,
         pushlog,
         queries,
+        relevance,
         scratch,
     )
 
@@ -38,6 +39,8 @@ def install() -> None:
         wraps.replace(urlreq, parser, queries.parse)
     for name, command in (
         (b'pushes', pushlog.pushes),
+        (b'pushloghtml', pushlog.pushloghtml),
+        (b'automationrelevance', relevance.automationrelevance),
         (b'bundle', download.bundle),
         (b'health', health.health),
         (b'metrics', health.metrics),

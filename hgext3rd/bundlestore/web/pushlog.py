@@ -1,8 +1,9 @@
-"""The push log on the web: ``/pushes``, ``/json-pushes``, ``/atom-pushes``.
+"""The push log on the web: ``/pushes``, ``/json-pushes``, ``/atom-pushes``, and
+``/pushloghtml``, as Mozilla calls the first.
 
 The parameters and the JSON are those of Mozilla's pushlog, versions 1 and 2
 (the page "Pushlog" of its version-control-tools manual), so that what polls
-one can poll the other. ``text`` is ours.
+one can poll the other. ``text`` and ``wait`` are ours.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from mercurial.utils import dateutil
 from .. import compat, model, server as servermod
 from ..bundle import overlay, sound
 from ..fetch import pushlist
-from ..server import aborting, tolocal, totext
-from . import refusals, scratch, selection, styles
+from ..server import tolocal, totext
+from . import refusals, scratch, selection, styles, waiting
 
 #: pushes on a page, and in a feed
 PAGE = 50
@@ -62,7 +63,9 @@ def pushes(web):
     In JSON ``version`` is 1 or 2. ``full`` describes each changeset,
     ``tipsonly=1`` lists only the last of each push. From a lower bound on the
     oldest pushes come first, as many as fit into an answer; those who ask
-    again from the last of them on miss none.
+    again from the last of them on miss none. With ``wait=SECONDS`` an answer
+    that would be empty is put off until there is something, at most so long,
+    and at most 50 seconds.
     """
     scratch.forgetbase(web)
     server = servermod.of(web.repo)
@@ -83,6 +86,16 @@ def pushes(web):
         return _page(web, server)
 
 
+def pushloghtml(web):
+    """
+    /pushloghtml
+    ------------
+
+    The same as ``/pushes``, by the name that Mozilla's clients link to.
+    """
+    return pushes(web)
+
+
 # -- JSON
 
 
@@ -91,16 +104,39 @@ def _json(web, server):
     version = params.get(b'version', b'1')
     if version not in (b'1', b'2'):
         raise selection.bad(b'version')
+    seconds = selection.seconds(params, b'wait')
+    wanted = selection.select(web, server)
+    lastid, entries = 0, {}
+    with contextlib.closing(waiting.looks(web, server, seconds)) as looks:
+        # The last id comes first: what comes meanwhile is told of next time.
+        for found in looks:
+            lastid = found
+            entries = _collected(web, server, wanted)
+            if entries:
+                break
+    if not entries:
+        selection.checkknown(web, server, wanted)
+    # JSON has the order of the ids, whatever the times say
+    answer: dict[str, Any] = {str(id): entries[id] for id in sorted(entries)}
+    if version == b'2':
+        answer = {
+            'lastpushid': max(lastid, *entries, 0),
+            'pushes': answer,
+        }
+    return scratch.sendjson(web, answer)
+
+
+def _collected(
+    web, server, wanted: selection.Selection
+) -> dict[int, dict[str, Any]]:
+    """Return what JSON tells of the pushes, as many as fit, by id."""
+    params = web.req.qsparams
     tipsonly = params.get(b'tipsonly') == b'1'
     full = b'full' in params
-    wanted = selection.select(web, server)
     limit = MAX_FULL_PUSHES if full else MAX_PUSHES
     if not wanted.forward and not (wanted.users or wanted.nodes or wanted.text):
         limit = LATEST
-    # Asked first: what comes meanwhile is told of next time.
-    with aborting():
-        lastid = server.index.lastid()
-    entries: dict[int, Any] = {}
+    entries: dict[int, dict[str, Any]] = {}
     count = read = 0
     most = MAX_FULL_CHANGESETS if full else MAX_CHANGESETS
     for push in itertools.islice(
@@ -126,14 +162,7 @@ def _json(web, server):
         statuses = pushlist.statusesof(server, list(entries))
         for id, entry in entries.items():
             entry['statuses'] = statuses.get(id, [])
-    # JSON has the order of the ids, whatever the times say
-    answer: dict[str, Any] = {str(id): entries[id] for id in sorted(entries)}
-    if version == b'2':
-        answer = {
-            'lastpushid': max(lastid, *entries, 0),
-            'pushes': answer,
-        }
-    return scratch.sendjson(web, answer)
+    return entries
 
 
 def _described(web, server, push, nodes) -> list[dict[str, Any]]:

@@ -29,7 +29,7 @@ _DEEPEST = 20
 #: parameters of a request that name a changeset
 _NAMES = (b'node', b'rev', b'graphtop')
 #: pages that are ours, whose answers depend on more than the base
-OURS = frozenset((b'pushes', b'bundle', b'health', b'metrics'))
+OURS = frozenset((b'pushes', b'pushloghtml', b'bundle', b'health', b'metrics'))
 #: what hgweb tells a state of the base by
 _PAGETAG = re.compile(rb'W/"[0-9]+"\Z')
 
@@ -45,12 +45,14 @@ def openforrequest(rctx, req, op) -> None:
     if server is None:
         return
     eventlog.newrequest(server)
+    # an overlay that takes the place of the repository has none
+    rctx.res.bundlestoreserver = server
     with reporting(rctx):
         found = _resolve(rctx, req, server)
         if found:
             _enter(rctx, req, server, found)
             _logpage(rctx, req, server, found)
-    styles.extend(rctx, server)
+        styles.extend(rctx, server)
 
 
 def _logpage(rctx, req, server, found: dict[bytes, bytes]) -> None:
@@ -129,6 +131,8 @@ def _resolve(rctx, req, server) -> dict[bytes, bytes]:
         return {}
     if cmd in (b'help', b'static'):
         return {}
+    if cmd == b'automationrelevance':
+        nocache(req)
     _joinbookmark(rctx, req, server)
     found = {}
     for name in _NAMES:
@@ -208,8 +212,9 @@ def _checkknown(rctx, req, server, symbols: list[bytes]) -> None:
             continue  # it may be the hash of a file's revision
         raise refusals.unknown(
             _(
-                b'no changeset %s in the repository or its bundle store; '
-                b'it may have expired there'
+                # clients look for the first two words
+                b"unknown revision '%s': not in the repository or its bundle "
+                b'store, where it may have expired'
             )
             % refusals.shown(symbol)
             + server.cause(),

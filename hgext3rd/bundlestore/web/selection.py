@@ -12,9 +12,11 @@ from typing import Any, NamedTuple, Optional
 from mercurial import error
 from mercurial.hgweb import common
 from mercurial.i18n import _
+from mercurial.node import hex
 from mercurial.utils import dateutil
 
 from .. import lookup, model, users
+from ..server import hasnode
 from . import queries, refusals
 
 #: values of one parameter that a request may give, and pairs of a user and a
@@ -152,6 +154,14 @@ def _id(params, name: bytes) -> int:
     return int(params[name])
 
 
+def seconds(params, name: bytes) -> float:
+    """Return a number of seconds, 0 if there is none."""
+    value = params.get(name) or b'0'
+    if not _SECONDS.match(value):
+        raise bad(name)
+    return float(value)
+
+
 def _date(params, name: bytes) -> float:
     """Return seconds since the epoch; the value is that, or a date as in
     ``hg help dates``."""
@@ -187,8 +197,27 @@ def _introducedby(web, server, symbol: bytes) -> int:
 
 def _unknown(symbol: bytes) -> error.RepoLookupError:
     return refusals.unknown(
-        _(b"no changeset '%s' in the bundle store") % refusals.shown(symbol)
+        # clients look for the first two words
+        _(b"unknown revision '%s': not in the bundle store")
+        % refusals.shown(symbol)
     )
+
+
+def checkknown(web, server, wanted: Selection) -> None:
+    """Raise ``RepoLookupError`` for a changeset that is neither in the base
+    nor in the store: to be called where nothing was found."""
+    located = server.locate(web.repo, wanted.nodes)
+    for node in wanted.nodes:
+        if node not in located and not hasnode(web.repo, node):
+            raise _unknown(hex(node))
+
+
+def newest(server, node: bytes) -> Optional[model.Push]:
+    """Return the newest push that has a changeset, None if there is none."""
+    found = server.need(
+        lambda index: index.pushes(node=node, limit=1, newestfirst=True)
+    )
+    return found[0] if found else None
 
 
 # -- one after the other

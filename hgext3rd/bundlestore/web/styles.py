@@ -16,9 +16,16 @@ from mercurial.hgweb import webutil
 from mercurial.node import bin, hex
 from mercurial.utils import dateutil
 
-from ..server import aborting, tolocal
+from ..server import tolocal
+from . import selection
 
 _FOLDER = os.path.join(os.path.dirname(__file__), 'templates')
+#: what the page of a scratch changeset says in JSON besides
+_PUSHFIELDS = b""",
+  "pushid": {if(pushid, pushid|json, "null")},
+  "pushdate": {if(pushid, pushdate|json, "null")},
+  "pushuser": {if(pushid, pushuser|utf8|json, "null")}
+  }"""
 #: whose templates go with Mercurial's styles, and with those that it does not
 #: know; styles that are no pages have none, or are named here
 _OURS = {
@@ -50,7 +57,14 @@ def _read(folder: str) -> dict[bytes, bytes]:
 def extend(rctx, server) -> None:
     """Add our templates to those of the request."""
     tmpl = rctx.tmpl
-    folder = _OURS.get(tmpl.defaults[b'style'], _OTHER)
+    view = getattr(rctx.res, 'bundlestoreview', None)
+    style = tmpl.defaults[b'style']
+    folder = _OURS.get(style, _OTHER)
+    if style == b'json' and view is not None:
+        node = _own(rctx, view)
+        if node is not None:
+            _tellpush(rctx, server, node)
+            _addfields(tmpl)
     if folder is None:
         return
     ours = _read(folder)
@@ -59,7 +73,6 @@ def extend(rctx, server) -> None:
     for name, text in ours.items():
         if name not in tmpl:
             tmpl.cache[name] = text
-    view = getattr(rctx.res, 'bundlestoreview', None)
     if view is not None:
         _mark(rctx, server, view)
     _addto(tmpl, b'searchform', b'{bundlestorenav}')
@@ -75,8 +88,7 @@ def _addto(tmpl, name: bytes, text: bytes) -> None:
 def _mark(rctx, server, view) -> None:
     """Mark scratch changesets wherever the style shows the tags of one, and
     tell on a scratch changeset's own page where it comes from."""
-    cl = view.unfiltered().changelog
-    scratchnodes = {hex(cl.node(rev)) for rev in view.scratchrevs}
+    scratchnodes = _scratchnodes(view)
     keyword = registrar.templatekeyword(rctx.tmpl.defaults)
 
     @keyword(b'isscratch', requires=())
@@ -85,31 +97,56 @@ def _mark(rctx, server, view) -> None:
         return b'1' if node in scratchnodes else b''
 
     _addto(rctx.tmpl, b'alltags', b'{if(isscratch, scratchtag)}')
-    symbol = rctx.req.qsparams.get(b'node', b'').rpartition(b':')[2]
-    if (
-        rctx.req.qsparams.get(b'cmd') in (b'rev', b'changeset')
-        and symbol in scratchnodes
-    ):
-        _addbanner(rctx, server, symbol)
+    node = _own(rctx, view)
+    if node is not None:
+        _addbanner(rctx, server, node)
+
+
+def _scratchnodes(view) -> set[bytes]:
+    cl = view.unfiltered().changelog
+    return {hex(cl.node(rev)) for rev in view.scratchrevs}
+
+
+def _own(rctx, view) -> bytes | None:
+    """Return the scratch changeset whose own page this is, if it is one."""
+    symbol: bytes = rctx.req.qsparams.get(b'node', b'').rpartition(b':')[2]
+    if rctx.req.qsparams.get(b'cmd') not in (b'rev', b'changeset'):
+        return None
+    return symbol if symbol in _scratchnodes(view) else None
 
 
 def _addbanner(rctx, server, node: bytes) -> None:
     """Tell who pushed the changeset, when, and how to get it."""
-    with aborting():
-        pushes = server.index.pushes(node=bin(node), limit=1, newestfirst=True)
+    _tellpush(rctx, server, node)
     defaults = rctx.tmpl.defaults
     defaults[b'scratchnode'] = node
     defaults[b'scratchurl'] = rctx.req.advertisedbaseurl + rctx.req.apppath
-    if pushes:
-        push = pushes[0]
-        defaults[b'scratchpush'] = b'%d' % push.id
-        defaults[b'scratchuser'] = tolocal(push.user)
-        defaults[b'scratchuservars'] = linkvars(
-            rctx.tmpl, {b'user': push.user.encode('utf-8')}
-        )
-        defaults[b'scratchvars'] = linkvars(rctx.tmpl, {b'changeset': node})
-        defaults[b'scratchdate'] = dateutil.makedate(push.time)
+    defaults[b'scratchvars'] = linkvars(rctx.tmpl, {b'changeset': node})
     _addto(rctx.tmpl, b'searchform', b'{scratchbanner}')
+
+
+def _tellpush(rctx, server, node: bytes) -> None:
+    """Have the keywords of Mozilla's styles tell of the newest push that has
+    the changeset."""
+    push = selection.newest(server, bin(node))
+    if push is None:
+        return
+    defaults = rctx.tmpl.defaults
+    defaults[b'pushid'] = push.id
+    defaults[b'pushuser'] = tolocal(push.user)
+    defaults[b'pushdate'] = dateutil.makedate(int(push.time))
+    defaults[b'scratchuservars'] = linkvars(
+        rctx.tmpl, {b'user': push.user.encode('utf-8')}
+    )
+
+
+def _addfields(tmpl) -> None:
+    """Have the page of a changeset in JSON end with those, unless the style
+    has them."""
+    tmpl.load(b'changeset')
+    start, brace, _rest = tmpl.cache[b'changeset'].rpartition(b'}')
+    if brace and b'"pushid"' not in start:
+        tmpl.cache[b'changeset'] = start.rstrip() + _PUSHFIELDS
 
 
 def linkvars(tmpl, parameters: dict[bytes, bytes]):
