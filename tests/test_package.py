@@ -163,8 +163,12 @@ for e in d.entry_points:
     )
     assert done.returncode == 0, done.stderr
     assert set(done.stdout.splitlines()) == {
+        'hg_bundlestore.stores command',
         'hg_bundlestore.stores file',
+        'hg_bundlestore.stores s3',
         'hg_bundlestore.indexes file',
+        'hg_bundlestore.indexes mysql',
+        'hg_bundlestore.indexes postgresql',
     }
 
 
