@@ -938,9 +938,11 @@ def test_help(transport: servers.Transport, client: Repo) -> None:
     out = client.run('help', 'pushes', '--verbose').out
     for keyword in ('push', 'user', 'date', 'count', 'bundle', 'size'):
         assert re.search(f'(?m)^{keyword} ', out), keyword
-    for keyword in ('heads', 'bookmarks', 'nodes'):
+    for keyword in ('heads', 'bookmarks', 'nodes', 'pushvars', 'statuses'):
         assert re.search(f'(?m)^{keyword} ', out), keyword
-    words = 'Returns 0 if there is something to show, or a push was removed, 1'
+    words = (
+        'Returns 0 if there is something to show, a push was removed, or all'
+    )
     assert words in ' '.join(out.split())
 
 

@@ -340,6 +340,42 @@ def pin(ui, repo, *names, **opts):
 
 
 @eh.command(
+    b'admin::bundlestore-status',
+    [
+        (b'', b'context', b'', _(b'what was done'), _(b'NAME')),
+        (b'', b'state', b'', _(b'how it went'), _(b'STATE')),
+        (b'', b'url', b'', _(b'where more is told'), _(b'URL')),
+        (b'', b'description', b'', _(b'a few words'), _(b'TEXT')),
+        *cmdutil.formatteropts,
+    ],
+    _(b'PUSH [--context NAME --state STATE [--url URL] [--description TEXT]]'),
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def status(ui, repo, name, **opts):
+    """tell how a push went, or show it
+
+    PUSH is as for :hg:`admin::bundlestore-pin`. STATE is ``pending``,
+    ``success``, ``failure`` or ``error``. A status takes the place of an
+    earlier one with the same NAME, such as ``linux/test``; a push can have 500
+    of them. Over http, those named by ``bundlestore.allow-status`` can do the
+    same, see :hg:`help bundlestore-server`.
+
+    Without --context and --state, show the statuses of the push.
+
+    .. container:: verbose
+
+      Template:
+
+      One item for each status that was set or is shown, with the keywords
+      ``push``, ``context``, ``state``, ``url``, ``description``, ``user`` and
+      ``date``.
+
+    Returns 0 on success.
+    """
+    return wraps.room('keep.statuscommand.run')(ui, repo, name, opts)
+
+
+@eh.command(
     b'admin::bundlestore-migrate',
     [
         (b'', b'store', b'', _(b'copy bundles and notes there'), _(b'URL')),

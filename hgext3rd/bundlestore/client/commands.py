@@ -34,12 +34,20 @@ eh = exthelper.exthelper()
             _(b'PATTERN'),
         ),
         (b'', b'remove', b'', _(b'remove a push of mine'), _(b'PUSH')),
+        (b'', b'wait', b'', _(b'wait until a push has a result'), _(b'PUSH')),
+        (
+            b'',
+            b'timeout',
+            b'',
+            _(b'with --wait: seconds to wait at most'),
+            _(b'NUM'),
+        ),
         *cmdutil.formatteropts,
         *cmdutil.remoteopts,
     ],
     _(
         b'[-u USER] [-r HASH] [-l NUM] [--bookmarks PATTERN] [--remove PUSH] '
-        b'[SOURCE]'
+        b'[--wait PUSH] [SOURCE]'
     ),
     helpcategory=registrar.command.CATEGORY_REMOTE_REPO_MANAGEMENT,
     optionalrepo=True,
@@ -64,6 +72,13 @@ def pushes(ui, repo, source=None, **opts):
     unless others rest on that, and the scratch bookmarks that it moved, unless
     they were moved since. Only who made a push can remove it, and only while
     it is not pinned.
+
+    With --wait the statuses of a push, which machines set that build it, are
+    waited for, and shown when none is pending any more. Where there is none
+    yet, the first one is waited for. PUSH is a number, a changeset or a scratch
+    bookmark (its newest push). The server is asked every 30 seconds at last;
+    with --timeout the command aborts after so many seconds. It returns 0 if all
+    went well, 1 if not.
 
     At most 10 heads and 10 bookmarks of a push are shown, and with
     -v/--verbose all of them, its pushvars, its statuses one by one and the key
@@ -123,7 +138,7 @@ def pushes(ui, repo, source=None, **opts):
 
           hg pushes -T "{heads % '{push} {node} {desc}\\n'}" try
 
-    Returns 0 if there is something to show, or a push was removed, 1
-    otherwise.
+    Returns 0 if there is something to show, a push was removed, or all went
+    well that was waited for, 1 otherwise.
     """
     return wraps.room('client.pushes.show')(ui, repo, source, opts)

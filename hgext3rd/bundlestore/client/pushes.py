@@ -34,9 +34,18 @@ def show(ui, repo, source, opts) -> int:
     byteopts = pycompat.byteskwargs(opts)
     if opts['remove']:
         cmdutil.check_incompatible_arguments(
-            opts, 'remove', ['bookmarks', 'user', 'rev', 'limit']
+            opts, 'remove', ['bookmarks', 'user', 'rev', 'limit', 'wait']
         )
         return _remove(ui, repo, source, opts)
+    if opts['wait']:
+        cmdutil.check_incompatible_arguments(
+            opts, 'wait', ['bookmarks', 'user', 'rev', 'limit']
+        )
+        from . import waiting
+
+        return waiting.show(ui, repo, source, opts)
+    if opts['timeout']:
+        raise error.InputError(_(b'--timeout goes with --wait'))
     if opts['bookmarks']:
         from . import marks
 
@@ -52,7 +61,7 @@ def show(ui, repo, source, opts) -> int:
         )
         found = listing.records(ask, query, 'pushes', _following)
         nothing = _(b'no pushes found\n')
-        return listing.show(ui, fm, begin, found, nothing, _showtext, _showdata)
+        return listing.show(ui, fm, begin, found, nothing, _showtext, showdata)
 
 
 def _remove(ui, repo, source, opts) -> int:
@@ -141,7 +150,11 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
                 _(b'pushvar:     %s\n') % listing.oneline(f'{name}={value}'),
                 label=b'ui.note log.pushvar',
             )
-    _showstatuses(ui, fm, record.get('statuses', []))
+    statuses = record.get('statuses')
+    if statuses and ui.verbose:
+        showstatuses(fm, statuses)
+    elif statuses:
+        _showcounts(fm, statuses)
     shown = len(heads) if ui.verbose else _MAX_HEADS
     for node, head in zip(short[:shown], heads):
         fm.plain(
@@ -152,23 +165,23 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
     fm.plain(b'\n')
 
 
-def _showstatuses(ui, fm, statuses: list[dict[str, Any]]) -> None:
-    if ui.verbose:
-        for one in statuses:
-            words = [one[name] for name in ('state', 'url', 'description')]
-            shown = ' '.join(filter(None, [one['context'], *words]))
-            fm.plain(
-                _(b'status:      %s\n') % listing.oneline(shown),
-                label=b'log.status bundlestore.status.%s'
-                % one['state'].encode('ascii', 'replace'),
-            )
-    elif statuses:
-        counts = Counter(one['state'] for one in statuses)
-        text = ', '.join(f'{counts[state]} {state}' for state in sorted(counts))
+def showstatuses(fm, statuses: list[dict[str, Any]]) -> None:
+    for one in statuses:
+        words = [one[n] for n in ('context', 'state', 'url', 'description')]
         fm.plain(
-            _(b'status:      %s\n') % listing.oneline(text),
-            label=b'log.status',
+            _(b'status:      %s\n')
+            % listing.oneline(' '.join(filter(None, words))),
+            label=b'log.status bundlestore.status.%s'
+            % one['state'].encode('ascii', 'replace'),
         )
+
+
+def _showcounts(fm, statuses: list[dict[str, Any]]) -> None:
+    counts = Counter(one['state'] for one in statuses)
+    text = ', '.join(f'{counts[state]} {state}' for state in sorted(counts))
+    fm.plain(
+        _(b'status:      %s\n') % listing.oneline(text), label=b'log.status'
+    )
 
 
 def _showmore(fm, count: int) -> None:
@@ -176,7 +189,7 @@ def _showmore(fm, count: int) -> None:
         fm.plain(_(b'             and %d more\n') % count)
 
 
-def _showdata(fm, record: dict[str, Any]) -> None:
+def showdata(fm, record: dict[str, Any]) -> None:
     fm.data(
         push=record['push'],
         user=servermod.tolocal(record['user']),

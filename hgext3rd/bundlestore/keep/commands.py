@@ -181,7 +181,7 @@ def remove(ui, repo, names, opts) -> int:
     pushes = {}
     for name in names:
         # nothing is removed unless all are found
-        push = _findpush(repo, server, name)
+        push = findpush(repo, server, name)
         if push.pinned and not force:
             raise error.Abort(
                 _(b'push %d is pinned') % push.id,
@@ -370,7 +370,7 @@ def pin(ui, repo, names, opts) -> int:
                 showpin(ui, fm, push, True)
             return 0
         # nothing is pinned unless all are found
-        pushes = [_findpush(repo, server, name) for name in names]
+        pushes = [findpush(repo, server, name) for name in names]
         for push in pushes:
             with logged(ui, server, 'pin') as fields:
                 fields.update(push=push.id, pinned=pinned)
@@ -398,7 +398,7 @@ def _pinnedpushes(index) -> Iterator[model.Push]:
                         return
 
 
-def _findpush(repo, server, name: bytes) -> model.Push:
+def findpush(repo, server, name: bytes) -> model.Push:
     """Return the push that somebody means; raises ``error.InputError``."""
     if _ID.match(name):
         push = walk.push(server.index, int(name))

@@ -21,6 +21,7 @@ def install() -> None:
         health,
         permissions,
         pushlog,
+        pushstatus,
         queries,
         relevance,
         scratch,
@@ -44,6 +45,7 @@ def install() -> None:
         (b'bundle', download.bundle),
         (b'health', health.health),
         (b'metrics', health.metrics),
+        (b'status', pushstatus.status),
     ):
         webcommands.webcommand(name)(command)
         # hgweb looks for what a path names among the module's attributes

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from mercurial.hgweb import common
 
 from .. import config, log, names, server as servermod
+from . import refusals
 
 
 def wrapped(checkauthz: Callable[..., None]) -> Callable[..., None]:
@@ -43,6 +44,24 @@ def wrapped(checkauthz: Callable[..., None]) -> Callable[..., None]:
     return check
 
 
+def checkstatus(web) -> None:
+    """Refuse who may not set how a push went. hgweb has asked whether this
+    user may read."""
+    req = web.req
+    if web.configbool(b'web', b'push_ssl') and req.urlscheme != b'https':
+        raise refusals.refusal(common.HTTP_FORBIDDEN, b'ssl required')
+    ui = web.repo.ui
+    users = ui.configlist(config.SECTION, b'allow-status')
+    if _islisted(ui, req.remoteuser, users):
+        return
+    message = b'bundlestore.allow-status does not name the user'
+    if req.remoteuser:
+        raise refusals.refusal(common.HTTP_FORBIDDEN, message)
+    refusal = refusals.refusal(common.HTTP_UNAUTHORIZED, message)
+    refusal.headers.append((b'WWW-Authenticate', b'Basic realm="mercurial"'))
+    raise refusal
+
+
 #: what hgweb asks for: ``upload`` is that of lfs
 _PUSHING = (b'push', b'upload')
 #: commands for the store
@@ -66,7 +85,11 @@ def _mayscratch(rctx, req, server, op, refusal) -> bool:
     return (
         refusal.code == common.HTTP_UNAUTHORIZED
         and _isforstore(req, server, op)
-        and _islisted(rctx.repo.ui, req.remoteuser, b'allow-push')
+        and _islisted(
+            rctx.repo.ui,
+            req.remoteuser,
+            rctx.repo.ui.configlist(config.SECTION, b'allow-push'),
+        )
         # receive.py asks for deny-push
     )
 
@@ -84,6 +107,5 @@ def _logrefusal(rctx, req, server, refusal) -> None:
     )
 
 
-def _islisted(ui, user: bytes | None, item: bytes) -> bool:
-    users = ui.configlist(config.SECTION, item)
+def _islisted(ui, user: bytes | None, users: list[bytes]) -> bool:
     return bool(users) and common.ismember(ui, user, users)

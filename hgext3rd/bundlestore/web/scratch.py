@@ -29,7 +29,12 @@ _DEEPEST = 20
 #: parameters of a request that name a changeset
 _NAMES = (b'node', b'rev', b'graphtop')
 #: pages that are ours, whose answers depend on more than the base
-OURS = frozenset((b'pushes', b'pushloghtml', b'bundle', b'health', b'metrics'))
+OURS = frozenset(
+    (
+        *(b'pushes', b'pushloghtml', b'bundle'),
+        *(b'health', b'metrics', b'status'),
+    )
+)
 #: what hgweb tells a state of the base by
 _PAGETAG = re.compile(rb'W/"[0-9]+"\Z')
 
