@@ -48,6 +48,18 @@ def isweb() -> bool:
     return any(type(sys.modules.get(n)) is types.ModuleType for n in HGWEB)
 
 
+def hgwebdir():
+    """Return the module of Mercurial that makes the index of repositories."""
+    for name in HGWEB:
+        if 'hgwebdir' in name:
+            try:
+                return importlib.import_module(name)
+            except ImportError:
+                # hg <= 7.1 (hgweb.hgwebdir_mod_inner: see HGWEB)
+                continue
+    raise ImportError('mercurial.hgweb.hgwebdir_mod')
+
+
 def hassubrepos() -> bool:
     """Whether this process has met a subrepository."""
     module = sys.modules.get('mercurial.subrepo')

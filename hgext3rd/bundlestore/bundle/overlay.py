@@ -47,6 +47,15 @@ class _Overlay(_Unknown):
     def transaction(self, *args, **kwargs):
         raise error.Abort(_(b'a stored push is read-only'))
 
+    def nodetags(self, node):
+        found = super().nodetags(node)
+        # the last changeset of a bundle is the tip of nothing but the overlay
+        # a view by a filter has what the class has, not what the overlay has
+        scratchrevs = self.unfiltered().scratchrevs
+        if b'tip' in found and self.changelog.rev(node) in scratchrevs:
+            return [tag for tag in found if tag != b'tip']
+        return found
+
     def close(self):
         if not self.__dict__:
             return  # again

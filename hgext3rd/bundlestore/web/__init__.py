@@ -7,6 +7,7 @@ one (see ``wraps.py``).
 
 from __future__ import annotations
 
+from .. import compat
 from ..start import manual, wraps
 
 
@@ -19,8 +20,10 @@ def install() -> None:
         download,
         hardening,
         health,
+        index,
         permissions,
         pushlog,
+        pushpage,
         pushstatus,
         queries,
         relevance,
@@ -35,6 +38,9 @@ def install() -> None:
         for hook in common.permhooks
     ] + [scratch.openforrequest]
     wraps.replace(hgweb_mod.hgweb, 'run_wsgi', scratch.runwsgi)
+    directory = compat.hgwebdir()
+    wraps.replace(directory, 'rawindexentries', index.entries)
+    wraps.replace(directory.hgwebdir, 'templater', index.templater)
     wraps.replace(request.wsgiresponse, 'sendresponse', hardening.sendresponse)
     for parser in ('parseqs', 'parseqsl'):
         wraps.replace(urlreq, parser, queries.parse)
@@ -42,6 +48,7 @@ def install() -> None:
         (b'pushes', pushlog.pushes),
         (b'pushloghtml', pushlog.pushloghtml),
         (b'automationrelevance', relevance.automationrelevance),
+        (b'push', pushpage.push),
         (b'bundle', download.bundle),
         (b'health', health.health),
         (b'metrics', health.metrics),

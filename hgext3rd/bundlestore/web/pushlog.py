@@ -12,17 +12,22 @@ import contextlib
 import itertools
 from typing import Any
 
-from mercurial import error, templateutil, util
+from mercurial import error, templateutil
 from mercurial.hgweb import common
 from mercurial.i18n import _
-from mercurial.node import hex
-from mercurial.utils import dateutil
 
-from .. import compat, model, server as servermod
-from ..bundle import overlay, sound
+from .. import server as servermod
 from ..fetch import pushlist
-from ..server import tolocal, totext
-from . import refusals, scratch, selection, styles, waiting
+from . import (
+    described,
+    entries,
+    refusals,
+    scratch,
+    selection,
+    styles,
+    waiting,
+)
+from .entries import Entry
 
 #: pushes on a page, and in a feed
 PAGE = 50
@@ -36,15 +41,10 @@ MAX_FULL_PUSHES = 100
 MAX_FULL_CHANGESETS = 2000
 #: most changesets that are read for an answer, where it tells of some only
 MAX_READ = 200000
-#: heads that a page lists of each push
-MAX_HEADS = 10
-#: bookmarks
-MAX_BOOKMARKS = 10
-#: what a page shows of a push
-Entry = dict[bytes, Any]
 
 # what a form on the page or a link to another page carries along
-_KEPT = (b'user', b'changeset', b'text')
+_TYPED = (b'user', b'changeset', b'text')
+_KEPT = (*_TYPED, b'mine')
 
 
 def pushes(web):
@@ -56,7 +56,8 @@ def pushes(web):
     feed (``/atom-pushes``) or for machines (``/json-pushes``).
 
     ``user``, ``changeset`` (a hash, a prefix of one or a scratch bookmark)
-    and ``text`` (words of a description) select pushes. Bounds are
+    and ``text`` (words of a description) select pushes, and ``mine`` on the
+    page those of who is logged in. Bounds are
     ``startID``, ``fromchange`` or ``startdate``, all exclusive, and ``endID``,
     ``tochange``, both inclusive, or ``enddate``.
 
@@ -106,21 +107,21 @@ def _json(web, server):
         raise selection.bad(b'version')
     seconds = selection.seconds(params, b'wait')
     wanted = selection.select(web, server)
-    lastid, entries = 0, {}
+    lastid, told = 0, {}
     with contextlib.closing(waiting.looks(web, server, seconds)) as looks:
         # The last id comes first: what comes meanwhile is told of next time.
         for found in looks:
             lastid = found
-            entries = _collected(web, server, wanted)
-            if entries:
+            told = _collected(web, server, wanted)
+            if told:
                 break
-    if not entries:
+    if not told:
         selection.checkknown(web, server, wanted)
     # JSON has the order of the ids, whatever the times say
-    answer: dict[str, Any] = {str(id): entries[id] for id in sorted(entries)}
+    answer: dict[str, Any] = {str(id): told[id] for id in sorted(told)}
     if version == b'2':
         answer = {
-            'lastpushid': max(lastid, *entries, 0),
+            'lastpushid': max(lastid, *told, 0),
             'pushes': answer,
         }
     return scratch.sendjson(web, answer)
@@ -136,7 +137,7 @@ def _collected(
     limit = MAX_FULL_PUSHES if full else MAX_PUSHES
     if not wanted.forward and not (wanted.users or wanted.nodes or wanted.text):
         limit = LATEST
-    entries: dict[int, dict[str, Any]] = {}
+    told: dict[int, dict[str, Any]] = {}
     count = read = 0
     most = MAX_FULL_CHANGESETS if full else MAX_CHANGESETS
     for push in itertools.islice(
@@ -145,11 +146,11 @@ def _collected(
         nodes = push.changesets[-1:] if tipsonly else push.changesets
         count += len(nodes)
         read += len(push.changesets)
-        if entries and (count > most or read > MAX_READ):
+        if told and (count > most or read > MAX_READ):
             break
-        entries[push.id] = {
+        told[push.id] = {
             'changesets': (
-                _described(web, server, push, nodes)
+                described.forjson(web, server, push, nodes)
                 if full
                 else [node.hex() for node in nodes]
             ),
@@ -157,52 +158,12 @@ def _collected(
             'user': push.user,
         }
         if full:
-            entries[push.id]['pushvars'] = dict(push.pushvars)
+            told[push.id]['pushvars'] = dict(push.pushvars)
     if full:
-        statuses = pushlist.statusesof(server, list(entries))
-        for id, entry in entries.items():
+        statuses = pushlist.statusesof(server, list(told))
+        for id, entry in told.items():
             entry['statuses'] = statuses.get(id, [])
-    return entries
-
-
-def _described(web, server, push, nodes) -> list[dict[str, Any]]:
-    """Return what ``full`` tells of each changeset. Of one whose bundle cannot
-    be read it is the hash: the other pushes must not suffer."""
-    try:
-        with contextlib.closing(_opened(web, server, push)) as view:
-            unfiltered = view.unfiltered()
-            return [_description(unfiltered[node]) for node in nodes]
-    except error.Abort as exc:
-        text = f'push {push.id}: {totext(exc.message)}\n'
-        compat.logerror(web.req.rawenv[b'wsgi.errors'], text)
-    except Exception as exc:
-        scratch.log(web, exc)
-    return [{'node': node.hex()} for node in nodes]
-
-
-def _opened(web, server, push):
-    """Return the overlay of a push; the caller closes it."""
-    try:
-        return overlay.openbundles(web.repo, server, model.chain([push]))
-    except sound.Unserved:
-        heads = [head.node for head in push.heads]
-        view = overlay.opennodes(web.repo, server, heads)
-        if view is None:
-            raise
-        return view
-
-
-def _description(ctx) -> dict[str, Any]:
-    return {
-        'node': ctx.hex().decode(),
-        'author': totext(ctx.user()),
-        'branch': totext(ctx.branch()),
-        'desc': totext(ctx.description()),
-        'files': [name.decode('utf-8', 'replace') for name in ctx.files()],
-        'parents': [parent.hex().decode() for parent in ctx.parents()],
-        # "tip" is what each of them is in its own overlay
-        'tags': [totext(tag) for tag in ctx.tags() if tag != b'tip'],
-    }
+    return told
 
 
 # -- page and feed
@@ -248,7 +209,11 @@ def _page(web, server):
     elif not message:
         message = _(b'no push found')
     kept = {name: params[name] for name in _KEPT if params.get(name)}
-    typed = {name: selection.typed(params.get(name, b'')) for name in _KEPT}
+    typed = {name: selection.typed(params.get(name, b'')) for name in _TYPED}
+    me = web.req.remoteuser
+    fed = {name: kept[name] for name in _TYPED if name in kept}
+    if b'mine' in kept and me:
+        fed[b'user'] = me
 
     def link(bound):
         return styles.linkvars(web.tmpl, {**kept, **bound})
@@ -263,7 +228,14 @@ def _page(web, server):
         oldervars=older and link({b'endID': b'%d' % older}),
         newervars=newer and link({b'startID': b'%d' % newer}),
         newestvars=(forward or params.get(b'endID')) and link({}),
-        feedvars=styles.linkvars(None, kept),
+        me=me or b'',
+        mine=kept.get(b'mine', b''),
+        minevars=(
+            me
+            and b'mine' not in kept
+            and styles.linkvars(web.tmpl, {b'mine': b'1'})
+        ),
+        feedvars=styles.linkvars(None, fed),
     )
 
 
@@ -274,7 +246,8 @@ def _entries(
     pushes = selection.find(server, wanted, not wanted.forward)
     # A whole push may be large, and is let go at once.
     found = {
-        push.id: _entry(web, push) for push in itertools.islice(pushes, limit)
+        push.id: entries.entry(web, push)
+        for push in itertools.islice(pushes, limit)
     }
     return [found[id] for id in sorted(found, reverse=True)]
 
@@ -284,40 +257,3 @@ def _shown(web, found: list[Entry]):
     for entry in found:
         entry[b'parity'] = next(parity)
     return templateutil.mappinglist(found)
-
-
-def _entry(web, push) -> Entry:
-    shown = push.heads[:MAX_HEADS]
-    rest = len(push.heads) - len(shown)
-    marks = [(name, node) for name, node in push.bookmarks if node]
-    moremarks = max(len(marks) - MAX_BOOKMARKS, 0)
-    user = push.user.encode('utf-8')
-    if user.startswith((b're:', b'literal:')):
-        user = b'literal:' + user
-    return {
-        b'push': b'%d' % push.id,
-        b'date': dateutil.makedate(push.time),
-        b'user': tolocal(push.user),
-        b'uservars': styles.linkvars(web.tmpl, {b'user': user}),
-        b'heads': templateutil.mappinglist(
-            [
-                {
-                    b'node': hex(head.node),
-                    b'desc': tolocal(head.title),
-                    b'archives': web.archivelist(hex(head.node)),
-                }
-                for head in shown
-            ]
-        ),
-        b'moreheads': b'%d' % rest if rest else b'',
-        b'bookmarks': templateutil.mappinglist(
-            [
-                {b'name': tolocal(name), b'node': hex(node)}
-                for name, node in marks[:MAX_BOOKMARKS]
-            ]
-        ),
-        b'morebookmarks': b'%d' % moremarks if moremarks else b'',
-        b'count': len(push.changesets),
-        b'size': util.bytecount(push.size),
-        b'node': hex(push.changesets[-1]),
-    }

@@ -31,7 +31,7 @@ _NAMES = (b'node', b'rev', b'graphtop')
 #: pages that are ours, whose answers depend on more than the base
 OURS = frozenset(
     (
-        *(b'pushes', b'pushloghtml', b'bundle'),
+        *(b'pushes', b'pushloghtml', b'push', b'bundle'),
         *(b'health', b'metrics', b'status'),
     )
 )

@@ -80,7 +80,7 @@ def select(web, server) -> Selection:
         last = _introducedby(web, server, params[b'tochange'])
     elif params.get(b'endID'):
         last = _id(params, b'endID')
-    names = _users(server, params)
+    names = _users(server, web.req)
     nodes = tuple(
         _node(web, server, symbol) for symbol in _values(params, b'changeset')
     )
@@ -98,9 +98,12 @@ def select(web, server) -> Selection:
     )
 
 
-def _users(server, params) -> tuple[str, ...]:
+def _users(server, req) -> tuple[str, ...]:
     """Return the users that are asked for: machines name them, people type
-    what may be a part of a name."""
+    what may be a part of a name, or want their own pushes."""
+    params = req.qsparams
+    if params.get(b'mine'):
+        return (_text(req.remoteuser or b'') or _NOBODY,)
     typed = [_text(user) for user in _values(params, b'user')]
     if params.get(b'style') == b'json' or not typed:
         return tuple(typed)

@@ -17,7 +17,7 @@ from mercurial.node import bin, hex
 from mercurial.utils import dateutil
 
 from ..server import tolocal
-from . import selection
+from . import addresses, selection
 
 _FOLDER = os.path.join(os.path.dirname(__file__), 'templates')
 #: what the page of a scratch changeset says in JSON besides
@@ -39,6 +39,64 @@ _OURS = {
     b'rss': None,
 }
 _OTHER = 'spartan'
+#: What the menus of Mercurial's styles have, and what comes after it (before
+#: it, for a heading). A style may have it in another form: where it is not
+#: met, the link to the push log goes with the form for a search.
+_MENUS = {
+    'paper': (
+        (
+            b'branches</a></li>\n',
+            b'branches</a></li>\n<li>{bundlestorenav}</li>\n',
+        ),
+        (
+            b'<li class="active">branches</li>\n',
+            b'<li class="active">branches</li>\n<li>{bundlestorenav}</li>\n',
+        ),
+    ),
+    'gitweb': (
+        (b'branches</a> |', b'branches</a> |\n{bundlestorenav} |'),
+        (b'\nbranches |', b'\nbranches |\n{bundlestorenav} |'),
+    ),
+    'monoblue': (
+        (
+            b'branches</a></li>\n',
+            b'branches</a></li>\n<li>{bundlestorenav}</li>\n',
+        ),
+        (
+            b'<li class="current">branches</li>\n',
+            b'<li class="current">branches</li>\n<li>{bundlestorenav}</li>\n',
+        ),
+    ),
+    'spartan': (
+        (b'<div class="buttons">', b'<div class="buttons">\n{bundlestorenav}'),
+        # it has no form that all pages share
+        (
+            b'<table id="changesetEntry">',
+            b'{scratchbanner}<table id="changesetEntry">',
+        ),
+    ),
+}
+
+
+class _Templates(dict):
+    """The texts of the templates of a style. Those that it has, and those that
+    it reads when they are first used, get what is ours in the menus; what
+    ``update`` adds is ours already."""
+
+    def __init__(self, texts, menus) -> None:
+        super().__init__()
+        self._menus = menus
+        #: whether a menu with our link was read
+        self.hasmenu = False
+        for name, text in texts.items():
+            self[name] = text
+
+    def __setitem__(self, name, text) -> None:
+        for old, new in self._menus:
+            if old in text:
+                text = text.replace(old, new, 1)
+                self.hasmenu = True
+        super().__setitem__(name, text)
 
 
 @functools.cache
@@ -70,12 +128,30 @@ def extend(rctx, server) -> None:
     ours = _read(folder)
     if folder != 'atom':
         ours = {**_read('common'), **ours}
-    for name, text in ours.items():
-        if name not in tmpl:
-            tmpl.cache[name] = text
+        _addmenu(tmpl, _MENUS[folder])
+    tmpl.cache.update((n, text) for n, text in ours.items() if n not in tmpl)
+    if folder == 'atom':
+        if rctx.req.qsparams.get(b'cmd') == b'pushes':
+            address = addresses.parts(rctx)
+            tmpl.defaults[b'urlbase'] = address.base
+            tmpl.defaults[b'url'] = address.path + b'/'
+        return
     if view is not None:
         _mark(rctx, server, view)
-    _addto(tmpl, b'searchform', b'{bundlestorenav}')
+
+
+def _addmenu(tmpl, menus) -> None:
+    """Have the pages of a style link to the push log."""
+    templates = _Templates(tmpl.cache, menus)
+    tmpl._loader.cache = templates
+
+    keyword = registrar.templatekeyword(tmpl.defaults)
+
+    @keyword(b'bundlestoremenu', requires=())
+    def bundlestoremenu(context, mapping):
+        return b'1' if templates.hasmenu else b''
+
+    _addto(tmpl, b'searchform', b'{if(bundlestoremenu, "", bundlestorecorner)}')
 
 
 def _addto(tmpl, name: bytes, text: bytes) -> None:
@@ -120,9 +196,9 @@ def _addbanner(rctx, server, node: bytes) -> None:
     _tellpush(rctx, server, node)
     defaults = rctx.tmpl.defaults
     defaults[b'scratchnode'] = node
-    defaults[b'scratchurl'] = rctx.req.advertisedbaseurl + rctx.req.apppath
-    defaults[b'scratchvars'] = linkvars(rctx.tmpl, {b'changeset': node})
-    _addto(rctx.tmpl, b'searchform', b'{scratchbanner}')
+    defaults[b'scratchurl'] = addresses.of(rctx)
+    if b'searchform' in rctx.tmpl:
+        _addto(rctx.tmpl, b'searchform', b'{scratchbanner}')
 
 
 def _tellpush(rctx, server, node: bytes) -> None:
