@@ -32,6 +32,7 @@ TEXTS = [
     'bench/README.rst',
     'docs/architecture.rst',
     'docs/backends.rst',
+    'docs/ci.rst',
     'docs/compatibility.rst',
     'docs/deployment.rst',
     'docs/examples/hg-bundlestore-sqlite/README.rst',

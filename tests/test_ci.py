@@ -1,0 +1,340 @@
+"""What ``docs/ci.rst`` has CI machines do works as it stands there, with an
+``hg`` without this project."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import re
+import subprocess
+import textwrap
+import threading
+from collections.abc import Callable, Iterator
+from http.server import BaseHTTPRequestHandler, HTTPServer
+from pathlib import Path
+
+import pytest
+
+import environments
+from harness import matrix
+from harness.hg import Hg, Repo
+from harness.history import History
+from harness.servers import Transport
+from harness.shelf import Shelf
+
+PAGE = environments.ROOT / 'docs' / 'ci.rst'
+FILES = environments.ROOT / 'docs' / 'examples' / 'ci'
+URL = 'https://hg.example.org/project'
+CISERVER = 'https://ci.example.org'
+MAKEFILE = 'test:\n\ttouch tested\n'
+
+VERSIONS = [
+    matrix.NEWEST,
+    *(
+        pytest.param(v, marks=pytest.mark.nightly('others do the same'))
+        for v in matrix.VERSIONS
+        if v != matrix.NEWEST
+    ),
+]
+
+
+def sections() -> dict[str, list[str]]:
+    """Return the blocks of the page by the heading that they stand below."""
+    found: dict[str, list[str]] = {}
+    blocks: list[str] = []
+    for chunk in re.split(r'\n\n+', PAGE.read_text('utf-8')):
+        heading = re.fullmatch(r'(.+)\n(=+|-+)', chunk)
+        if heading:
+            blocks = found.setdefault(heading[1], [])
+        if chunk.startswith('    '):
+            blocks.append(textwrap.dedent(chunk).strip())
+    return found
+
+
+class Machine:
+    """A machine that builds ``node``, in ``folder``."""
+
+    def __init__(self, hg: Hg, url: str, node: str, folder: Path) -> None:
+        self.hg = hg
+        self.url = url
+        self.node = node
+        self.folder = folder
+
+    def run(self, command: str, **environ: str) -> str:
+        """Run lines of the page, which must succeed; return what they print."""
+        text = re.sub(r'^\$ ', '', command, flags=re.M)
+        text = text.replace(URL, self.url)
+        text = re.sub(r'(?<![\[{$\w])HASH\b(?!=)', self.node, text)
+        bin = f'{self.hg.executable.parent}:{FILES}:'
+        clean = self.hg.cleanenviron()
+        done = subprocess.run(
+            ['sh', '-ec', text],
+            cwd=self.folder,
+            env={**clean, 'PATH': bin + clean['PATH'], **environ},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        assert done.returncode == 0, f'{text}\n{done.stdout}'
+        return done.stdout
+
+    def follow(self, section: str) -> str:
+        """Run what a section has; return what its last block prints."""
+        out = ''
+        for block in sections()[section]:
+            out = self.run(block)
+        return out
+
+    def has(self, name: str) -> bool:
+        return (self.folder / name / 'tried').is_file()
+
+    def repo(self, name: str) -> Repo:
+        return Repo(self.hg, self.folder / name)
+
+
+@pytest.fixture
+def transport_name() -> str:
+    return 'http'
+
+
+@pytest.fixture
+def base(base: Repo) -> Repo:
+    base.configure('extensions', {'narrow': ''})
+    base.configure('experimental', {'narrowservebrokenellipses': 'yes'})
+    base.configure('web', {'allow-archive': 'gz'})
+    base.configure('web', {'push_ssl': 'no', 'allow-push': '*'})
+    return base
+
+
+@pytest.fixture
+def machine(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    hashes: History,
+    hg: Callable[..., Hg],
+    shelf: Shelf,
+    tmp_path: Path,
+) -> Callable[..., Machine]:
+    """``machine(version)``: one that is to build what alice has pushed."""
+
+    def push() -> str:
+        files = {'Makefile': MAKEFILE, 'tried': 'tried\n'}
+        node = client.commit(files, 'tried', parent=hashes.merged)
+        client.run('push', '--bundle-store', '-r', node)
+        return node
+
+    node = shelf.once('ci', [base, client], push)
+
+    def make(version: str = matrix.NEWEST) -> Machine:
+        folder = tmp_path / 'machine'
+        folder.mkdir()
+        plain = hg(version, ext=False)
+        return Machine(plain, transport.url(base), node, folder)
+
+    return make
+
+
+# -- the page as such
+
+
+def test_everything_is_run() -> None:
+    """A section, or a command, that is new has to be followed below."""
+    commands = {name for name, blocks in sections().items() if blocks}
+    here = Path(__file__).read_text('utf-8')
+    assert commands
+    for name in commands:
+        assert f"'{name}'" in here, name
+    page = PAGE.read_text('utf-8')
+    for path in FILES.iterdir():
+        assert f'{path.name}``' in page
+
+
+# -- one changeset
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_machine_that_keeps_nothing(
+    machine: Callable[..., Machine], version: str
+) -> None:
+    made = machine(version)
+    narrow, clone, archive = sections()['A machine that keeps nothing']
+    # Mercurial has it from 6.5 on
+    if version != matrix.VERSIONS[0]:
+        made.run(narrow)
+        assert made.has('build')
+        made.run('rm -r build')
+    made.run(clone)
+    # it is at the hash, as nothing newer came along
+    assert made.repo('build').node('.') == made.node
+    made.run(archive)
+    (unpacked,) = made.folder.glob(f'*-{made.node}')
+    assert made.has(unpacked.name)
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_machine_that_keeps_a_clone(
+    machine: Callable[..., Machine], version: str
+) -> None:
+    made = machine(version)
+    clone, build = sections()['A machine that keeps a clone']
+    made.run(clone)
+    for _ in range(2):
+        made.run(build)
+        assert sorted(made.repo('build').inspect('status')) == []
+        assert made.repo('build').node('.') == made.node
+        made.run('touch build/left; echo changed > build/tried')
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_pool(machine: Callable[..., Machine], version: str) -> None:
+    made = machine(version)
+    made.follow('Several jobs on one machine')
+    assert made.repo('build').node('.') == made.node
+    assert not made.has('pool')
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_a_mirror(machine: Callable[..., Machine], version: str) -> None:
+    made = machine(version)
+    made.follow('A machine with a mirror')
+    assert made.repo('mirror').node('.') == made.node
+
+
+# -- what goes wrong
+
+
+@pytest.mark.parametrize('version', VERSIONS)
+def test_the_head_of_default(
+    machine: Callable[..., Machine], hashes: History, version: str
+) -> None:
+    made = machine(version)
+    wrong, right = sections()['The head of ``default``']
+    assert made.run(wrong).endswith(f'\n{made.node} draft\n')
+    assert made.run(right) == f'{hashes.tagged}\n'
+
+
+def test_a_clone_that_lacks_the_hash(
+    machine: Callable[..., Machine], hashes: History
+) -> None:
+    made = machine()
+    made.follow('A clone that lacks the hash')
+    assert made.repo('build').node('.') == hashes.tagged
+
+
+# -- what was pushed
+
+
+def test_polling(machine: Callable[..., Machine]) -> None:
+    made = machine()
+    command, _, poll, *_ = sections()['What was pushed']
+    answer = json.loads(made.run(command))
+    assert answer['lastpushid'] == 1
+    (changeset,) = answer['pushes']['1']['changesets']
+    assert changeset['node'] == made.node
+    seen = made.folder / 'seen'
+    job = made.folder / 'start-job'
+    job.write_text('echo $HASH $PUSHID $PUSHVARS\ntest -z "$BROKEN"\n')
+    poll = poll.replace('/var/lib/ci/seen', str(seen))
+    poll = poll.replace('start-job', f'sh {job}')
+    # what was there before is not told
+    assert made.run(poll) == made.run(poll) == ''
+    assert seen.read_text() == '1\n'
+    seen.write_text('0\n')
+    # and what could not be started is
+    made.run(f'! {poll[2:]}', BROKEN='yes')
+    told = made.run(poll)
+    assert told == f'{made.node} 1 {{}}\n'
+    assert made.run(poll) == ''
+
+
+def test_a_push_with_two_heads(
+    machine: Callable[..., Machine], client: Repo
+) -> None:
+    made = machine()
+    parent = client.commit({'a': 'a\n'}, 'parent', parent='tip')
+    heads = [
+        client.commit({name: ''}, name, parent=parent) for name in ('b', 'c')
+    ]
+    client.run('push', '--bundle-store', '-r', heads[0], '-r', heads[1])
+    (made.folder / 'seen').write_text('1\n')
+    told = made.run(f"poll-pushes {URL} seen sh -c 'echo $HASH'")
+    assert told.split() == heads
+
+
+class CIServer(BaseHTTPRequestHandler):
+    """Takes what it is told to start."""
+
+    took: tuple[str, str | None, str]
+
+    def do_POST(self) -> None:
+        length = int(self.headers['Content-Length'])
+        body = self.rfile.read(length).decode()
+        login = self.headers['Authorization']
+        CIServer.took = (self.path, login, body)
+        self.send_response(201)
+        self.send_header('Content-Length', '0')
+        self.end_headers()
+
+    def log_message(self, format: str, *args: object) -> None:
+        pass
+
+
+@pytest.fixture
+def ciserver() -> Iterator[str]:
+    """The address of a CI server."""
+    server = HTTPServer(('127.0.0.1', 0), CIServer)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+    thread.start()
+    with contextlib.closing(server.socket):
+        yield f'http://127.0.0.1:{server.server_port}'
+        server.shutdown()
+        thread.join()
+
+
+def test_starting_a_job(
+    ciserver: str, hg: Callable[..., Hg], tmp_path: Path
+) -> None:
+    made = Machine(hg(ext=False), '', '', tmp_path)
+    environ = {
+        'HASH': 'a' * 40,
+        'JENKINS_USER': 'alice',
+        'JENKINS_TOKEN': 'token',
+        'TRIGGER_TOKEN': 'token',
+        'TOKEN': 'token',
+    }
+
+    def told(command: str) -> tuple[str, str | None, str]:
+        made.run(command.replace(CISERVER, ciserver), **environ)
+        return CIServer.took
+
+    jenkins, gitlab, github = sections()['What was pushed'][3:]
+    path, login, body = told(jenkins)
+    assert path == '/job/try/buildWithParameters'
+    assert (login, body) == ('Basic YWxpY2U6dG9rZW4=', f'HASH={"a" * 40}')
+    path, _, body = told(gitlab)
+    assert path == '/api/v4/projects/1/trigger/pipeline'
+    assert f'name="variables[HASH]"\r\n\r\n{"a" * 40}\r\n' in body
+    path, login, body = told(github)
+    assert path == '/repos/alice/project/actions/workflows/try.yml/dispatches'
+    assert login == 'Bearer token'
+    assert json.loads(body) == {'ref': 'main', 'inputs': {'hash': 'a' * 40}}
+
+
+#: where the commands are in these files
+COMMANDS = {
+    'Jenkinsfile': r"sh '''(.*?)'''",
+    'gitlab-ci.yml': r'(?m)^    - (hg .*|make .*)$',
+    'workflow.yml': r'(?m)^ +- run: (.*)$',
+}
+
+
+@pytest.mark.parametrize('name', COMMANDS)
+def test_jobs(machine: Callable[..., Machine], name: str) -> None:
+    made = machine()
+    text = (FILES / name).read_text()
+    found = re.findall(COMMANDS[name], text, re.S * (name == 'Jenkinsfile'))
+    assert len(found) > 1
+    for command in found:
+        made.run(command, HASH=made.node)
+    assert (made.folder / 'build' / 'tested').exists()
