@@ -1,0 +1,116 @@
+"""A real Buildbot builds what is pushed, as ``docs/ci.rst`` sets it up.
+
+Its step for Mercurial is its own, and the worker's Mercurial is without this
+project.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness import matrix, others
+from harness.buildbot import NAMES, Buildbot
+from harness.hg import Hg, Repo
+from harness.history import History
+from harness.servers import Transport
+
+pytestmark = [
+    pytest.mark.nightly('Buildbot has to be fetched'),
+    pytest.mark.parametrize('transport_name', ['http']),
+]
+
+MAKEFILE = 'test:\n\tgrep -q good state\n'
+
+
+@pytest.fixture(scope='module')
+def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return others.frompypi(tmp_path_factory.mktemp('buildbot'), *NAMES)
+
+
+@pytest.fixture
+def webconfig() -> dict[str, str]:
+    return {'push_ssl': 'no', 'allow-push': '*'}
+
+
+@pytest.fixture
+def base(base: Repo) -> Repo:
+    base.configure('push', {'pushvars.server': 'yes'})
+    return base
+
+
+@pytest.fixture
+def buildbot(
+    transport: Transport, base: Repo, packages: Path, tmp_path: Path
+) -> Iterator[Buildbot]:
+    folder = tmp_path / 'buildbot'
+    folder.mkdir()
+    words = {'https://hg.example.org/project': transport.url(base)}
+    made = Buildbot(packages, folder, words)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+def pushed(client: Repo, name: str, state: str, parent: str) -> str:
+    files = {'Makefile': MAKEFILE, 'state': f'{state} {name}\n'}
+    node = client.commit(files, name, parent=parent)
+    words = ('--bundle-store', '-r', node, '--pushvars', f'NAME={name}')
+    client.run('push', *words)
+    return node
+
+
+@pytest.mark.parametrize('version', [matrix.VERSIONS[0], matrix.NEWEST])
+def test_builds_what_is_pushed(
+    buildbot: Buildbot,
+    client: Repo,
+    hashes: History,
+    hg: Callable[..., Hg],
+    version: str,
+) -> None:
+    # all wait for a worker: none of them is left out
+    nodes = [
+        pushed(client, 'first', 'good', hashes.tagged),
+        pushed(client, 'second', 'bad', hashes.tagged),
+        pushed(client, 'third', 'good', hashes.fixed),
+    ]
+    buildbot.worker(hg(version, ext=False))
+    builds = buildbot.builds(3)
+    said = [buildbot.steps(build) for build in builds]
+    got = [build['properties']['got_revision'][0] for build in builds]
+    assert got == nodes, said
+    assert [build['results'] for build in builds] == [0, 2, 0], said
+    names = ('pushid', 'branch', 'pushvars')
+    properties = [
+        tuple(build['properties'][name][0] for name in names)
+        for build in builds
+    ]
+    assert properties == [
+        (1, 'default', {'NAME': 'first'}),
+        (2, 'default', {'NAME': 'second'}),
+        (3, 'stable', {'NAME': 'third'}),
+    ]
+
+
+def test_a_build_names_its_changeset(
+    buildbot: Buildbot,
+    client: Repo,
+    hashes: History,
+    hg: Callable[..., Hg],
+) -> None:
+    worker = buildbot.worker(hg(ext=False))
+    node = pushed(client, 'first', 'good', hashes.tagged)
+    buildbot.builds(1)
+    # what a build of "default" would take for its head
+    work = Repo(hg(ext=False), worker / 'try' / 'build')
+    assert work.node('default') == node
+    assert 'error' in buildbot.force()
+    assert 'error' in buildbot.force(revision='default')
+    assert 'result' in buildbot.force(revision=hashes.grown)
+    build = buildbot.builds(2)[-1]
+    assert build['properties']['got_revision'][0] == hashes.grown
+    assert work.node('.') == hashes.grown
