@@ -1122,10 +1122,11 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     moves = [model.BookmarkMove('x', b'x' * 20)]
     for _time in range(2):
         push = newpush('one', count=5, moves=[moves[0]._replace(force=True)])
-        index.record(push)
+        index.record(push._replace(pushvars=(('A', '1'),)))
         index.record(newpush('two', count=2)._replace(rests=(push.key,)))
     for id in (1, 3, 2, 4):
         index.pin(id)
+        index.setstatus(id, model.Status('test', 'success'))
         index.remove(id)
     (connection,) = index._database._connections._idle
     rows = connection.execute(
@@ -1137,7 +1138,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     assert tables == {
         *('bookmark', 'bundle', 'head', 'move', 'node', 'push'),
         *('description', 'search_content', 'rest', 'kept', 'below'),
-        *('pin', 'holder', 'event'),
+        *('pin', 'holder', 'event', 'pushvar', 'status'),
     }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')
