@@ -5,15 +5,19 @@ from __future__ import annotations
 import json
 import threading
 import time
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from mercurial import error
 
 from harness import matrix, servers, store
 from harness.hg import Repo
 from harness.web import Response, get
 from hgext3rd.bundlestore import backends, model
+from hgext3rd.bundlestore.fetch import pushlist
 from hgext3rd.bundlestore.stores import notes, statusnotes
+from hgext3rd.bundlestore.wire.pushes import Query
 
 STATUS = 'admin::bundlestore-status'
 SUCCESS: dict[str, Any] = {
@@ -209,3 +213,13 @@ def test_removed_with_the_push(
     kept = backends.openstore('file', place)
     assert list(kept.notes('status/')) == []
     base.run('admin::bundlestore-verify')
+
+
+def test_an_index_that_keeps_none() -> None:
+    """Nobody waits for what cannot come, and lists go on."""
+    index = SimpleNamespace(pushes=lambda **_wanted: [])
+    server = SimpleNamespace(index=index)
+    assert pushlist.page(None, server, Query(limit=1))['pushes'] == []
+    with pytest.raises(error.Abort, match='cannot keep statuses'):
+        pushlist.page(None, server, Query(limit=1, statuses=True))
+    assert pushlist.statusesof(server, [1]) == {}

@@ -45,8 +45,8 @@ def _timeout(value: bytes) -> float | None:
 
 def _query(name: bytes) -> Query:
     if _ID.match(name) and len(name) < 6:
-        return Query(last=int(name), limit=1)
-    return Query(rev=listing.text(name), limit=1)
+        return Query(last=int(name), limit=1, statuses=True)
+    return Query(rev=listing.text(name), limit=1, statuses=True)
 
 
 def _wait(
@@ -61,7 +61,7 @@ def _wait(
         while True:
             record = _ask(ask, query, name)
             # of several pushes with a changeset, the one that was the last
-            query = Query(last=record['push'], limit=1)
+            query = Query(last=record['push'], limit=1, statuses=True)
             statuses = record.setdefault('statuses', [])
             pending = [
                 one['context'] for one in statuses if one['state'] == 'pending'

@@ -62,6 +62,8 @@ def page(repo, server, query: Query, trusted: bool = False) -> dict[str, Any]:
     ``error.Abort``. Who is ``trusted`` may use regular expressions."""
     if query.bookmarks is not None:
         return _bookmarkpage(server, query, query.bookmarks)
+    if query.statuses and not _keepsstatuses(server):
+        raise error.Abort(_(b'the bundle index cannot keep statuses'))
     node = None
     if query.rev is not None:
         node = lookup.pushed(repo, server, tolocal(query.rev))
@@ -103,14 +105,18 @@ def page(repo, server, query: Query, trusted: bool = False) -> dict[str, Any]:
 
 def statusesof(server, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
     """Return how those of the pushes went of which something is known."""
+    if not ids or not _keepsstatuses(server):
+        return {}
     with aborting():
-        if not ids or not provides(server.index, 'IStatuses'):
-            return {}
         found = server.index.statuses(ids)
     return {
         id: [{**one._asdict(), 'time': int(one.time)} for one in its]
         for id, its in found.items()
     }
+
+
+def _keepsstatuses(server) -> bool:
+    return provides(server.index, 'IStatuses')
 
 
 def _bookmarkpage(server, query: Query, pattern: str) -> dict[str, Any]:

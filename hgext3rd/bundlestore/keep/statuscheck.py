@@ -5,8 +5,9 @@ There is no Mercurial in here.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+import contextlib
+from collections.abc import Iterator
+from typing import Any, Optional
 
 from .. import errors, model
 from ..batches import batches
@@ -27,25 +28,36 @@ class StatusCheck:
 
     def run(self) -> Iterator[PushName]:
         """Yield the pushes of which index and note do not tell the same."""
-        noted = set(statusnotes.pushes(self._store))
-        for page in walk.pushes(self._index):
-            names = [PushName(push.key, push.id) for push in page]
-            yield from self._compare(names, noted)
-            noted.difference_update(names)
-        # what came or went meanwhile
-        for batch in batches(sorted(noted), walk.BATCH):
-            yield from self._compare(batch, noted)
-
-    def _compare(
-        self, names: Iterable[PushName], noted: set[PushName]
-    ) -> Iterator[PushName]:
         if not self._able:
             return
-        found = self._index.statuses([name.id for name in names])
+        noted: dict[int, list[PushName]] = {}
+        for name in statusnotes.pushes(self._store):
+            noted.setdefault(name.id, []).append(name)
+        # not the pushes themselves, of which there may be a million
+        for ids in batches(range(1, self._index.lastid() + 1), walk.BATCH):
+            found = self._index.statuses(ids)
+            for id in ids:
+                if id in found or id in noted:
+                    yield from self._compare(
+                        id, noted.pop(id, []), found.get(id, [])
+                    )
+        for id, names in sorted(noted.items()):
+            yield from self._compare(id, names, [])
+
+    def _compare(
+        self, id: int, noted: list[PushName], its: list[model.Status]
+    ) -> Iterator[PushName]:
+        push = walk.push(self._index, id)
+        names = dict.fromkeys(noted)
+        if push is not None:
+            names[PushName(push.key, id)] = None
         for name in names:
-            if (name in noted or name.id in found) and self._differs(
-                name, found.get(name.id, [])
-            ):
+            if push is not None and push.key == name.key:
+                if self._differs(name, its):
+                    yield name
+            elif not self._islost(name):
+                if self._repair:
+                    statusnotes.delete(self._store, name)
                 yield name
 
     def _islost(self, name: PushName) -> bool:
@@ -57,22 +69,14 @@ class StatusCheck:
             return True
 
     def _differs(self, name: PushName, its: list[model.Status]) -> bool:
-        push = walk.push(self._index, name.id)
-        isthere = push is not None and push.key == name.key
-        if not isthere and self._islost(name):
-            return False
-        try:
+        noted: Optional[list[model.Status]] = None
+        with contextlib.suppress(errors.CorruptNote):
             noted = statusnotes.read(self._store, name)
-        except errors.CorruptNote:
-            noted = None
-        if isthere and noted == its:
-            return False
+            if noted == its:
+                return False
         if self._repair:
-            if isthere:
-                restore(self._index, name.id, noted or [])
-                statusnotes.keep(self._store, self._index, name)
-            else:
-                statusnotes.delete(self._store, name)
+            restore(self._index, name.id, noted or [])
+            statusnotes.keep(self._store, self._index, name)
         return True
 
 

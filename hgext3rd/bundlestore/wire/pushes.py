@@ -1,10 +1,10 @@
 """The command ``bundlestorepushes``: a list of pushes, or of bookmarks.
 
 ``last`` and ``limit`` are numbers, ``user`` and ``rev`` text in UTF-8, quoted
-as in a URL (hgweb takes nothing but ASCII for an argument), ``nodes`` is ``1``
-or not there. ``bookmarks``, a pattern, and ``after``, a name, ask for scratch
-bookmarks instead. The answer is a page, the one that ``fetch/pushlist.py``
-makes.
+as in a URL (hgweb takes nothing but ASCII for an argument), ``nodes`` and
+``statuses`` are ``1`` or not there. ``bookmarks``, a pattern, and ``after``, a
+name, ask for scratch bookmarks instead. The answer is a page, the one that
+``fetch/pushlist.py`` makes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,8 @@ class Query(NamedTuple):
     rev: Optional[str] = None
     #: whether all changesets of each are wanted, too
     nodes: bool = False
+    #: whether this is about statuses: refused where nobody can set any
+    statuses: bool = False
     #: not pushes, but scratch bookmarks of this form, with ``*`` and ``?``
     bookmarks: Optional[str] = None
     #: those behind this name
@@ -47,11 +49,14 @@ def encode(query: Query) -> dict[str, bytes]:
     args: dict[str, bytes] = {
         name: util.urlreq.quote(str(value).encode('utf-8', 'replace'))
         for name, value in query._asdict().items()
-        if name != 'nodes' and value is not None
+        if not isinstance(value, bool) and value is not None
     }
-    if query.nodes:
-        args['nodes'] = b'1'
+    args.update((name, b'1') for name, value in _flags(query))
     return args
+
+
+def _flags(query: Query) -> list[tuple[str, bool]]:
+    return [item for item in query._asdict().items() if item[1] is True]
 
 
 def decodepage(data: bytes) -> dict[str, Any]:
@@ -141,6 +146,7 @@ def read(args: Mapping[bytes, bytes]) -> Query:
         user=values.textof(args, b'user'),
         rev=values.textof(args, b'rev'),
         nodes=args.get(b'nodes') == b'1',
+        statuses=args.get(b'statuses') == b'1',
         bookmarks=values.textof(args, b'bookmarks'),
         after=values.textof(args, b'after'),
     )
