@@ -6,6 +6,7 @@ project.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -37,6 +38,8 @@ def webconfig() -> dict[str, str]:
 
 @pytest.fixture
 def base(base: Repo) -> Repo:
+    # nobody logs in to this server
+    base.configure('bundlestore', {'allow-status': '*'})
     base.configure('push', {'pushvars.server': 'yes'})
     return base
 
@@ -94,6 +97,30 @@ def test_builds_what_is_pushed(
         (2, 'default', {'NAME': 'second'}),
         (3, 'stable', {'NAME': 'third'}),
     ]
+    # and the pushers learn of it
+    for number, code in ((1, 0), (2, 1), (3, 0)):
+        client.run('pushes', '--wait', str(number), ok=[code])
+    shown = client.run('pushes', '--rev', nodes[1], '-T', 'json').out
+    (status,) = json.loads(shown)[0]['statuses']
+    assert (status['context'], status['state']) == ('buildbot/try', 'failure')
+
+
+def test_each_head_has_a_status(
+    buildbot: Buildbot, client: Repo, hashes: History, hg: Callable[..., Hg]
+) -> None:
+    buildbot.worker(hg(ext=False))
+    states = {}
+    for state in ('good', 'bad'):
+        files = {'Makefile': MAKEFILE, 'state': state}
+        node = client.commit(files, state, parent=hashes.tagged)
+        states[f'buildbot/try/{node[:12]}'] = state
+    client.run('push', '--bundle-store', '-r', 'heads(draft())')
+    buildbot.builds(2)
+    client.run('pushes', '--wait', '1', ok=[1])
+    shown = client.run('pushes', '-T', 'json').out
+    found = {s['context']: s['state'] for s in json.loads(shown)[0]['statuses']}
+    told = {'good': 'success', 'bad': 'failure'}
+    assert found == {name: told[state] for name, state in states.items()}
 
 
 def test_a_build_names_its_changeset(

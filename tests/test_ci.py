@@ -140,7 +140,11 @@ def machine(
 
 def test_everything_is_run() -> None:
     """A section, or a command, that is new has to be followed below."""
-    commands = {name for name, blocks in sections().items() if blocks}
+    commands = {
+        name
+        for name, blocks in sections().items()
+        if any(block.startswith('$ ') for block in blocks)
+    }
     here = Path(__file__).read_text('utf-8')
     assert commands
     for name in commands:

@@ -91,7 +91,9 @@ class Buildbot:
             text = text.replace(word, other)
         (self.master / 'master.cfg').write_text(text)
         (self.master / 'worker-password').write_text('some-password\n')
-        shutil.copy(EXAMPLE / 'jsonpushes.py', self.master)
+        (self.master / 'hg-password').write_text('some-password\n')
+        for path in EXAMPLE.glob('*.py'):
+            shutil.copy(path, self.master)
         self._do(*self._command('buildbot', 'checkconfig', self.master))
         words = ('start', '--nodaemon', self.master)
         process = self._start(

@@ -1,7 +1,8 @@
 """A change source: what is pushed to a bundle store, from ``/json-pushes``.
 
 Copy it beside ``master.cfg``. Each head of each push is a change of its own,
-with the properties ``pushid``, ``pushuser`` and ``pushvars``, a dictionary.
+with the properties ``pushid``, ``pushuser``, ``pushvars`` (a dictionary) and
+``pushheads``, the number of them.
 """
 
 from __future__ import annotations
@@ -68,8 +69,9 @@ class JSONPushes(base.ReconfigurablePollingChangeSource, StateMixin):
         answer = yield self._ask({'startID': str(seen), 'full': '1'})
         for number in sorted(map(int, answer['pushes'])):
             push = answer['pushes'][str(number)]
-            for changeset in heads(push['changesets']):
-                yield self._add(number, push, changeset)
+            found = list(heads(push['changesets']))
+            for changeset in found:
+                yield self._add(number, push, len(found), changeset)
             # after it, so that what fails is met again
             yield self.setState('seen', number)
 
@@ -84,7 +86,7 @@ class JSONPushes(base.ReconfigurablePollingChangeSource, StateMixin):
         found = yield answer.json()
         return found
 
-    def _add(self, number: int, push: Any, changeset: Any) -> Any:
+    def _add(self, number: int, push: Any, count: int, changeset: Any) -> Any:
         node = changeset['node']
         log.msg(f'{self.name}: push {number}: {node}')
         return self.master.data.updates.addChange(
@@ -97,6 +99,7 @@ class JSONPushes(base.ReconfigurablePollingChangeSource, StateMixin):
             properties={
                 'pushid': number,
                 'pushuser': push['user'],
+                'pushheads': count,
                 'pushvars': push.get('pushvars', {}),
             },
             repository=self.url,
