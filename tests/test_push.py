@@ -208,7 +208,7 @@ def test_pushvars(transport: Transport, base: Repo, vanilla: Repo) -> None:
     assert set(vanilla.phases(f'::{node} - {node}').values()) == {'public'}
 
 
-@matrix.every_version
+@matrix.over('path', 'ssh', 'http')
 def test_pushvars_that_are_kept(
     transport: Transport, base: Repo, client: Repo
 ) -> None:
