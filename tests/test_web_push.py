@@ -9,6 +9,7 @@ import pytest
 
 from harness import history, matrix, servers, store
 from harness.hg import Repo
+from harness.shelf import Shelf
 from harness.web import Response, get
 
 STYLES = ('paper', 'gitweb', 'monoblue', 'coal', 'spartan')
@@ -45,24 +46,32 @@ def pushed(
     base: Repo,
     client: Repo,
     hashes: history.History,
+    shelf: Shelf,
 ) -> list[str]:
     """The changesets of push 1, of alice: two on each other, and another head
     on a branch."""
-    one = client.commit({'one': '1'}, 'first <b>', parent=hashes.merged)
-    two = client.commit({'two': '2'}, 'second', parent=one, user='bob')
-    side = client.commit(
-        {'side': '3'}, 'aside', parent=hashes.merged, branch='other'
-    )
-    client.run(
-        *('push', '--bundle-store', base.path),
-        *('-r', two, '-r', side),
-        env={'REMOTE_USER': 'alice'},
-    )
-    client.run(
-        *('push', '--bundle-store', '-r', one, '-B', 'scratch/x', base.path),
-        env={'REMOTE_USER': 'bob'},
-    )
-    return [one, two, side]
+
+    base.configure('push', {'pushvars.server': 'yes'})
+
+    def push() -> list[str]:
+        one = client.commit({'one': '1'}, 'first <b>', parent=hashes.merged)
+        two = client.commit({'two': '2'}, 'second', parent=one, user='bob')
+        side = client.commit(
+            {'side': '3'}, 'aside', parent=hashes.merged, branch='other'
+        )
+        client.run(
+            *('push', '--bundle-store', base.path),
+            *('-r', two, '-r', side, '--pushvars', 'BUDGET=<5>'),
+            env={'REMOTE_USER': 'alice'},
+        )
+        client.run(
+            *('push', '--bundle-store', '-r', one, '-B', 'scratch/x'),
+            base.path,
+            env={'REMOTE_USER': 'bob'},
+        )
+        return [one, two, side]
+
+    return shelf.once('push page', [base, client], push)
 
 
 def page(site: str, path: str, status: int = 200) -> Response:
@@ -151,6 +160,34 @@ def test_without_its_bundle(
     assert 'second' in text  # a head
 
 
+@servers.overweb('wsgi')
+def test_variables_and_statuses(
+    transport: servers.WebTransport, base: Repo, pushed: list[str]
+) -> None:
+    """What was pushed along, and how it went, on all pages and in the feed."""
+    for context, state in (
+        ('linux/<i>', 'success'),
+        ('mac', 'failure'),
+        ('win', 'success'),
+    ):
+        base.hg.run(
+            *('-R', base.path, 'admin::bundlestore-status', '1'),
+            *('--context', context, '--state', state),
+            *('--url', f'{CI}/?a=1&b=2', '--description', 'it <b>ended</b>'),
+        )
+    site = transport.url(base)
+    for style in STYLES:
+        text = page(site, f'push/1?style={style}').text
+        assert 'BUDGET=&lt;5&gt;</code>' in text
+        assert f'<a href="{CI}/?a=1&amp;b=2">linux/&lt;i&gt;</a>' in text
+        assert 'it &lt;b&gt;ended&lt;/b&gt;' in text
+        log = page(site, f'pushes?style={style}').text
+        for what in ('2 success', '1 failure'):
+            assert f'/push/1?style={style}">{what}</a>' in log
+        assert 'how it went' not in page(site, f'push/2?style={style}').text
+    assert '1 failure 2 success' in page(site, 'atom-pushes').text
+
+
 MANY = """\
 import hashlib, os
 from hgext3rd.bundlestore import backends, model
@@ -231,9 +268,13 @@ def test_menus(transport: servers.WebTransport, base: Repo) -> None:
 
 @RELEASES
 def test_index_of_repositories(
-    transport: servers.WebTransport, base: Repo
+    transport: servers.WsgiTransport, base: Repo
 ) -> None:
-    """Those that have a bundle store link to their pushes."""
+    """Those that have a bundle store link to their pushes, once the process
+    has seen that there is such an extension."""
+    for worker in transport.workers():
+        with transport.only(worker):
+            page(transport.url(base), 'pushes')
     plain = transport.root / 'plain'
     history.copy(base.path, plain)
     (plain / '.hg' / 'hgrc').write_text('')

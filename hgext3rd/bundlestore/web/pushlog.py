@@ -249,6 +249,8 @@ def _entries(
         push.id: entries.entry(web, push)
         for push in itertools.islice(pushes, limit)
     }
+    for id, outcome in entries.outcomes(server, found).items():
+        found[id][b'outcome'] = outcome
     return [found[id] for id in sorted(found, reverse=True)]
 
 

@@ -10,8 +10,10 @@ from mercurial import templateutil
 from mercurial.hgweb import common
 from mercurial.i18n import _
 from mercurial.node import hex
+from mercurial.utils import dateutil
 
 from .. import model, server as servermod
+from ..fetch import pushlist
 from ..push import reply
 from ..server import tolocal
 from . import addresses, described, entries, refusals, scratch, styles
@@ -89,6 +91,13 @@ def _page(web, server, push: model.Push):
         headcount=b'%d' % len(push.heads),
         marks=entries.bookmarks(push.bookmarks[:limit]),
         links=templateutil.mappinglist(list(_links(web, server, push, limit))),
+        pushvars=templateutil.mappinglist(
+            [
+                {b'name': tolocal(name), b'value': tolocal(value)}
+                for name, value in push.pushvars
+            ]
+        ),
+        statuses=_statuses(server, push),
         pinned=b'1' if push.pinned else b'',
         pullnodes=(
             templateutil.hybridlist(named, name=b'node')
@@ -140,6 +149,23 @@ def _rows(web, server, push, nodes) -> tuple[list[entries.Entry], bool]:
             row[b'author'] = ctx.user()
             row[b'branch'] = ctx.branch()
     return rows, found is not None
+
+
+def _statuses(server, push):
+    """Return how what was done with the push went."""
+    found = pushlist.statusesof(server, [push.id]).get(push.id, [])
+    return templateutil.mappinglist(
+        [
+            {
+                b'context': tolocal(status['context']),
+                b'state': tolocal(status['state']),
+                b'statusurl': tolocal(status['url']),
+                b'description': tolocal(status['description']),
+                b'statusdate': dateutil.makedate(status['time']),
+            }
+            for status in found
+        ]
+    )
 
 
 def _links(web, server, push, limit: int) -> Iterator[entries.Entry]:
