@@ -19,6 +19,8 @@ class Break(NamedTuple):
     new: str
     #: files of tests, or single tests
     tests: tuple[str, ...]
+    #: whether these are too slow for the quick loop
+    slow: bool = False
 
     def fits(self) -> bool:
         """Whether the text to replace is there, once."""
@@ -33,6 +35,7 @@ BREAKS = (
         """return f"concat({column}, '') LIKE ?", like""",
         "return f'{column} LIKE ?', like",
         ('test_mysql.py::test_spaces_and_characters',),
+        slow=True,
     ),
     Break(
         'indexes/mysql/server.py',
@@ -40,6 +43,7 @@ BREAKS = (
         'max_recursive_iterations = {_UNBOUND}',
         'max_recursive_iterations = 1000',
         ('test_mysql.py::test_recursion',),
+        slow=True,
     ),
     Break(
         'indexes/mysql/session.py',
@@ -47,6 +51,7 @@ BREAKS = (
         'return not self._isplaced or ',
         'return ',
         ('test_mysql.py::test_no_tables',),
+        slow=True,
     ),
     Break(
         'indexes/mysql/troubles.py',
@@ -54,6 +59,7 @@ BREAKS = (
         'IN_THE_WAY = frozenset([1213, 1020])',
         'IN_THE_WAY = frozenset([1020])',
         ('test_mysql.py::test_deadlock',),
+        slow=True,
     ),
     Break(
         'bundle/caches.py',
@@ -69,6 +75,7 @@ BREAKS = (
         'if not alone or not _maytry(server.cache):',
         'if not alone:',
         ('test_frontends.py::test_of_no_use',),
+        slow=True,
     ),
     Break(
         'keep/leftovers.py',
@@ -76,6 +83,7 @@ BREAKS = (
         'if self._base.has(mark.node) or self._base.lags:',
         'if self._base.has(mark.node):',
         ('test_frontends.py::test_keeping_order',),
+        slow=True,
     ),
     Break(
         'cachefolder.py',
@@ -90,6 +98,7 @@ BREAKS = (
         'if not checked and not _istrue(fp, key):',
         'if not checked and not fp:',
         ('test_storecache.py::test_a_rotten_copy_is_fetched_again',),
+        slow=True,
     ),
     Break(
         'stores/cachefiles.py',
@@ -97,6 +106,7 @@ BREAKS = (
         'if _lock(fp.fileno(), alone=True):',
         'if fp:',
         ('test_storecache.py::test_a_plain_file_of_a_bundle',),
+        slow=True,
     ),
     Break(
         'stores/cache.py',
@@ -104,6 +114,7 @@ BREAKS = (
         'return self._cached(key) or self._fetch(key)',
         'return self._fetch(key)',
         ('test_storecache.py::test_many_processes_fetch_once',),
+        slow=True,
     ),
     Break(
         'keep/audit.py',
@@ -111,6 +122,7 @@ BREAKS = (
         "if provides(self._store, 'ICached'):",
         "if provides(self._store, 'ILocalPath'):",
         ('test_storecache_pulls.py::test_rot[path]',),
+        slow=True,
     ),
     Break(
         'stores/running.py',
@@ -118,6 +130,7 @@ BREAKS = (
         'if code and code not in ABSENT:',
         'if code < 0:',
         ('test_storecommand.py::test_failures_are_told',),
+        slow=True,
     ),
     Break(
         'keep/metrics.py',
@@ -125,6 +138,7 @@ BREAKS = (
         'int(not troubles)',
         '1',
         ('test_metrics.py::test_whatever_is_wrong',),
+        slow=True,
     ),
     Break(
         'keep/metrics.py',
@@ -132,6 +146,7 @@ BREAKS = (
         'max(_AGE, _SHARE * took)',
         '_AGE',
         ('test_metrics.py::test_who_asks_often_does_not_keep_the_server_busy',),
+        slow=True,
     ),
     Break(
         'push/receive.py',
@@ -419,6 +434,7 @@ BREAKS = (
         'if not again or progress.called or attempt',
         'if not again or attempt',
         ('test_postgresql.py::test_restart',),
+        slow=True,
     ),
     Break(
         'indexes/remote/database.py',
@@ -428,6 +444,7 @@ BREAKS = (
         (
             'test_postgresql.py::TestPostgresqlIndex::test_ids_become_visible_in_order',
         ),
+        slow=True,
     ),
     Break(
         'indexes/remote/database.py',
@@ -435,6 +452,7 @@ BREAKS = (
         'if ischanged is not None and self._came(',
         'if ischanged is None and self._came(',
         ('test_postgresql.py::test_lost_while_it_commits',),
+        slow=True,
     ),
     Break(
         'indexes/remote/transaction.py',
@@ -442,6 +460,7 @@ BREAKS = (
         '        if stripes:\n',
         '        if not stripes:\n',
         ('test_postgresql.py::test_slow_publish_keeps_nobody_waiting',),
+        slow=True,
     ),
     Break(
         'indexes/remote/pool.py',
@@ -449,6 +468,7 @@ BREAKS = (
         '        for pool in _pools.values():\n            pool.walkaway()\n',
         '',
         ('test_postgresql.py::test_child_leaves_sessions_alone',),
+        slow=True,
     ),
     Break(
         'stores/file.py',
@@ -589,6 +609,7 @@ BREAKS = (
         'except errors.StoreMoving:\n                raise',
         'except errors.StoreMoving:\n                pass',
         ('test_migrate.py::test_guard',),
+        slow=True,
     ),
     Break(
         'keep/indexcopy.py',
@@ -596,6 +617,7 @@ BREAKS = (
         'if not seen.hasid(id) and walk.push(self._source, id) is None:',
         'if not seen.hasid(id) and not self._known:',
         ('test_migrate.py::test_removed_in_between',),
+        slow=True,
     ),
     Break(
         'keep/importing.py',
@@ -603,5 +625,6 @@ BREAKS = (
         'if base and self._ask(Query(left, base=sorted(base))).rest:',
         'if not base:',
         ('test_infinitepush.py::test_series_that_was_pushed_again_and_again',),
+        slow=True,
     ),
 )

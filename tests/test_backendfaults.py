@@ -34,6 +34,8 @@ from harness.servers import SshTransport, Transport
 from harness.snapshot import untouched
 from hgext3rd.bundlestore import backends, model
 
+pytestmark = pytest.mark.slow('databases and object stores of others')
+
 UNKNOWN = '0123456789abcdef' * 2 + '01234567'
 CHECK = ('admin::bundlestore-stats', '--check')
 VERIFY = 'admin::bundlestore-verify'

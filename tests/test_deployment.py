@@ -32,6 +32,8 @@ from harness.machine import (
     shown,
 )
 
+pytestmark = pytest.mark.slow('follows a long page')
+
 #: what is followed nowhere, and why
 NOT_FOLLOWED = {
     'In a container': 'no test makes an image, but one looks at what it has',

@@ -30,6 +30,8 @@ from harness.webfronts import (
     service,
 )
 
+pytestmark = pytest.mark.slow('follows a long page')
+
 
 def onedatabase(machine: Machine, postgresql: PostgreSQL) -> None:
     """Have what the page says of a database be about one of the tests."""

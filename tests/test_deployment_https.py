@@ -22,6 +22,8 @@ from harness.webfronts import (
     service,
 )
 
+pytestmark = pytest.mark.slow('follows a long page')
+
 
 @pytest.fixture
 def user(

@@ -14,6 +14,8 @@ from harness.hg import Hg, Repo
 from harness.machine import HOST, Machine, needs, shown
 from harness.webfronts import answers
 
+pytestmark = pytest.mark.slow('follows a long page')
+
 _SSHD = """\
 ListenAddress 127.0.0.1
 Port {port}

@@ -35,6 +35,8 @@ from hgext3rd.bundlestore import backends, cachefolder, model
 from hgext3rd.bundlestore.bundle import replica
 from hgext3rd.bundlestore.request import Request
 
+pytestmark = pytest.mark.slow('several servers')
+
 LACKS = (
     "this server's copy of the repository lacks {}; try again, or use another "
     'server'

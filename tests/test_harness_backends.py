@@ -25,6 +25,8 @@ from harness.backends.session import Getter
 from harness.proxy import Proxy
 from harness.servers import patiently
 
+pytestmark = pytest.mark.slow('databases and object stores of others')
+
 
 def test_postgresql(postgresql: PostgreSQL) -> None:
     one, two = postgresql.fresh(), postgresql.fresh()

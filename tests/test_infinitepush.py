@@ -20,6 +20,8 @@ from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import bundles
 
+pytestmark = pytest.mark.slow('stores are made and taken over')
+
 MIGRATE = 'admin::bundlestore-migrate'
 VERIFY = 'admin::bundlestore-verify'
 

@@ -19,6 +19,8 @@ from harness.store import folder, tryurl
 from hgext3rd.bundlestore import model
 from hgext3rd.bundlestore.keep import health, metrics
 
+pytestmark = pytest.mark.slow('servers whose index is tampered with')
+
 STATS = 'admin::bundlestore-stats'
 WELL = {
     'info': 1,

@@ -38,6 +38,8 @@ from hgext3rd.bundlestore.declaring import Interfaces
 from hgext3rd.bundlestore.keep import migrate, passes, walk
 from hgext3rd.bundlestore.stores import notes
 
+pytestmark = pytest.mark.slow('stores are copied whole')
+
 MIGRATE = 'admin::bundlestore-migrate'
 VERIFY = 'admin::bundlestore-verify'
 Database = Union[PostgreSQL, MariaDB]

@@ -15,6 +15,8 @@ from harness.infinitepush import Scratchbranches
 from harness.servers import Transport
 from harness.store import tryurl
 
+pytestmark = pytest.mark.slow('databases and object stores of others')
+
 PAGE = (environments.ROOT / 'docs' / 'migrate.rst').read_text('utf-8')
 
 

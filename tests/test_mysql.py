@@ -27,7 +27,10 @@ from hgext3rd.bundlestore.testing import processes
 from hgext3rd.bundlestore.testing.index import IndexConformance, newpush
 from hgext3rd.bundlestore.testing.index.data import moveto, nodeof
 
-pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
+pytestmark = [
+    pytest.mark.slow('a database of others'),
+    pytest.mark.filterwarnings(processes.IGNOREFORKS),
+]
 
 
 @pytest.mark.slow('the suite once more, by way of a network')

@@ -48,7 +48,10 @@ from hgext3rd.bundlestore.testing.index.randomuse import (
 )
 from hgext3rd.bundlestore.testing.reference import ReferenceIndex
 
-pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
+pytestmark = [
+    pytest.mark.slow('a database of others'),
+    pytest.mark.filterwarnings(processes.IGNOREFORKS),
+]
 
 
 class TestPostgresqlIndex(IndexConformance):

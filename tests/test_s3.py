@@ -27,7 +27,10 @@ from hgext3rd.bundlestore.testing.store import (
     readwhole,
 )
 
-pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
+pytestmark = [
+    pytest.mark.slow('an object store of others'),
+    pytest.mark.filterwarnings(processes.IGNOREFORKS),
+]
 
 # -- both pass the suite
 

@@ -28,6 +28,8 @@ from hgext3rd.bundlestore.testing.store import (
     readwhole,
 )
 
+pytestmark = pytest.mark.slow('an object store of others')
+
 
 @pytest.fixture
 def place(tmp_path: Path) -> model.Place:

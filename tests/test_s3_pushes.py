@@ -15,6 +15,8 @@ from harness.servers import Transport, WebTransport
 from harness.snapshot import untouched
 from harness.web import get
 
+pytestmark = pytest.mark.slow('an object store of others')
+
 VERIFY = 'admin::bundlestore-verify'
 GC = ('admin::bundlestore-gc', '--grace', '0 days')
 

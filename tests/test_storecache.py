@@ -29,7 +29,10 @@ from hgext3rd.bundlestore.testing.store import (
     readwhole,
 )
 
-pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
+pytestmark = [
+    pytest.mark.slow('the whole suite, and many processes'),
+    pytest.mark.filterwarnings(processes.IGNOREFORKS),
+]
 
 
 class Remote(FileStore):

@@ -13,6 +13,8 @@ from harness.hg import Repo
 from harness.web import get
 from hgext3rd.bundlestore.testing import processes
 
+pytestmark = pytest.mark.slow('servers whose store is elsewhere')
+
 
 class Elsewhere:
     """The store of ``base``, by commands that note what they do."""

@@ -31,7 +31,10 @@ from hgext3rd.bundlestore.testing.store import (
     readwhole,
 )
 
-pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
+pytestmark = [
+    pytest.mark.slow('the whole suite, by processes of the administrator'),
+    pytest.mark.filterwarnings(processes.IGNOREFORKS),
+]
 
 ITEMS = ('put-command', 'get-command', 'delete-command', 'list-command')
 
