@@ -120,7 +120,7 @@ def test_links_to_it(
     for style in STYLES:
         log = page(site, f'pushes?style={style}').text
         assert f'/push/2?style={style}" aria-label="push 2">2</a>' in log
-        own = page(site, f'rev/{pushed[1]}?style={style}').text
+        own = page(site, f'rev/{pushed[2]}?style={style}').text
         assert f'/push/1?style={style}">push 1</a>' in own, style
         # the last changeset of a bundle is not the tip of the repository
         assert '>tip</' not in own, style
@@ -184,6 +184,8 @@ def test_variables_and_statuses(
         log = page(site, f'pushes?style={style}').text
         for what in ('2 success', '1 failure'):
             assert f'/push/1?style={style}">{what}</a>' in log
+        own = page(site, f'rev/{pushed[2]}?style={style}').text
+        assert f'/push/1?style={style}">1 failure</a>' in own
         assert 'how it went' not in page(site, f'push/2?style={style}').text
     assert '1 failure 2 success' in page(site, 'atom-pushes').text
 

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import collections
-from collections.abc import Iterable
 from typing import Any
 
 from mercurial import templateutil, util
 from mercurial.node import hex
 from mercurial.utils import dateutil
 
-from ..fetch import pushlist
 from ..server import tolocal
 from . import styles
 
@@ -69,22 +66,5 @@ def bookmarks(marks):
         [
             {b'name': tolocal(name), b'node': hex(node) if node else b''}
             for name, node in marks
-        ]
-    )
-
-
-def outcomes(server, ids: Iterable[int]) -> dict[int, Any]:
-    """Return how pushes went, for a template: how many statuses of each state
-    those have that have any."""
-    found = pushlist.statusesof(server, list(ids))
-    return {id: _counted(statuses) for id, statuses in found.items()}
-
-
-def _counted(statuses: list[dict[str, Any]]):
-    states = collections.Counter(status['state'] for status in statuses)
-    return templateutil.mappinglist(
-        [
-            {b'state': tolocal(state), b'number': b'%d' % number}
-            for state, number in sorted(states.items())
         ]
     )

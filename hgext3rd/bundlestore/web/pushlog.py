@@ -21,6 +21,7 @@ from ..fetch import pushlist
 from . import (
     described,
     entries,
+    outcomes,
     refusals,
     scratch,
     selection,
@@ -249,7 +250,7 @@ def _entries(
         push.id: entries.entry(web, push)
         for push in itertools.islice(pushes, limit)
     }
-    for id, outcome in entries.outcomes(server, found).items():
+    for id, outcome in outcomes.of(server, found).items():
         found[id][b'outcome'] = outcome
     return [found[id] for id in sorted(found, reverse=True)]
 

@@ -17,7 +17,7 @@ from mercurial.node import bin, hex
 from mercurial.utils import dateutil
 
 from ..server import tolocal
-from . import addresses, selection
+from . import addresses, outcomes, selection
 
 _FOLDER = os.path.join(os.path.dirname(__file__), 'templates')
 #: what the page of a scratch changeset says in JSON besides
@@ -197,6 +197,9 @@ def _addbanner(rctx, server, node: bytes) -> None:
     defaults = rctx.tmpl.defaults
     defaults[b'scratchnode'] = node
     defaults[b'scratchurl'] = addresses.of(rctx)
+    if b'pushid' in defaults:
+        id = defaults[b'pushid']
+        defaults[b'scratchoutcome'] = outcomes.of(server, [id]).get(id, b'')
     if b'searchform' in rctx.tmpl:
         _addto(rctx.tmpl, b'searchform', b'{scratchbanner}')
 
