@@ -16,11 +16,11 @@ from harness import matrix, others
 from harness.buildbot import NAMES, Buildbot
 from harness.hg import Hg, Repo
 from harness.history import History
-from harness.servers import Transport
+from harness.servers import NOBODY, Transport
 
 pytestmark = [
     pytest.mark.nightly('Buildbot has to be fetched'),
-    pytest.mark.parametrize('transport_name', ['http']),
+    pytest.mark.parametrize('transport_name', ['wsgi']),
 ]
 
 MAKEFILE = 'test:\n\tgrep -q good state\n'
@@ -38,8 +38,7 @@ def webconfig() -> dict[str, str]:
 
 @pytest.fixture
 def base(base: Repo) -> Repo:
-    # nobody logs in to this server
-    base.configure('bundlestore', {'allow-status': '*'})
+    base.configure('bundlestore', {'allow-status': 'carol'})
     base.configure('push', {'pushvars.server': 'yes'})
     return base
 
@@ -50,7 +49,10 @@ def buildbot(
 ) -> Iterator[Buildbot]:
     folder = tmp_path / 'buildbot'
     folder.mkdir()
-    words = {'https://hg.example.org/project': transport.url(base)}
+    words = {
+        'https://hg.example.org/project': transport.url(base, NOBODY),
+        "auth=('buildbot'": "auth=('carol'",
+    }
     made = Buildbot(packages, folder, words)
     try:
         made.start()
