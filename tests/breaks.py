@@ -336,6 +336,7 @@ BREAKS = (
         'for log in list(store._dirlogcache.values()):',
         'for log in [store]:',
         ('test_working_copy.py::test_manifest_for_each_folder',),
+        slow=True,
     ),
     Break(
         'client/memory.py',

@@ -94,6 +94,7 @@ def test_told_by_the_web(
     )
 
 
+@pytest.mark.slow('many requests')
 @servers.overweb('wsgi')
 def test_refused_by_the_web(
     transport: servers.WebTransport, base: Repo, client: Repo

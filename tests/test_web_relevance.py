@@ -130,6 +130,7 @@ def test_relevance(
         assert get(f'{site}/{path}').status == status, path
 
 
+@pytest.mark.slow('many pages')
 @OVERVERSIONS
 def test_unknown(
     transport: servers.WebTransport, base: Repo, hashes: history.History

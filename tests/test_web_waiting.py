@@ -34,6 +34,7 @@ def oneprocess(transport: servers.WebTransport) -> Iterator[None]:
         yield
 
 
+@pytest.mark.slow('it waits')
 @servers.overweb('wsgi', 'http')
 def test_next_push(
     transport: servers.WebTransport,
@@ -76,6 +77,7 @@ def test_next_push(
     assert get(f'{site}/{WAIT}=x').status == 400
 
 
+@pytest.mark.slow('it waits')
 @servers.overweb('wsgi', later=['http'])
 def test_client_that_went_away(
     transport: servers.WebTransport, base: Repo

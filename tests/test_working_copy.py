@@ -164,6 +164,7 @@ def test_without_changes(base: Repo, client: Repo) -> None:
     assert client.run('log', '-r', node, '-T', '{branch}').out[-5:] == 'topic'
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_those_who_forget_are_told(base: Repo, client: Repo) -> None:
     note = '(uncommitted changes are pushed with --working-copy)\n'
@@ -184,6 +185,7 @@ def test_those_who_forget_are_told(base: Repo, client: Repo) -> None:
     assert out.endswith('no changes found\n')
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_many_unknown_files(base: Repo, client: Repo) -> None:
     client.write({f'new/{number}': '' for number in range(7)})
@@ -235,6 +237,7 @@ def test_refused(
     refuse('the working copy is on ')
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_destinations(
     transport: Transport, plainbase: Repo, client: Repo
@@ -253,6 +256,7 @@ def test_destinations(
     assert 'stored 1 changeset as push 1\n' in out
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_first_changeset(
     transport: Transport, base: Repo, client: Repo, vanilla: Repo
@@ -270,6 +274,7 @@ def test_first_changeset(
     assert vanilla.cat('first', stored(out)) == 'first\n'
 
 
+@pytest.mark.slow('one kind of repository of many')
 @pytest.mark.parametrize('signalled', ['SIGINT', 'SIGTERM', 'SIGKILL'])
 @matrix.over('ssh')
 def test_interrupted(
@@ -297,6 +302,7 @@ def test_interrupted(
     assert not list(tempfolder.iterdir())
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_full_disk(base: Repo, client: Repo, tempfolder: Path) -> None:
     client.write({'big': os.urandom(9 << 20)})
@@ -352,6 +358,7 @@ def test_what_is_sent_is_what_is_committed(
         assert vanilla.cat(name, 'tip') == text
 
 
+@pytest.mark.slow('one kind of repository of many')
 @pytest.mark.usefixtures('ownserver')
 @pytest.mark.parametrize(
     'kind', ['lfs', pytest.param('largefiles', marks=matrix.ANOTHER)]
@@ -390,6 +397,7 @@ def test_blobs(
         assert client.node('.')[:12] == stored(out)
 
 
+@pytest.mark.slow('one kind of repository of many')
 @pytest.mark.parametrize(
     ('transport_name', 'client_version', 'server_version'),
     [
@@ -435,6 +443,7 @@ def test_manifest_for_each_folder(
     assert other.cat('new/g/h', 'tip') == 'h\n'
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_share_and_sparse(base: Repo, client: Repo, vanilla: Repo) -> None:
     """What the working copy has not, the changeset has; neither the share nor
@@ -457,6 +466,7 @@ def test_share_and_sparse(base: Repo, client: Repo, vanilla: Repo) -> None:
     assert share.node('.')[:12] == stored(out)
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_subrepositories(
     transport: Transport,
@@ -498,6 +508,7 @@ def test_subrepositories(
         assert 'abort: uncommitted changes in subrepository "sub"' in refused
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_obsolete_parent(
     transport: Transport, base: Repo, client: Repo, vanilla: Repo
@@ -519,6 +530,7 @@ def test_obsolete_parent(
     assert not vanilla.knows(new)
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_what_was_committed_before(
     base: Repo, client: Repo, vanilla: Repo
