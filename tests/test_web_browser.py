@@ -146,6 +146,7 @@ def test_markup_does_nothing(
     file = urllib.parse.quote(f'dir{hostile}/{hostile}')
     for path in (
         'pushes',
+        'push/1',
         f'pushes?user={quoted}&text={quoted}&changeset={quoted}',
         f'rev/{node}',
         f'rev/{quoted}',

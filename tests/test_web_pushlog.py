@@ -422,6 +422,8 @@ def test_markup_is_text(
     for style in STYLES:
         for path in (
             'pushes',
+            'push/1',
+            f'push/{quoted}',
             f'pushes?user={quoted}',
             f'pushes?changeset={quoted}&text={quoted}',
             f'pushes?startID={quoted}',
