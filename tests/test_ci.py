@@ -22,6 +22,8 @@ from harness.history import History
 from harness.servers import Transport
 from harness.shelf import Shelf
 
+pytestmark = pytest.mark.slow('machines that clone')
+
 PAGE = environments.ROOT / 'docs' / 'ci.rst'
 FILES = environments.ROOT / 'docs' / 'examples' / 'ci'
 URL = 'https://hg.example.org/project'

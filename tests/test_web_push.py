@@ -133,6 +133,7 @@ def test_links_to_it(
     assert any(str(link).endswith('/push/1') for link in links), links
 
 
+@pytest.mark.slow('many pages')
 @servers.overweb('wsgi', later=['http'])
 def test_unknown(
     transport: servers.WebTransport, base: Repo, pushed: list[str]
@@ -160,6 +161,7 @@ def test_without_its_bundle(
     assert 'second' in text  # a head
 
 
+@pytest.mark.slow('many pages')
 @servers.overweb('wsgi')
 def test_variables_and_statuses(
     transport: servers.WebTransport, base: Repo, pushed: list[str]
@@ -206,6 +208,7 @@ def uisetup(ui):
 """
 
 
+@pytest.mark.slow('many pages')
 @servers.overweb('wsgi')
 def test_many_changesets(transport: servers.WebTransport, base: Repo) -> None:
     """A hundred of ten thousand, unless more are asked for."""
@@ -253,6 +256,7 @@ def test_my_pushes(
     assert 'atom-pushes?user=bob"' in mine
 
 
+@pytest.mark.slow('many pages')
 @RELEASES
 def test_menus(transport: servers.WebTransport, base: Repo) -> None:
     """Each page of each style has one link to the push log."""
@@ -289,6 +293,7 @@ def test_index_of_repositories(
         assert 'base/pushes' in found[0]
 
 
+@pytest.mark.slow('many pages')
 @servers.overweb('wsgi-hgweb')
 @pytest.mark.parametrize('webconfig', [{'baseurl': 'https://hg.example.org/p'}])
 def test_baseurl(
