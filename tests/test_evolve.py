@@ -107,6 +107,7 @@ def test_topics_and_a_try_url(
     assert not base.knows(node)
 
 
+@pytest.mark.slow('a push more')
 @matrix.over('ssh')
 def test_working_copy(base: Repo, client: Repo) -> None:
     """It has the topic that a commit would have, and evolve's caches stay as

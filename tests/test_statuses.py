@@ -203,6 +203,7 @@ def test_waiting(
     assert [one['state'] for one in found['statuses']] == ['success', 'error']
 
 
+@pytest.mark.slow('a push more')
 @pytest.mark.parametrize('transport_name', ['ssh'])
 def test_removed_with_the_push(
     transport: servers.Transport, base: Repo, client: Repo

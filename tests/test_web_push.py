@@ -234,6 +234,7 @@ def test_many_changesets(transport: servers.WebTransport, base: Repo) -> None:
     assert page(site, 'push/1?revcount=x').text.count('/rev/') == 100
 
 
+@pytest.mark.slow('many pages')
 @servers.overweb('wsgi')
 def test_my_pushes(
     transport: servers.WebTransport, base: Repo, pushed: list[str]
@@ -272,6 +273,7 @@ def test_menus(transport: servers.WebTransport, base: Repo) -> None:
             )
 
 
+@pytest.mark.slow('many pages')
 @RELEASES
 def test_index_of_repositories(
     transport: servers.WsgiTransport, base: Repo

@@ -51,6 +51,7 @@ def relevant(site: str, rev: str) -> list[dict[str, Any]]:
     return found
 
 
+@pytest.mark.slow('many pages')
 @OVERVERSIONS
 def test_relevance(
     transport: servers.WebTransport,

@@ -109,6 +109,7 @@ def test_all_kinds_of_changes(
     assert client.run('log', '-r', node, '-T', '{desc}').out.endswith('this')
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_on_drafts_by_path_option(
     transport: Transport, base: Repo, client: Repo, vanilla: Repo
@@ -145,6 +146,7 @@ def test_on_drafts_by_path_option(
     assert '1 changeset that came from a bundle store would land' in refused.err
 
 
+@pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_without_changes(base: Repo, client: Repo) -> None:
     (client.path / 'README').unlink()
