@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Optional
 
 from ... import errors, model
 from ..remote import search as searching
 from ..remote.database import MAKE
+from ..remote.dialect import Dialect, like
 from ..remote.tables import VERSION
 from . import login, troubles
 from .session import Session, driver
@@ -21,7 +22,6 @@ from .session import Session, driver
 if TYPE_CHECKING:
     from ..remote.address import Address
     from ..remote.server import Script, Session as AnySession
-    from ..sql.dialect import Search, Sql
 
 #: Seconds: how long others may hold a lock that is needed, how long a
 #: statement may take, and how long a transaction may stand still, as it does
@@ -62,11 +62,10 @@ _HINTS = re.compile(r' INDEXED BY (\w+)')
 _ROWS = re.compile(r'(?<=\(VALUES )\(\?\)(, \(\?\))*(?=\))')
 
 
-class Server:
+class Server(Dialect):
     """The database of a URL."""
 
     name = 'MariaDB'
-    search: Search = searching
     skips = True
 
     types: Mapping[str, str] = {
@@ -81,6 +80,8 @@ class Server:
         'name': f'varchar({model.NAME_LENGTH}) {_TEXT}',
         'word': f'varchar({searching.LONGEST}) {_TEXT}',
     }
+    code = staticmethod(troubles.code)
+    damages = troubles.DAMAGE
     keysinside = True
     snapshot: Script = (
         (_TIMEOUT.format(_STATEMENT), ()),
@@ -190,20 +191,6 @@ class Server:
     # -- statements
 
     def glob(self, column: str, pattern: str) -> Optional[tuple[str, str]]:
-        like = re.sub(r'([\\%_])', r'\\\1', pattern)
-        like = re.sub(r'\*+', '%', like).replace('?', '_')
         # Of a column itself, MariaDB would look up a range for it, in which
         # characters from U+10000 on are not; a range is asked for anyway.
-        return f"concat({column}, '') LIKE ?", like
-
-    def integrity(self, sql: Sql, most: int) -> Iterator[str]:
-        """The server looks after that itself."""
-        return iter(())
-
-    def isdamage(self, exc: Exception) -> bool:
-        return troubles.code(exc) in troubles.DAMAGE or isinstance(
-            exc, errors.DamagedIndex
-        )
-
-    def damage(self, text: str) -> Exception:
-        return troubles.damage(text)
+        return f"concat({column}, '') LIKE ?", like(pattern)

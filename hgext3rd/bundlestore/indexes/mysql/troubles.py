@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Optional
 
 from ... import errors
+from ..remote.dialect import damage
 from .session import NODATABASE, TOO_LARGE, driver
 
 if TYPE_CHECKING:
@@ -124,13 +125,6 @@ def trouble(
     return errors.BackendUnavailable(
         f'bundle index cannot be used: {text}',
         "look at the database's log",
-    )
-
-
-def damage(text: str) -> errors.DamagedIndex:
-    return errors.DamagedIndex(
-        f'bundle index is damaged: {text}',
-        "run 'hg admin::bundlestore-verify --repair' on the server",
     )
 
 

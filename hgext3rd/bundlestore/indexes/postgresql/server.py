@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import functools
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Optional
 
 from ... import errors, model
 from ..remote import search as searching
 from ..remote.address import Address
 from ..remote.database import MAKE
+from ..remote.dialect import Dialect, like
 from ..remote.silence import Silent
 from ..remote.tables import VERSION
 from . import troubles
@@ -18,7 +19,6 @@ from .session import Session, driver
 
 if TYPE_CHECKING:
     from ..remote.server import Script, Session as AnySession
-    from ..sql.dialect import Search, Sql
 
 #: where the tables are unless the URL says so
 SCHEMA = 'bundlestore'
@@ -50,11 +50,10 @@ _SWEEPING = ('enable_seqscan', 'enable_hashjoin', 'enable_mergejoin')
 _HINTS = re.compile(r' INDEXED BY \w+')
 
 
-class Server:
+class Server(Dialect):
     """The database of a URL, and a schema in it."""
 
     name = 'PostgreSQL'
-    search: Search = searching
     skips = False
 
     types: Mapping[str, str] = {
@@ -69,6 +68,8 @@ class Server:
         'name': f'varchar({model.NAME_LENGTH}) COLLATE "C"',
         'word': f'varchar({searching.LONGEST}) COLLATE "C"',
     }
+    code = staticmethod(troubles.code)
+    damages = troubles.DAMAGE
     keysinside = False
     snapshot: Script = (
         ('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', ()),
@@ -218,21 +219,7 @@ class Server:
     # -- statements
 
     def glob(self, column: str, pattern: str) -> Optional[tuple[str, str]]:
-        like = re.sub(r'([\\%_])', r'\\\1', pattern)
-        like = re.sub(r'\*+', '%', like).replace('?', '_')
-        return f'{column} LIKE ?', like
-
-    def integrity(self, sql: Sql, most: int) -> Iterator[str]:
-        """PostgreSQL looks after that itself."""
-        return iter(())
-
-    def isdamage(self, exc: Exception) -> bool:
-        return troubles.code(exc) in troubles.DAMAGE or isinstance(
-            exc, errors.DamagedIndex
-        )
-
-    def damage(self, text: str) -> Exception:
-        return troubles.damage(text)
+        return f'{column} LIKE ?', like(pattern)
 
 
 def _quoted(name: str) -> str:

@@ -6,6 +6,7 @@ import re
 from typing import Optional
 
 from ... import errors
+from ..remote.dialect import damage
 from ..remote.silence import Silent
 from .session import READONLY, driver
 
@@ -134,13 +135,6 @@ def trouble(
     return errors.BackendUnavailable(
         f'bundle index cannot be used: {text}',
         "look at PostgreSQL's log",
-    )
-
-
-def damage(text: str) -> errors.DamagedIndex:
-    return errors.DamagedIndex(
-        f'bundle index is damaged: {text}',
-        "run 'hg admin::bundlestore-verify --repair' on the server",
     )
 
 
