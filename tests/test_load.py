@@ -19,7 +19,7 @@ pytestmark = [
 ]
 
 #: how long it takes: five minutes at night; ``make load`` takes an hour
-SECONDS = float(os.environ.get('BUNDLESTORE_LOAD_SECONDS', upto(60, 300)))
+SECONDS = float(os.environ.get('BUNDLESTORE_LOAD_SECONDS', upto(30, 300)))
 #: More memory than that in the second half than in the first is a leak, in
 #: bytes, and more descriptors than that one of files.
 LEAK = 40_000_000

@@ -50,8 +50,6 @@ def openforrequest(rctx, req, op) -> None:
     if server is None:
         return
     eventlog.newrequest(server)
-    # an overlay that takes the place of the repository has none
-    rctx.res.bundlestoreserver = server
     with reporting(rctx):
         found = _resolve(rctx, req, server)
         if found:
@@ -138,6 +136,10 @@ def _resolve(rctx, req, server) -> dict[bytes, bytes]:
         return {}
     if cmd == b'automationrelevance':
         nocache(req)
+        # An overlay that takes the place of the repository has none. Only this
+        # page needs it: an answer may live until Python looks for reference
+        # cycles, and connections to the index would with it.
+        rctx.res.bundlestoreserver = server
     _joinbookmark(rctx, req, server)
     found = {}
     for name in _NAMES:
