@@ -18,6 +18,7 @@ import itertools
 import json
 import statistics
 import sys
+import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -265,7 +266,9 @@ def main() -> None:
     started = time.monotonic()
     with (
         workfolder(options.work) as folder,
-        running(folder, [kind for kind in kinds if kind]) as daemons,
+        # what a start is made of is not to be kept with what is built
+        tempfile.TemporaryDirectory(dir=folder) as fresh,
+        running(Path(fresh), [kind for kind in kinds if kind]) as daemons,
     ):
         more: dict[str, str] = {}
         for daemon in daemons.values():
