@@ -82,6 +82,8 @@ class Server(Dialect):
     }
     code = staticmethod(troubles.code)
     damages = troubles.DAMAGE
+    intheway = troubles.IN_THE_WAY
+    foreign = troubles.FOREIGN
     keysinside = True
     snapshot: Script = (
         (_TIMEOUT.format(_STATEMENT), ()),
@@ -146,12 +148,6 @@ class Server(Dialect):
 
     def islost(self, exc: Exception) -> bool:
         return troubles.islost(exc)
-
-    def mayretry(self, exc: Exception) -> bool:
-        return troubles.code(exc) in troubles.IN_THE_WAY
-
-    def isforeign(self, exc: Exception) -> bool:
-        return troubles.code(exc) in troubles.FOREIGN
 
     def trouble(self, exc: Exception) -> Optional[errors.BundleStoreError]:
         return troubles.trouble(exc, self)

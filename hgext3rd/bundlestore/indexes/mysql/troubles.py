@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Optional
 
 from ... import errors
-from ..remote.dialect import damage
+from ..remote.dialect import damage, late, locked, lost
 from .session import NODATABASE, TOO_LARGE, driver
 
 if TYPE_CHECKING:
@@ -86,9 +86,7 @@ def trouble(
     found = code(exc)
     text = _sentence(exc)
     if islost(exc):
-        return errors.BackendUnavailable(
-            f'bundle index was lost: {text}', 'try again later'
-        )
+        return lost(text)
     if found is None or found in _VALUES:
         return None
     if found in DAMAGE:
@@ -102,15 +100,9 @@ def trouble(
             ' name the primary',
         )
     if found == 1205:
-        return errors.BackendUnavailable(
-            'bundle index was locked for too long',
-            'try again later; another process is writing to it, or stands'
-            ' still while it does',
-        )
+        return locked()
     if found in _TOO_LONG:
-        return errors.BackendUnavailable(
-            'bundle index took too long to answer', 'try again later'
-        )
+        return late()
     if found in _FULL:
         return errors.NoRoom(
             f'bundle index cannot be written: {text}',

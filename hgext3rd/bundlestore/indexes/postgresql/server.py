@@ -70,6 +70,8 @@ class Server(Dialect):
     }
     code = staticmethod(troubles.code)
     damages = troubles.DAMAGE
+    intheway = troubles.AGAIN
+    foreign = troubles.FOREIGN
     keysinside = False
     snapshot: Script = (
         ('BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY', ()),
@@ -160,12 +162,6 @@ class Server(Dialect):
 
     def islost(self, exc: Exception) -> bool:
         return troubles.islost(exc)
-
-    def mayretry(self, exc: Exception) -> bool:
-        return troubles.code(exc) in troubles.AGAIN
-
-    def isforeign(self, exc: Exception) -> bool:
-        return troubles.code(exc) in troubles.FOREIGN
 
     def trouble(self, exc: Exception) -> Optional[errors.BundleStoreError]:
         return troubles.trouble(exc, self.grants)

@@ -6,7 +6,7 @@ import re
 from typing import Optional
 
 from ... import errors
-from ..remote.dialect import damage
+from ..remote.dialect import damage, late, locked, lost
 from ..remote.silence import Silent
 from .session import READONLY, driver
 
@@ -94,9 +94,7 @@ def trouble(
     found = code(exc)
     text = _sentence(exc)
     if islost(exc):
-        return errors.BackendUnavailable(
-            f'bundle index was lost: {text}', 'try again later'
-        )
+        return lost(text)
     if found is None:
         return None
     if found in DAMAGE:
@@ -110,15 +108,9 @@ def trouble(
             ' name the primary, or add &target_session_attrs=read-write',
         )
     if found == '55P03':
-        return errors.BackendUnavailable(
-            'bundle index was locked for too long',
-            'try again later; another process is writing to it, or stands'
-            ' still while it does',
-        )
+        return locked()
     if found == '57014':
-        return errors.BackendUnavailable(
-            'bundle index took too long to answer', 'try again later'
-        )
+        return late()
     if found in ('53100', '53200'):
         return errors.NoRoom(
             f'bundle index cannot be written: {text}',

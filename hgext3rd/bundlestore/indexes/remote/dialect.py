@@ -17,9 +17,18 @@ class Dialect:
     """See ``sql/dialect.py``."""
 
     search: Search = searching
-    #: what the server calls an error, and those that mean damage
+    #: What the server calls an error; those that mean damage; that one
+    #: transaction was in the way of another; that the tables may be others.
     code: Callable[[Exception], object]
     damages: Collection[object]
+    intheway: Collection[object]
+    foreign: Collection[object]
+
+    def mayretry(self, exc: Exception) -> bool:
+        return self.code(exc) in self.intheway
+
+    def isforeign(self, exc: Exception) -> bool:
+        return self.code(exc) in self.foreign
 
     def integrity(self, sql: Sql, most: int) -> Iterator[str]:
         """The server looks after that itself."""
@@ -38,6 +47,26 @@ def damage(text: str) -> errors.DamagedIndex:
     return errors.DamagedIndex(
         f'bundle index is damaged: {text}',
         "run 'hg admin::bundlestore-verify --repair' on the server",
+    )
+
+
+def lost(text: str) -> errors.BackendUnavailable:
+    return errors.BackendUnavailable(
+        f'bundle index was lost: {text}', 'try again later'
+    )
+
+
+def locked() -> errors.BackendUnavailable:
+    return errors.BackendUnavailable(
+        'bundle index was locked for too long',
+        'try again later; another process is writing to it, or stands'
+        ' still while it does',
+    )
+
+
+def late() -> errors.BackendUnavailable:
+    return errors.BackendUnavailable(
+        'bundle index took too long to answer', 'try again later'
     )
 
 
