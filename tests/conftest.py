@@ -18,6 +18,7 @@ from harness import (
     history,
     matrix,
     nightly,
+    others,
     pool,
     servers,
     shelf as shelves,
@@ -34,6 +35,7 @@ from harness.backends import (
     SeaweedFS,
     session as sessions,
 )
+from harness.buildbot import NAMES as BUILDBOT
 from harness.hg import Hg, Repo
 from harness.inspector import Inspector
 from harness.machine import Machine
@@ -454,6 +456,16 @@ def newproxy() -> Iterator[Callable[[int], Proxy]]:
     yield start
     for proxy in made:
         proxy.close()
+
+
+# programs of others
+
+
+@pytest.fixture(scope='session')
+def buildbotpackages(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with Buildbot (see harness/buildbot.py)."""
+    folder = tmp_path_factory.mktemp('buildbot')
+    return others.frompypi(folder, *BUILDBOT)
 
 
 # a machine that docs/deployment.rst sets up

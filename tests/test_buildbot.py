@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from harness import matrix, others
-from harness.buildbot import NAMES, Buildbot
+from harness import matrix
+from harness.buildbot import Buildbot
 from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import NOBODY, Transport
@@ -23,12 +23,8 @@ pytestmark = [
     pytest.mark.parametrize('transport_name', ['wsgi']),
 ]
 
-MAKEFILE = 'test:\n\tgrep -q good state\n'
-
-
-@pytest.fixture(scope='module')
-def packages(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return others.frompypi(tmp_path_factory.mktemp('buildbot'), *NAMES)
+MAKEFILE = 'test:\n\techo "$$PUSHVARS"\n\tgrep -q good state\n'
+ANY = "schedulers.ForceScheduler(name='any', builderNames=['try'])"
 
 
 @pytest.fixture
@@ -45,15 +41,17 @@ def base(base: Repo) -> Repo:
 
 @pytest.fixture
 def buildbot(
-    transport: Transport, base: Repo, packages: Path, tmp_path: Path
+    transport: Transport, base: Repo, buildbotpackages: Path, tmp_path: Path
 ) -> Iterator[Buildbot]:
     folder = tmp_path / 'buildbot'
     folder.mkdir()
     words = {
         'https://hg.example.org/project': transport.url(base, NOBODY),
-        "auth=('buildbot'": "auth=('carol'",
+        "LOGIN = ('buildbot'": "LOGIN = ('carol'",
+        # what takes no care
+        "c['schedulers'] = [": f"c['schedulers'] = [{ANY},",
     }
-    made = Buildbot(packages, folder, words)
+    made = Buildbot(buildbotpackages, folder, words)
     try:
         made.start()
         yield made
@@ -99,6 +97,8 @@ def test_builds_what_is_pushed(
         (2, 'default', {'NAME': 'second'}),
         (3, 'stable', {'NAME': 'third'}),
     ]
+    for name, each in zip(('first', 'second', 'third'), said):
+        assert f'{{"NAME": "{name}"}}\n' in each['test'], each
     # and the pushers learn of it
     for number, code in ((1, 0), (2, 1), (3, 0)):
         client.run('pushes', '--wait', str(number), ok=[code])
@@ -142,4 +142,10 @@ def test_a_build_names_its_changeset(
     assert 'result' in buildbot.force(revision=hashes.grown)
     build = buildbot.builds(2)[-1]
     assert build['properties']['got_revision'][0] == hashes.grown
+    assert work.node('.') == hashes.grown
+    # nor does the builder rely on who starts it
+    assert 'result' in buildbot.force('any')
+    build = buildbot.builds(3)[-1]
+    assert build['results'] == 2, buildbot.steps(build)
+    assert 'got_revision' not in build['properties']
     assert work.node('.') == hashes.grown

@@ -3,6 +3,7 @@ workers."""
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import http.client
 import json
@@ -30,16 +31,26 @@ PYTHON = environments.ENVS / 'pip' / 'bin' / 'python'
 
 class Buildbot:
     """``packages`` is the folder with :data:`NAMES`, ``folder`` a new one,
-    ``words`` what the configuration says otherwise here."""
+    ``words`` what the configuration says otherwise here, ``password`` that of
+    its user at the server."""
 
     def __init__(
-        self, packages: Path, folder: Path, words: dict[str, str]
+        self,
+        packages: Path,
+        folder: Path,
+        words: dict[str, str],
+        password: str = PASSWORDS['carol'],
     ) -> None:
         self._packages = packages
         self._folder = folder
         self._started: list[subprocess.Popen[bytes]] = []
-        self._port = 0
+        self.port = 0
         self._words = words
+        self._password = password
+        #: further variables of all processes
+        self.environ: dict[str, str] = {}
+        #: what signs requests of the server's web hook
+        self.secret = 'whsec_' + base64.b64encode(os.urandom(32)).decode()
         self.master = folder / 'master'
 
     def _command(self, program: str, *words: str | Path) -> list[str | Path]:
@@ -50,8 +61,9 @@ class Buildbot:
             'PATH': f'{path}{os.environ["PATH"]}',
             'PYTHONPATH': str(self._packages),
             'HOME': str(self._folder),
-            'HGRCPATH': str(CONFIG),
+            'HGRCPATH': f'{CONFIG}:{self._folder}/.hgrc',
             'LC_ALL': 'C.UTF-8',
+            **self.environ,
         }
 
     def _do(self, *command: str | Path) -> None:
@@ -92,8 +104,12 @@ class Buildbot:
             assert word in text, word
             text = text.replace(word, other)
         (self.master / 'master.cfg').write_text(text)
-        (self.master / 'worker-password').write_text('some-password\n')
-        (self.master / 'hg-password').write_text(PASSWORDS['carol'])
+        for name, text in {
+            'hg-password': self._password,
+            'webhook-secret': f'{self.secret}\n',
+            'worker-password': 'some-password\n',
+        }.items():
+            (self.master / name).write_text(text)
         for path in EXAMPLE.glob('*.py'):
             shutil.copy(path, self.master)
         self._do(*self._command('buildbot', 'checkconfig', self.master))
@@ -107,7 +123,7 @@ class Buildbot:
             assert process.poll() is None, self.log()
             found = self._ports()
             if found:
-                self._port = found
+                self.port = found
                 break
         self.until(lambda: 'BuildMaster is running' in self.log())
         self.until(lambda: 'the log ends with push' in self.log())
@@ -150,7 +166,7 @@ class Buildbot:
     # its API
 
     def get(self, path: str) -> Any:
-        url = f'http://127.0.0.1:{self._port}/api/v2/{path}'
+        url = f'http://127.0.0.1:{self.port}/api/v2/{path}'
         for _ in range(5):
             # Buildbot 4.3 writes answers from a thread, which its web server
             # does not allow for: now and then one comes without its body
@@ -160,8 +176,8 @@ class Buildbot:
                 return answer.json()
         raise AssertionError(f'no whole answer from {url}')
 
-    def force(self, **params: str) -> Any:
-        """Ask the force scheduler; return its answer."""
+    def force(self, scheduler: str = 'hash', **params: str) -> Any:
+        """Ask a force scheduler; return its answer."""
         data = {
             'id': 1,
             'jsonrpc': '2.0',
@@ -169,7 +185,7 @@ class Buildbot:
             'params': {'builderid': '1', **params},
         }
         answer = get(
-            f'http://127.0.0.1:{self._port}/api/v2/forceschedulers/hash',
+            f'http://127.0.0.1:{self.port}/api/v2/forceschedulers/{scheduler}',
             {'Content-Type': 'application/json'},
             'POST',
             body=json.dumps(data).encode(),

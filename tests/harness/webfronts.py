@@ -70,7 +70,7 @@ def certify(machine: Machine) -> None:
             *('openssl', 'req', '-x509', '-nodes', '-newkey', 'ec'),
             *('-pkeyopt', 'ec_paramgen_curve:prime256v1', '-days', '2'),
             *('-subj', '/CN=localhost', '-addext'),
-            'subjectAltName=DNS:localhost',
+            'subjectAltName=DNS:localhost,IP:127.0.0.1',
             *('-keyout', machine.here(KEY)),
             *('-out', machine.here(CERTIFICATE)),
         ],
