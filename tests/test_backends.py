@@ -702,16 +702,19 @@ def test_newer_format(place: model.Place, index: Any, version: int) -> None:
 def test_older_format(place: model.Place, index: Any) -> None:
     """It is read as it is, and gets the new tables when something is
     written."""
+    index.setdelivery(model.Delivery('ci', 0))
     moved = newpush('one', moves=[model.BookmarkMove('x', b'n' * 20)])
     recorded = index.record(moved)
     sql(
         place,
         'DROP TABLE pushvar',
         'DROP TABLE status',
+        'DROP TABLE delivery',
         'PRAGMA user_version = 1',
     )
     assert index.pushes() == [recorded]
     assert index.statuses([1]) == {}
+    assert index.deliveries() == {}
     assert list(index.problems()) == []
     assert _version(index) == 1
     status = model.Status('test', 'success')
@@ -720,6 +723,22 @@ def test_older_format(place: model.Place, index: Any) -> None:
     index.record(newpush('two')._replace(pushvars=(('A', '1'),)))
     assert [push.pushvars for push in index.pushes()] == [(), (('A', '1'),)]
     assert index.statuses([1, 2]) == {1: [status]}
+    assert index.setdelivery(model.Delivery('ci', 1))
+    assert list(index.problems()) == []
+
+
+def test_format_2(place: model.Place, index: Any) -> None:
+    recorded = index.record(newpush('one'))
+    status = model.Status('test', 'success')
+    index.setstatus(1, status)
+    sql(place, 'DROP TABLE delivery', 'PRAGMA user_version = 2')
+    assert index.deliveries() == {}
+    assert index.statuses([1]) == {1: [status]}
+    assert _version(index) == 2
+    assert index.setdelivery(model.Delivery('ci', 1))
+    assert _version(index) == schema.VERSION
+    assert index.pushes() == [recorded]
+    assert index.statuses([1]) == {1: [status]}
     assert list(index.problems()) == []
 
 

@@ -342,7 +342,7 @@ def test_other_versions(mariadb: MariaDB) -> None:
 
 def test_tables_of_version_1(index: Any, admin: Any) -> None:
     recorded = index.record(newpush('one'))
-    rows(admin, 'DROP TABLE pushvar, status')
+    rows(admin, 'DROP TABLE pushvar, status, delivery')
     rows(admin, 'UPDATE gate SET version = 1')
     with pytest.raises(errors.BackendUnavailable, match='older'):
         index.lastid()
@@ -352,6 +352,7 @@ def test_tables_of_version_1(index: Any, admin: Any) -> None:
     index.setstatus(1, status)
     assert index.pushes() == [recorded]
     assert index.statuses([1]) == {1: [status]}
+    assert index.setdelivery(model.Delivery('ci', 1))
     assert index.record(newpush('two')).id == 2
 
 

@@ -248,7 +248,8 @@ def test_tables_of_another_release(index: Any, url: str, admin: Any) -> None:
 def test_tables_of_version_1(index: Any, url: str, admin: Any) -> None:
     recorded = index.record(newpush('one'))
     schema = schemaof(url)
-    rows(admin, f'DROP TABLE {schema}.pushvar, {schema}.status')
+    its = ', '.join(f'{schema}.{n}' for n in ('pushvar', 'status', 'delivery'))
+    rows(admin, f'DROP TABLE {its}')
     rows(admin, f'UPDATE {schema}.gate SET version = 1')
     with pytest.raises(errors.BackendUnavailable, match='older') as caught:
         index.lastid()
@@ -260,6 +261,7 @@ def test_tables_of_version_1(index: Any, url: str, admin: Any) -> None:
     index.setstatus(1, status)
     assert index.pushes() == [recorded]
     assert index.statuses([1]) == {1: [status]}
+    assert index.setdelivery(model.Delivery('ci', 1))
     assert index.record(newpush('two')).id == 2
 
 

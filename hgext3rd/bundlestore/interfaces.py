@@ -465,6 +465,25 @@ class IStatuses(Interface):
         next to no cost for those that have none."""
 
 
+class IDeliveries(Interface):
+    """Ability of an index: it keeps how far others were told of the pushes."""
+
+    def deliveries() -> dict:
+        """Return ``{name: model.Delivery}``."""
+
+    def setdelivery(delivery) -> bool:
+        """Put a ``model.Delivery`` in the place of the one with that name, if
+        that has the same ``edition`` (0: there is none), and return whether
+        it was put there; durable when the method returns. It has the next
+        edition then. Raises ``ValueError`` as ``model.Delivery.check``.
+
+        So whoever keeps a delivery that was read knows that nobody else
+        changed it since."""
+
+    def owed(told: int) -> int:
+        """Return how many pushes have a greater id than that."""
+
+
 class IReserve(Interface):
     """A store or an index that needs room to give room back, and keeps some
     for that day."""

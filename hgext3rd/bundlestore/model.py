@@ -285,6 +285,37 @@ class Status(NamedTuple):
         return self[:4]
 
 
+class Delivery(NamedTuple):
+    """How far somebody was told of the pushes: the state of a web hook."""
+
+    name: str
+    #: id of the last push that it was told of, or is not to be told of
+    told: int
+    #: how often it was told of the next one in vain
+    attempts: int = 0
+    #: when to try that again, None for never
+    again: Optional[float] = 0.0
+    #: why it was in vain
+    trouble: str = ''
+    #: who tells it, and until when nobody else does
+    worker: str = ''
+    lease: float = 0.0
+    #: how often this was changed; the index counts
+    edition: int = 0
+
+    def check(self) -> None:
+        """Raise ``ValueError`` if no index can have it."""
+        if (
+            not 0 < len(self.name) <= NAME_LENGTH
+            or len(self.worker) > NAME_LENGTH
+        ):
+            raise ValueError('a name is empty or too long')
+        if len(self.trouble) > DESCRIPTION_LENGTH:
+            raise ValueError('what went wrong is told in too many words')
+        if not istext(self.name + self.worker + self.trouble):
+            raise ValueError('there is something that is no text')
+
+
 class Bundle(NamedTuple):
     """What the index knows of a stored bundle."""
 

@@ -39,10 +39,10 @@ def pushof(
 
 
 class ReferenceIndex:
-    """The contract of ``IBundleIndex`` and ``IStatuses``, in the memory of one
-    thread."""
+    """The contract of ``IBundleIndex``, ``IStatuses`` and ``IDeliveries``, in
+    the memory of one thread."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'IStatuses')
+    __implemented__ = Interfaces('IBundleIndex', 'IStatuses', 'IDeliveries')
 
     def __init__(self, ignoresaccents: bool = True) -> None:
         self._ignoresaccents = ignoresaccents
@@ -59,6 +59,7 @@ class ReferenceIndex:
         # moves without a push: id to user and time
         self._events: dict[int, tuple[str, float]] = {}
         self._statuses: dict[int, dict[str, model.Status]] = {}
+        self._deliveries: dict[str, model.Delivery] = {}
 
     def record(
         self,
@@ -373,6 +374,21 @@ class ReferenceIndex:
             for id, its in self._statuses.items()
             if id in ids
         }
+
+    def deliveries(self) -> dict[str, model.Delivery]:
+        return dict(self._deliveries)
+
+    def setdelivery(self, delivery: model.Delivery) -> bool:
+        known = self._deliveries.get(delivery.name)
+        found = 0 if known is None else known.edition
+        if delivery.edition != found:
+            return False
+        new = delivery._replace(edition=found + 1)
+        self._deliveries[delivery.name] = new
+        return True
+
+    def owed(self, told: int) -> int:
+        return sum(id > told for id in self._pushes)
 
     # -- what there is
 

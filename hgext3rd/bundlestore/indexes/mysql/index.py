@@ -21,5 +21,6 @@ class MysqlIndex(RemoteIndex):
     """The index in a database."""
 
     __implemented__ = Interfaces(
-        *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses')
+        *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses'),
+        'IDeliveries',
     )

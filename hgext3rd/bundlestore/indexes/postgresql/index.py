@@ -25,5 +25,6 @@ class PostgresqlIndex(RemoteIndex):
     """The index in a schema."""
 
     __implemented__ = Interfaces(
-        *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses')
+        *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses'),
+        'IDeliveries',
     )

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 
 
 class RemoteIndex(SqlIndex):
-    """What provides ``IBundleIndex``, ``ISchema``, ``IRestoreMany`` and
-    ``IStatuses``; its class says so."""
+    """What provides ``IBundleIndex``, ``ISchema``, ``IRestoreMany``,
+    ``IStatuses`` and ``IDeliveries``; its class says so."""
 
     def __init__(self, server: Server) -> None:
         self._remote = Database(server)

@@ -17,7 +17,7 @@ from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
 #: changes with the tables
-VERSION = 2
+VERSION = 3
 
 #: so many names are locked apart from each other
 STRIPES = 256
@@ -106,6 +106,13 @@ TABLES = (
         ' time time, username name',
         'push, context',
         since=2,
+    ),
+    Table(
+        'delivery',
+        'name name, told id, attempts number, again time?, trouble text,'
+        ' worker name, lease time, edition number',
+        'name',
+        since=3,
     ),
     Table(
         'word', 'word word, push id', 'word, push', {'word_push': 'push, word'}

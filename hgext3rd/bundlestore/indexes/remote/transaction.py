@@ -31,7 +31,7 @@ class Sql:
     with the first statement. With ``only`` that is the last one, too."""
 
     #: an older release's tables are not used
-    hasdetails = True
+    version = tables.VERSION
 
     def __init__(
         self,

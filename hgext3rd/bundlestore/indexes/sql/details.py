@@ -14,6 +14,9 @@ from ... import errors, model
 if TYPE_CHECKING:
     from .dialect import Sql
 
+#: the version of the tables that this came with
+SINCE = 2
+
 _STATUSES = """
 SELECT push, context, state, url, description, time, username FROM status
 WHERE push IN ({marks})
@@ -55,7 +58,7 @@ def setstatus(sql: Sql, id: int, status: model.Status) -> None:
 
 def statuses(sql: Sql, ids: Iterable[int]) -> dict[int, list[model.Status]]:
     found: dict[int, list[model.Status]] = {}
-    if sql.hasdetails:
+    if sql.version >= SINCE:
         for id, *its in sorted(sql.many(_STATUSES, ids)):
             found.setdefault(id, []).append(model.Status(*its))
     return found

@@ -40,9 +40,9 @@ class Sql(Protocol):
         """What is particular about the database."""
 
     @property
-    def hasdetails(self) -> bool:
-        """Whether there are the tables ``pushvar`` and ``status``. A file of
-        an older release has none until something is written."""
+    def version(self) -> int:
+        """The version of the tables. A file of an older release keeps its own
+        until something is written."""
 
     def one(self, statement: str, values: Values = ()) -> Optional[Row]:
         """Return the first row, if there is any."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Callable, Optional, Union
 from ... import errors, model
 from . import (
     bundles,
+    deliveries,
     details,
     lists,
     lookups,
@@ -131,6 +132,14 @@ class SqlIndex:
             lambda sql: pushes.lockone(sql, id),
             None,
             lambda sql, _found: pushes.setstatus(sql, id, status),
+        )
+
+    def setdelivery(self, delivery: model.Delivery) -> bool:
+        delivery.check()
+        return self._database.share(
+            lambda sql: deliveries.edition(sql, delivery.name),
+            None,
+            lambda sql, found: deliveries.put(sql, delivery, found),
         )
 
     def _require(self, id: int) -> None:
@@ -304,6 +313,14 @@ class SqlIndex:
             return {}
         return self._database.read(
             lambda sql: details.statuses(sql, wanted), {}, brief=True
+        )
+
+    def deliveries(self) -> dict[str, model.Delivery]:
+        return self._database.read(deliveries.find, {}, brief=True)
+
+    def owed(self, told: int) -> int:
+        return self._database.read(
+            lambda sql: deliveries.owed(sql, max(told, 0)), 0, brief=True
         )
 
     # -- what there is

@@ -243,7 +243,11 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
             *((statement, first, ids) for statement, first in _PARTS),
             (_PINS, (b'', b''), [row[0] for row in rows]),
             (_MOVES, (), more),
-            (_PUSHVARS, (b'', b''), more if sql.hasdetails else []),
+            (
+                _PUSHVARS,
+                (b'', b''),
+                more if sql.version >= details.SINCE else [],
+            ),
         ]
     )
     contents = {

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...batches import batches
-from . import bundles, pushes, usage
+from . import bundles, details, pushes, usage
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -174,7 +174,7 @@ def _noting(sql: Sql, found: list[str]) -> Iterator[None]:
 
 def _checks(sql: Sql) -> Iterator[tuple[str, str]]:
     yield from _CHECKS
-    if sql.hasdetails:
+    if sql.version >= details.SINCE:
         yield from _DETAILCHECKS
     # the last, as the table may be too damaged to be looked at
     ids = sql.dialect.search.ids()

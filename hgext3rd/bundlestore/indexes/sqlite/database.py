@@ -198,7 +198,7 @@ class Database:
         if not version:
             schema.create(connection)
         elif version < schema.VERSION:
-            schema.upgrade(connection)
+            schema.upgrade(connection, version)
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the tables, 0 if there are none yet; raises

@@ -70,7 +70,7 @@ class Sql:
         self, connection: sqlite3.Connection, version: int = schema.VERSION
     ) -> None:
         self.connection = connection
-        self.hasdetails = version > 1
+        self.version = version
 
     def one(self, statement: str, values: Values = ()) -> Optional[Row]:
         row: Optional[Row] = self.connection.execute(

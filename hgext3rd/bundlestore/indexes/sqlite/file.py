@@ -28,7 +28,7 @@ class FileIndex(SqlIndex):
 
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'),
-        *('IRestoreMany', 'IStatuses'),
+        *('IRestoreMany', 'IStatuses', 'IDeliveries'),
     )
 
     def __init__(

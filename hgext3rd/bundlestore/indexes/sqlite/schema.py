@@ -10,7 +10,7 @@ import sqlite3
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
-VERSION = 2
+VERSION = 3
 
 #: Every beginning of a word, up to this length, has a list of the pushes with
 #: such a word; SQLite reads it in both directions, from any place on. (Without
@@ -153,6 +153,21 @@ _DETAILS = (
     ) WITHOUT ROWID""",
 )
 
+# What came with version 3.
+_DELIVERIES = (
+    # as ``model.Delivery``
+    """CREATE TABLE delivery (
+        name TEXT NOT NULL PRIMARY KEY,
+        told INTEGER NOT NULL,
+        attempts INTEGER NOT NULL,
+        again REAL,
+        trouble TEXT NOT NULL,
+        worker TEXT NOT NULL,
+        lease REAL NOT NULL,
+        edition INTEGER NOT NULL
+    ) WITHOUT ROWID""",
+)
+
 # What finds texts. ``words`` is what ``search.py`` makes of a text: this has
 # the same words with every release of SQLite, so the tokenizer only splits
 # them. The table keeps them, as they must be known again when a push is
@@ -169,19 +184,24 @@ STATEMENTS = (
     *(*_BUNDLES, *_PUSHES, *_USERS, *_BOOKMARKS, _WORDS),
     f'PRAGMA application_id = {APPLICATION_ID}',
 )
-_UPGRADE = (*_DETAILS, f'PRAGMA user_version = {VERSION}')
+#: what each version since the first has in addition
+_SINCE = {2: _DETAILS, 3: _DELIVERIES}
 
 
 def create(sql: sqlite3.Connection) -> None:
     """Make the tables in an empty database."""
-    for statement in (*STATEMENTS, *_UPGRADE):
+    for statement in STATEMENTS:
         sql.execute(statement)
+    upgrade(sql, 1)
 
 
-def upgrade(sql: sqlite3.Connection) -> None:
-    """Make the tables that a database of version 1 lacks."""
-    for statement in _UPGRADE:
-        sql.execute(statement)
+def upgrade(sql: sqlite3.Connection, version: int) -> None:
+    """Make the tables that a database of an older version lacks."""
+    for since, statements in _SINCE.items():
+        if since > version:
+            for statement in statements:
+                sql.execute(statement)
+    sql.execute(f'PRAGMA user_version = {VERSION}')
 
 
 def version(sql: sqlite3.Connection) -> int:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from .concurrency import ConcurrencyTests
 from .data import HOSTILE_TEXTS, ids, keyof, moveto, newpush, nodeof
+from .deliveries import DeliveryTests
 from .holdings import HoldingTests
 from .lists import ListTests
 from .lookups import LookupTests
@@ -37,6 +38,7 @@ class IndexConformance(
     RepairTests,
     ListTests,
     StatusTests,
+    DeliveryTests,
     RandomTests,
     ConcurrencyTests,
 ):
