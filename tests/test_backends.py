@@ -710,10 +710,11 @@ def test_older_format(place: model.Place, index: Any) -> None:
         'DROP TABLE pushvar',
         'DROP TABLE status',
         'DROP TABLE delivery',
+        'DROP TABLE landing',
         'PRAGMA user_version = 1',
     )
     assert index.pushes() == [recorded]
-    assert index.statuses([1]) == {}
+    assert index.statuses([1]) == index.landings([1]) == {}
     assert index.deliveries() == {}
     assert list(index.problems()) == []
     assert _version(index) == 1
@@ -731,13 +732,17 @@ def test_format_2(place: model.Place, index: Any) -> None:
     recorded = index.record(newpush('one'))
     status = model.Status('test', 'success')
     index.setstatus(1, status)
-    sql(place, 'DROP TABLE delivery', 'PRAGMA user_version = 2')
-    assert index.deliveries() == {}
+    old = ('DROP TABLE delivery', 'DROP TABLE landing')
+    sql(place, *old, 'PRAGMA user_version = 2')
+    assert index.deliveries() == index.landings([1]) == {}
     assert index.statuses([1]) == {1: [status]}
     assert _version(index) == 2
     assert index.setdelivery(model.Delivery('ci', 1))
     assert _version(index) == schema.VERSION
+    landing = model.Landing(b'n' * 20, b'm' * 20)
+    index.setlanding(1, landing)
     assert index.pushes() == [recorded]
+    assert index.landings([1]) == {1: [landing]}
     assert index.statuses([1]) == {1: [status]}
     assert list(index.problems()) == []
 
@@ -1146,6 +1151,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
     for id in (1, 3, 2, 4):
         index.pin(id)
         index.setstatus(id, model.Status('test', 'success'))
+        index.setlanding(id, model.Landing(b'n' * 20, b'm' * 20))
         index.remove(id)
     (connection,) = index._database._connections._idle
     rows = connection.execute(
@@ -1158,6 +1164,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
         *('bookmark', 'bundle', 'head', 'move', 'node', 'push'),
         *('description', 'search_content', 'rest', 'kept', 'below'),
         *('pin', 'holder', 'event', 'pushvar', 'status'),
+        *('delivery', 'landing'),
     }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')

@@ -84,7 +84,7 @@ def _sameindex(source: Filled, target: Filled) -> None:
             [p._replace(rests=tuple(sorted(p.rests))) for p in s.pushes],
             s.bookmarks,
             s.lastid,
-            s.statuses,
+            s.outcomes,
         )
         for s in (source.state(), target.state())
     ]
@@ -124,6 +124,8 @@ def source(tmp_path: Path) -> Filled:
     made.pin(4)
     for id in (1, 4, 5):
         made.setstatus(id, 'linux')
+    for id in (1, 3):
+        made.setlanding(id, 1)
     made.gc(before=2)
     made.movebookmark('scratch/b', 4)
     made.movebookmark('scratch/d', 5)
@@ -220,6 +222,7 @@ def _something(chance: random.Random, made: Filled) -> None:
         context = chance.choice('ab')
         state = chance.choice(model.STATES)
         made.setstatus(chance.choice(pushes).id, context, state)
+        made.setlanding(chance.choice(pushes).id, chance.randrange(9))
     elif what < 8:
         made.remove(chance.choice(pushes).id, evenpinned=True)
     elif what < 9:
@@ -310,7 +313,7 @@ class Late:
     """An index to which something happens before a call of a method with such
     arguments."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'IStatuses')
+    __implemented__ = Interfaces('IBundleIndex', 'IStatuses', 'ILandings')
 
     def __init__(self, index: Any) -> None:
         self._index = index

@@ -342,7 +342,7 @@ def test_other_versions(mariadb: MariaDB) -> None:
 
 def test_tables_of_version_1(index: Any, admin: Any) -> None:
     recorded = index.record(newpush('one'))
-    rows(admin, 'DROP TABLE pushvar, status, delivery')
+    rows(admin, 'DROP TABLE pushvar, status, delivery, landing')
     rows(admin, 'UPDATE gate SET version = 1')
     with pytest.raises(errors.BackendUnavailable, match='older'):
         index.lastid()

@@ -248,8 +248,11 @@ def test_tables_of_another_release(index: Any, url: str, admin: Any) -> None:
 def test_tables_of_version_1(index: Any, url: str, admin: Any) -> None:
     recorded = index.record(newpush('one'))
     schema = schemaof(url)
-    its = ', '.join(f'{schema}.{n}' for n in ('pushvar', 'status', 'delivery'))
-    rows(admin, f'DROP TABLE {its}')
+    dropped = ', '.join(
+        f'{schema}.{name}'
+        for name in ('pushvar', 'status', 'delivery', 'landing')
+    )
+    rows(admin, f'DROP TABLE {dropped}')
     rows(admin, f'UPDATE {schema}.gate SET version = 1')
     with pytest.raises(errors.BackendUnavailable, match='older') as caught:
         index.lastid()

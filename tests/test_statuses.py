@@ -170,7 +170,7 @@ def test_told_by_the_administrator(
     kept = backends.openstore('file', place)
     (name,) = statusnotes.pushes(kept)
     assert isinstance(name, notes.PushName)
-    assert [s.context for s in statusnotes.read(kept, name)] == [
+    assert [s.context for s in statusnotes.read(kept, name).statuses] == [
         *('linux/test', 'mac')
     ]
 

@@ -43,6 +43,7 @@ def filled(tmp_path: Path) -> Filled:
     )
     for id in (2, 4):
         made.setstatus(id, 'linux')
+        made.setlanding(id, id)
     # the same bundle again, which others rest on
     made.push([3], 'bob', day=6, rests=[one], bookmarks=[('scratch/c', 3)])
     made.pin(4)
@@ -220,7 +221,10 @@ def test_statuses_that_are_not_as_noted(filled: Filled) -> None:
         lambda: filled.store.putnote(
             name.replace('.4.', '.3.'), good.replace(b'4', b'3')
         ),
+        lambda: filled.store.putnote(name, good.replace(b'"bob"', b'7')),
+        lambda: filled.store.putnote(name, good.replace(b'"landed', b'"x')),
         lambda: _change(filled, 'DELETE FROM status'),
+        lambda: _change(filled, 'DELETE FROM landing'),
     ]
     for spoil in spoils:
         spoil()

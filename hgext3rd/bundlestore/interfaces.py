@@ -484,6 +484,27 @@ class IDeliveries(Interface):
         """Return how many pushes have a greater id than that."""
 
 
+class ILandings(Interface):
+    """Ability of an index: it keeps where changesets of a push landed in the
+    base repository.
+
+    That goes with the push, and stays when the same push is restored.
+    """
+
+    def setlanding(id: int, landing) -> None:
+        """Note a ``model.Landing`` of a push, in the place of the one of the
+        same changeset, if there is one; durable when the method returns.
+        Whether the push has that changeset is not looked at.
+
+        Raises ``UnknownPush``, and ``ValueError`` as
+        ``model.Landing.check``."""
+
+    def landings(ids) -> dict:
+        """Return ``{id: [model.Landing, …]}``, sorted by changeset, for those
+        of some pushes (an iterable of int) that have any; in one step, and at
+        next to no cost for those that have none."""
+
+
 class IReserve(Interface):
     """A store or an index that needs room to give room back, and keeps some
     for that day."""

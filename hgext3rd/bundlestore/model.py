@@ -23,6 +23,9 @@ TEXT_LENGTH = 4000
 #: the longest name of a user or of a scratch bookmark, in characters
 NAME_LENGTH = 255
 
+#: bytes of the hash of a changeset
+NODE_LENGTH = 20
+
 #: what a scratch bookmark counts against a quota, in bytes
 MARK_SIZE = 1024
 
@@ -314,6 +317,26 @@ class Delivery(NamedTuple):
             raise ValueError('what went wrong is told in too many words')
         if not istext(self.name + self.worker + self.trouble):
             raise ValueError('there is something that is no text')
+
+
+class Landing(NamedTuple):
+    """Where a changeset of a push is in the base repository."""
+
+    #: as it was pushed
+    node: bytes
+    #: as it landed; rebased, it is another one
+    landed: bytes
+    #: when, and who did it
+    time: float = 0.0
+    user: str = ''
+
+    def check(self) -> None:
+        """Raise ``ValueError``, which says what is wrong with it, if
+        anything."""
+        if len(self.node) != NODE_LENGTH or len(self.landed) != NODE_LENGTH:
+            raise ValueError(f'a changeset has {NODE_LENGTH} bytes')
+        if len(self.user) > NAME_LENGTH or not istext(self.user):
+            raise ValueError('the user is no name')
 
 
 class Bundle(NamedTuple):

@@ -35,7 +35,7 @@ _WRITES = frozenset(
     (
         *('record', 'movebookmarks', 'forgetmoves', 'remove', 'discard'),
         *('pin', 'restore', 'restoremany', 'restoremove', 'reserve'),
-        *('setaside', 'setstatus', 'setdelivery'),
+        *('setaside', 'setstatus', 'setdelivery', 'setlanding'),
     )
 )
 

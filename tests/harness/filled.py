@@ -40,7 +40,7 @@ class State(NamedTuple):
     recorded: tuple[str, ...]
     stored: tuple[str, ...]
     lastid: int
-    statuses: dict[int, list[model.Status]]
+    outcomes: dict[int, statusnotes.Outcome]
 
 
 class Filled:
@@ -125,6 +125,14 @@ class Filled:
     def setstatus(self, id: int, context: str, state: str = 'success') -> None:
         status = model.Status(context, state, '', f'{context} of {id}', BEGIN)
         self.index.setstatus(id, status)
+        self._keepoutcome(id)
+
+    def setlanding(self, id: int, number: int) -> None:
+        landing = model.Landing(node(number), node(99), BEGIN, 'bob')
+        self.index.setlanding(id, landing)
+        self._keepoutcome(id)
+
+    def _keepoutcome(self, id: int) -> None:
         key = self.index.push(id).key
         statusnotes.keep(self.store, self.index, notes.PushName(key, id))
 
@@ -141,7 +149,7 @@ class Filled:
             tuple(recorded),
             tuple(stored),
             self.index.lastid(),
-            self.index.statuses([push.id for push in pushes]),
+            statusnotes.outcomes(self.index, [push.id for push in pushes]),
         )
 
     def ids(self) -> list[int]:
@@ -228,7 +236,8 @@ class Mortal:
         (
             *('putnote', 'deletenote', 'delete', 'deletestray'),
             *('record', 'movebookmarks', 'remove', 'discard', 'pin'),
-            *('restore', 'restoremove', 'reserve', 'setaside', 'setstatus'),
+            *('restore', 'restoremove', 'reserve', 'setaside'),
+            *('setstatus', 'setlanding'),
         )
     )
 
@@ -265,4 +274,6 @@ class _Dying:
 
 
 class _DyingIndex(_Dying):
-    __implemented__ = Interfaces('IBundleIndex', 'ISetAside', 'IStatuses')
+    __implemented__ = Interfaces(
+        *('IBundleIndex', 'ISetAside', 'IStatuses', 'ILandings')
+    )

@@ -13,7 +13,7 @@ from typing import Any, Optional
 from .. import errors, model
 from ..batches import batches
 from ..declaring import provides
-from ..stores import notes
+from ..stores import notes, statusnotes
 from . import ratecopy, walk
 
 
@@ -86,25 +86,35 @@ class IndexCopy:
             if not _same(there, push):
                 yield push
 
-    def statuses(self, page: list[model.Push]) -> Iterator[model.Push]:
+    def outcomes(self, page: list[model.Push]) -> Iterator[model.Push]:
         """Copy how the pushes of a page went. Yields those of which that
         cannot be."""
-        if self._dry or not provides(self._source, 'IStatuses'):
+        if self._dry:
             return
         ids = [push.id for push in page]
-        found = self._source.statuses(ids)
-        if not found:
-            return
-        able = provides(self._target, 'IStatuses')
-        there = self._target.statuses(found) if able else {}
+        found = statusnotes.outcomes(self._source, ids)
+        there = statusnotes.outcomes(self._target, found)
         for push in page:
-            for status in found.get(push.id, ()):
-                if not able:
-                    yield push
-                    break
-                if status not in there.get(push.id, ()):
-                    with contextlib.suppress(errors.UnknownPush):
-                        self._target.setstatus(push.id, status)
+            its = found.get(push.id, statusnotes.NONE)
+            known = there.get(push.id, statusnotes.NONE)
+            if its != known and not self._tell(push.id, its, known):
+                yield push
+
+    def _tell(
+        self, id: int, its: statusnotes.Outcome, known: statusnotes.Outcome
+    ) -> bool:
+        """Have the target tell how a push went; return whether it can."""
+        able = [provides(self._target, n) for n in ('IStatuses', 'ILandings')]
+        if any(its[n] and not able[n] for n in range(2)):
+            return False
+        with contextlib.suppress(errors.UnknownPush):
+            for status in its.statuses:
+                if status not in known.statuses:
+                    self._target.setstatus(id, status)
+            for landing in its.landings:
+                if landing not in known.landings:
+                    self._target.setlanding(id, landing)
+        return True
 
     def beyond(self, first: int, seen: walk.Seen) -> None:
         """Remove the pushes that the source does not have: it has those that

@@ -115,7 +115,7 @@ class Passes:
                     if walk.push(self._index, push.id) == push:
                         message = f'push {push.id} cannot be copied'
                         self._problem('different', message, None, [push.id])
-                for push in self._indexes.statuses(page):
+                for push in self._indexes.outcomes(page):
                     message = f'statuses of push {push.id} cannot be copied'
                     self._problem('different', message, None, [push.id])
             if self._stores:

@@ -9,7 +9,6 @@ from collections.abc import Iterator
 from typing import Optional
 
 from .. import errors, model
-from ..declaring import provides
 from ..stores import marks, notes, statusnotes
 from . import walk
 from .run import Gone, Run
@@ -55,9 +54,7 @@ class Remover:
             raise errors.PinnedPush(f'push {push.id} is pinned')
         if not current.pinned or evenpinned:
             notes.write(self._run.store, current, removed=True)
-        hadstatuses = provides(
-            self._run.index, 'IStatuses'
-        ) and self._run.index.statuses([push.id])
+        hadoutcome = statusnotes.outcomes(self._run.index, [push.id])
         try:
             needless = self._run.index.remove(push.id, evenpinned)
         except errors.PinnedPush:
@@ -74,7 +71,7 @@ class Remover:
                 self.deletenote(notes.PushName(push.key, push.id))
             return
         self._run.leftovers = True
-        if hadstatuses:
+        if hadoutcome:
             statusnotes.delete(
                 self._run.store, notes.PushName(push.key, push.id)
             )

@@ -240,11 +240,10 @@ class Repairer:
             )
         if push.pinned:
             self._index.pin(found.id)
-        if provides(self._index, 'IStatuses'):
-            old = notes.PushName(push.key, push.id)
-            with contextlib.suppress(errors.CorruptNote):
-                its = statusnotes.read(self._store, old)
-                statuscheck.restore(self._index, found.id, its)
+        old = notes.PushName(push.key, push.id)
+        with contextlib.suppress(errors.CorruptNote):
+            its = statusnotes.read(self._store, old)
+            statuscheck.restore(self._index, found.id, its)
         notes.write(self._store, found._replace(pinned=push.pinned))
         notes.delete(self._store, push.key, push.id)
         id: int = found.id

@@ -9,7 +9,7 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any, Optional
 
-from .. import errors, model
+from .. import errors
 from ..batches import batches
 from ..declaring import provides
 from ..stores import notes, statusnotes
@@ -24,7 +24,7 @@ class StatusCheck:
         self._store = store
         self._index = index
         self._repair = repair
-        self._able = provides(index, 'IStatuses')
+        self._able = statusnotes.isable(index)
 
     def run(self) -> Iterator[PushName]:
         """Yield the pushes of which index and note do not tell the same."""
@@ -35,17 +35,17 @@ class StatusCheck:
             noted.setdefault(name.id, []).append(name)
         # not the pushes themselves, of which there may be a million
         for ids in batches(range(1, self._index.lastid() + 1), walk.BATCH):
-            found = self._index.statuses(ids)
+            found = statusnotes.outcomes(self._index, ids)
             for id in ids:
                 if id in found or id in noted:
                     yield from self._compare(
-                        id, noted.pop(id, []), found.get(id, [])
+                        id, noted.pop(id, []), found.get(id, statusnotes.NONE)
                     )
         for id, names in sorted(noted.items()):
-            yield from self._compare(id, names, [])
+            yield from self._compare(id, names, statusnotes.NONE)
 
     def _compare(
-        self, id: int, noted: list[PushName], its: list[model.Status]
+        self, id: int, noted: list[PushName], its: statusnotes.Outcome
     ) -> Iterator[PushName]:
         push = walk.push(self._index, id)
         names = dict.fromkeys(noted)
@@ -68,25 +68,27 @@ class StatusCheck:
         except errors.CorruptNote:
             return True
 
-    def _differs(self, name: PushName, its: list[model.Status]) -> bool:
-        noted: Optional[list[model.Status]] = None
+    def _differs(self, name: PushName, its: statusnotes.Outcome) -> bool:
+        noted: Optional[statusnotes.Outcome] = None
         with contextlib.suppress(errors.CorruptNote):
             noted = statusnotes.read(self._store, name)
             if noted == its:
                 return False
         if self._repair:
-            restore(self._index, name.id, noted or [])
+            restore(self._index, name.id, noted or statusnotes.NONE)
             statusnotes.keep(self._store, self._index, name)
         return True
 
 
-def restore(index: Any, id: int, noted: list[model.Status]) -> None:
-    """Have the index tell how a push went, as far as it does not know
+def restore(index: Any, id: int, noted: statusnotes.Outcome) -> None:
+    """Have the index tell how a push went, as far as it can, and does not know
     better."""
-    there = {
-        status.context: status.time
-        for status in index.statuses([id]).get(id, [])
-    }
-    for status in noted:
-        if there.get(status.context, -1.0) < status.time:
+    its = statusnotes.outcomes(index, [id]).get(id, statusnotes.NONE)
+    told = {status.context: status.time for status in its.statuses}
+    for status in noted.statuses if provides(index, 'IStatuses') else ():
+        if told.get(status.context, -1.0) < status.time:
             index.setstatus(id, status)
+    landed = {landing.node: landing.time for landing in its.landings}
+    for landing in noted.landings if provides(index, 'ILandings') else ():
+        if landed.get(landing.node, -1.0) < landing.time:
+            index.setlanding(id, landing)

@@ -1,20 +1,53 @@
 """The notes of how pushes went: what an index made anew gets back.
 
-Each has all statuses of a push. There is no Mercurial in here.
+Each has all statuses of a push, and where its changesets landed. There is no
+Mercurial in here.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator
+from typing import Any, NamedTuple
 
 from .. import errors, model
+from ..declaring import provides
 from . import notes
 
 _FOLDER = 'status/'
 _NAME = re.compile(r'status/([0-9a-f]{64})\.([1-9][0-9]{0,18})\.json')
+
+
+class Outcome(NamedTuple):
+    """How a push went."""
+
+    statuses: list[model.Status]
+    landings: list[model.Landing]
+
+
+#: of a push of which nothing is known
+NONE = Outcome([], [])
+
+
+def isable(index: Any) -> bool:
+    """Whether an index keeps any of it."""
+    return provides(index, 'IStatuses') or provides(index, 'ILandings')
+
+
+def outcomes(index: Any, ids: Iterable[int]) -> dict[int, Outcome]:
+    """Return how those of the pushes went of which something is known."""
+    wanted = list(ids)
+    statuses: dict[int, list[model.Status]] = {}
+    landings: dict[int, list[model.Landing]] = {}
+    if provides(index, 'IStatuses'):
+        statuses = index.statuses(wanted)
+    if provides(index, 'ILandings'):
+        landings = index.landings(wanted)
+    return {
+        id: Outcome(statuses.get(id, []), landings.get(id, []))
+        for id in statuses.keys() | landings.keys()
+    }
 
 
 def _name(push: notes.PushName) -> str:
@@ -34,43 +67,62 @@ def keep(store: Any, index: Any, push: notes.PushName) -> None:
     ``BackendUnavailable``."""
     its = _of(index, push)
     while True:
-        if its:
+        if any(its):
             _write(store, push, its)
         else:
             delete(store, push)
-        # others may have set one meanwhile, and read before, and written after
+        # others may have told more meanwhile, and read before, and written
+        # after
         before, its = its, _of(index, push)
         if its == before:
             return
 
 
-def _of(index: Any, push: notes.PushName) -> list[model.Status]:
-    found: list[model.Status] = index.statuses([push.id]).get(push.id, [])
-    return found
+def _of(index: Any, push: notes.PushName) -> Outcome:
+    return outcomes(index, [push.id]).get(push.id, NONE)
 
 
-def _write(
-    store: Any, push: notes.PushName, statuses: list[model.Status]
-) -> None:
-    fields = {'statuses': [status._asdict() for status in statuses]}
+def _write(store: Any, push: notes.PushName, outcome: Outcome) -> None:
+    fields: dict[str, Any] = {
+        'statuses': [status._asdict() for status in outcome.statuses]
+    }
+    if outcome.landings:
+        fields['landings'] = [
+            {
+                **landing._asdict(),
+                'node': landing.node.hex(),
+                'landed': landing.landed.hex(),
+            }
+            for landing in outcome.landings
+        ]
     store.putnote(_name(push), notes.dump(fields))
 
 
-def read(store: Any, push: notes.PushName) -> list[model.Status]:
-    """Return how a push went, nothing where there is no note; raises
+def read(store: Any, push: notes.PushName) -> Outcome:
+    """Return how a push went, ``NONE`` where there is no note; raises
     ``CorruptNote``, ``UnsupportedFormat``."""
     name = _name(push)
     try:
         found = notes.load(store.note(name), name)
         statuses = [model.Status(**one) for one in found['statuses']]
+        landings = [
+            model.Landing(**one)._replace(
+                node=bytes.fromhex(one['node']),
+                landed=bytes.fromhex(one['landed']),
+            )
+            for one in found.get('landings', ())
+        ]
         for status in statuses:
             status.check()
             float(status.time)
+        for landing in landings:
+            landing.check()
+            float(landing.time)
     except errors.UnknownNote:
-        return []
+        return NONE
     except (AttributeError, KeyError, TypeError, ValueError) as exc:
         raise notes.corrupt(name) from exc
-    return statuses
+    return Outcome(statuses, landings)
 
 
 def delete(store: Any, push: notes.PushName) -> None:

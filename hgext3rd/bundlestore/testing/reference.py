@@ -39,10 +39,12 @@ def pushof(
 
 
 class ReferenceIndex:
-    """The contract of ``IBundleIndex``, ``IStatuses`` and ``IDeliveries``, in
-    the memory of one thread."""
+    """The contract of ``IBundleIndex``, ``IStatuses``, ``IDeliveries`` and
+    ``ILandings``, in the memory of one thread."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'IStatuses', 'IDeliveries')
+    __implemented__ = Interfaces(
+        *('IBundleIndex', 'IStatuses', 'IDeliveries', 'ILandings')
+    )
 
     def __init__(self, ignoresaccents: bool = True) -> None:
         self._ignoresaccents = ignoresaccents
@@ -60,6 +62,7 @@ class ReferenceIndex:
         self._events: dict[int, tuple[str, float]] = {}
         self._statuses: dict[int, dict[str, model.Status]] = {}
         self._deliveries: dict[str, model.Delivery] = {}
+        self._landings: dict[int, dict[bytes, model.Landing]] = {}
 
     def record(
         self,
@@ -313,6 +316,7 @@ class ReferenceIndex:
             raise errors.PinnedPush(f'push {id} is pinned')
         removed = self._pushes.pop(id)
         self._statuses.pop(id, None)
+        self._landings.pop(id, None)
         self._dropbookmarks(id)
         before = self._keys()
         if removed.key in {push.key for push in self._pushes.values()}:
@@ -390,6 +394,18 @@ class ReferenceIndex:
     def owed(self, told: int) -> int:
         return sum(id > told for id in self._pushes)
 
+    def setlanding(self, id: int, landing: model.Landing) -> None:
+        if id not in self._pushes:
+            raise errors.UnknownPush(f'no push {id}')
+        self._landings.setdefault(id, {})[landing.node] = landing
+
+    def landings(self, ids: Sequence[int]) -> dict[int, list[model.Landing]]:
+        return {
+            id: sorted(its.values())
+            for id, its in self._landings.items()
+            if id in ids
+        }
+
     # -- what there is
 
     def _sizes(self, user: str) -> dict[str, int]:
@@ -462,6 +478,7 @@ class ReferenceIndex:
         self._events.pop(push.id, None)
         if self.taken(push.id) != push.key:
             self._statuses.pop(push.id, None)
+            self._landings.pop(push.id, None)
         self._holders.pop(push.id, None)
         self._pushes.pop(push.id, None)
         self._hold(push._replace(rests=rests))

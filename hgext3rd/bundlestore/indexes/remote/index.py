@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 class RemoteIndex(SqlIndex):
     """What provides ``IBundleIndex``, ``ISchema``, ``IRestoreMany``,
-    ``IStatuses`` and ``IDeliveries``; its class says so."""
+    ``IStatuses``, ``IDeliveries`` and ``ILandings``; its class says so."""
 
     def __init__(self, server: Server) -> None:
         self._remote = Database(server)

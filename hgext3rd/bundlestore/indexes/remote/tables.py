@@ -115,6 +115,12 @@ TABLES = (
         since=3,
     ),
     Table(
+        'landing',
+        'push id, node node, landed node, time time, username name',
+        'push, node',
+        since=3,
+    ),
+    Table(
         'word', 'word word, push id', 'word, push', {'word_push': 'push, word'}
     ),
     Table('stripe', 'id small', 'id'),

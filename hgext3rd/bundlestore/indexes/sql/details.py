@@ -1,5 +1,5 @@
 """What the index keeps of a push beside its changesets: what was pushed along,
-and how it went.
+how it went, and where it landed.
 
 All of it happens in the transaction of the caller.
 """
@@ -20,6 +20,9 @@ SINCE = 2
 _STATUSES = """
 SELECT push, context, state, url, description, time, username FROM status
 WHERE push IN ({marks})
+"""
+_LANDINGS = """
+SELECT push, node, landed, time, username FROM landing WHERE push IN ({marks})
 """
 
 
@@ -64,6 +67,23 @@ def statuses(sql: Sql, ids: Iterable[int]) -> dict[int, list[model.Status]]:
     return found
 
 
+def setlanding(sql: Sql, id: int, landing: model.Landing) -> None:
+    """Note where a changeset of a push that is there landed."""
+    sql.run(
+        'DELETE FROM landing WHERE push = ? AND node = ?', (id, landing.node)
+    )
+    sql.insert('landing', [(id, *landing._replace(time=float(landing.time)))])
+
+
+def landings(sql: Sql, ids: Iterable[int]) -> dict[int, list[model.Landing]]:
+    found: dict[int, list[model.Landing]] = {}
+    if sql.version > 2:
+        for id, *its in sorted(sql.many(_LANDINGS, ids)):
+            found.setdefault(id, []).append(model.Landing(*its))
+    return found
+
+
 def drop(sql: Sql, id: int) -> None:
-    """Forget how a push went."""
-    sql.run('DELETE FROM status WHERE push = ?', (id,))
+    """Forget how a push went, and where it landed."""
+    for table in ('status', 'landing'):
+        sql.run(f'DELETE FROM {table} WHERE push = ?', (id,))

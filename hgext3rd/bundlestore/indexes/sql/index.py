@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Collection, Iterable, Iterator
-from typing import TYPE_CHECKING, Callable, Optional, Union
+from typing import TYPE_CHECKING, Callable, Optional, TypeVar, Union
 
 from ... import errors, model
 from . import (
@@ -26,6 +26,8 @@ from . import (
 
 if TYPE_CHECKING:
     from .dialect import Database, Row, Sql
+
+_T = TypeVar('_T')
 
 _LAST = pushes.LAST
 _NODE = bundles.NODE
@@ -140,6 +142,15 @@ class SqlIndex:
             lambda sql: deliveries.edition(sql, delivery.name),
             None,
             lambda sql, found: deliveries.put(sql, delivery, found),
+        )
+
+    def setlanding(self, id: int, landing: model.Landing) -> None:
+        landing.check()
+        self._require(id)
+        self._database.share(
+            lambda sql: pushes.lockone(sql, id),
+            None,
+            lambda sql, _found: pushes.setlanding(sql, id, landing),
         )
 
     def _require(self, id: int) -> None:
@@ -308,11 +319,21 @@ class SqlIndex:
         return self._database.read(lambda sql: lists.find(sql, wanted), [])
 
     def statuses(self, ids: Iterable[int]) -> dict[int, list[model.Status]]:
+        return self._details(details.statuses, ids)
+
+    def landings(self, ids: Iterable[int]) -> dict[int, list[model.Landing]]:
+        return self._details(details.landings, ids)
+
+    def _details(
+        self,
+        find: Callable[[Sql, list[int]], dict[int, list[_T]]],
+        ids: Iterable[int],
+    ) -> dict[int, list[_T]]:
         wanted = [id for id in dict.fromkeys(ids) if 0 < id <= _LAST]
         if not wanted:
             return {}
         return self._database.read(
-            lambda sql: details.statuses(sql, wanted), {}, brief=True
+            lambda sql: find(sql, wanted), {}, brief=True
         )
 
     def deliveries(self) -> dict[str, model.Delivery]:

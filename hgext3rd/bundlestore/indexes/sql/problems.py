@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...batches import batches
-from . import bundles, details, pushes, usage
+from . import bundles, pushes, usage
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -134,6 +134,15 @@ _DETAILCHECKS = (
         WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.id = status.push)""",
     ),
 )
+_LANDINGCHECKS = (
+    (
+        'there are landings of push {}, which is not recorded',
+        """SELECT DISTINCT push FROM landing
+        WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.id = landing.push)""",
+    ),
+)
+#: those of tables that came later, by the version that they came with
+_LATERCHECKS = {2: _DETAILCHECKS, 3: _LANDINGCHECKS}
 _SEARCHCHECKS = (
     (
         'push {} is not found by its words',
@@ -174,8 +183,9 @@ def _noting(sql: Sql, found: list[str]) -> Iterator[None]:
 
 def _checks(sql: Sql) -> Iterator[tuple[str, str]]:
     yield from _CHECKS
-    if sql.version >= details.SINCE:
-        yield from _DETAILCHECKS
+    for version, checks in _LATERCHECKS.items():
+        if sql.version >= version:
+            yield from checks
     # the last, as the table may be too damaged to be looked at
     ids = sql.dialect.search.ids()
     for text, statement in _SEARCHCHECKS:

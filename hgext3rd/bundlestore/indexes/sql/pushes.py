@@ -276,7 +276,7 @@ def unknown(id: int) -> errors.UnknownPush:
 
 def lockone(sql: Sql, id: int) -> None:
     """See to it that nobody else pins or removes that push meanwhile, or sets
-    its statuses."""
+    its statuses and landings."""
     sql.lock([_one(id)])
 
 
@@ -296,6 +296,12 @@ def setstatus(sql: Sql, id: int, status: model.Status) -> None:
     if not exists(sql, id):
         raise unknown(id)
     details.setstatus(sql, id, status)
+
+
+def setlanding(sql: Sql, id: int, landing: model.Landing) -> None:
+    if not exists(sql, id):
+        raise unknown(id)
+    details.setlanding(sql, id, landing)
 
 
 def choose(sql: Sql, id: int, evenpinned: bool) -> tuple[str, int]:

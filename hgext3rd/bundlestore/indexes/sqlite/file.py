@@ -28,7 +28,7 @@ class FileIndex(SqlIndex):
 
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'),
-        *('IRestoreMany', 'IStatuses', 'IDeliveries'),
+        *('IRestoreMany', 'IStatuses', 'IDeliveries', 'ILandings'),
     )
 
     def __init__(

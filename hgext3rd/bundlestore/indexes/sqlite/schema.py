@@ -167,6 +167,16 @@ _DELIVERIES = (
         edition INTEGER NOT NULL
     ) WITHOUT ROWID""",
 )
+_LANDINGS = (
+    """CREATE TABLE landing (
+        push INTEGER NOT NULL,
+        node BLOB NOT NULL,
+        landed BLOB NOT NULL,
+        time REAL NOT NULL,
+        username TEXT NOT NULL,
+        PRIMARY KEY (push, node)
+    ) WITHOUT ROWID""",
+)
 
 # What finds texts. ``words`` is what ``search.py`` makes of a text: this has
 # the same words with every release of SQLite, so the tokenizer only splits
@@ -185,7 +195,7 @@ STATEMENTS = (
     f'PRAGMA application_id = {APPLICATION_ID}',
 )
 #: what each version since the first has in addition
-_SINCE = {2: _DETAILS, 3: _DELIVERIES}
+_SINCE = {2: _DETAILS, 3: (*_DELIVERIES, *_LANDINGS)}
 
 
 def create(sql: sqlite3.Connection) -> None:

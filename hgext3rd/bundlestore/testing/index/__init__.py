@@ -16,7 +16,7 @@ from .randomuse import RandomTests
 from .records import RecordTests
 from .repairs import RepairTests
 from .rests import RestTests
-from .statuses import StatusTests
+from .statuses import LandingTests, StatusTests
 
 __all__ = [
     'HOSTILE_TEXTS',
@@ -37,6 +37,7 @@ class IndexConformance(
     HoldingTests,
     RepairTests,
     ListTests,
+    LandingTests,
     StatusTests,
     DeliveryTests,
     RandomTests,

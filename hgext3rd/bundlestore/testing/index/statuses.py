@@ -1,4 +1,4 @@
-"""Tests of an index: what was pushed along, and how it went."""
+"""Tests of an index: what was pushed along, how it went, where it landed."""
 
 from __future__ import annotations
 
@@ -166,3 +166,64 @@ class StatusTests(IndexTests):
         with pytest.raises(ValueError, match=r'the |no text'):
             keeping.setstatus(1, status)
         assert keeping.statuses([1]) == {}
+
+
+_LANDING = model.Landing(nodeof('a'), nodeof('x'), 5.5, 'alice')
+
+
+class LandingTests(IndexTests):
+    """``ILandings``, for an index that provides it."""
+
+    @pytest.fixture
+    def landing(self, index: Any) -> Any:
+        if not provides(index, 'ILandings'):
+            pytest.skip('keeps no landings')
+        return index
+
+    def test_landings(self, landing: Any) -> None:
+        assert landing.landings([1]) == {}
+        for name in 'abc':
+            landing.record(newpush(name))
+        other = model.Landing(nodeof('b'), nodeof('b'))
+        landing.setlanding(2, other._replace(landed=nodeof('y')))
+        landing.setlanding(2, other)
+        landing.setlanding(2, _LANDING)
+        landing.setlanding(3, _LANDING)
+        both = sorted([_LANDING, other])
+        assert landing.landings([1, 2]) == {2: both}
+        assert landing.landings(iter([3, 3])) == {3: [_LANDING]}
+        assert landing.landings([]) == landing.landings([-1, 0, 2**70]) == {}
+        for id in (0, 4, 2**70):
+            with pytest.raises(errors.UnknownPush):
+                landing.setlanding(id, _LANDING)
+        assert list(landing.problems()) == []
+
+    def test_landings_go_with_the_push(self, landing: Any) -> None:
+        push = landing.record(newpush('a'))
+        other = landing.record(newpush('b'))
+        landing.record(newpush('a'))
+        for id in (1, 2, 3):
+            landing.setlanding(id, _LANDING)
+        landing.remove(3)
+        # the same push again, and another in its place
+        landing.restore(push._replace(time=7.0))
+        assert landing.landings([1, 2, 3]) == {1: [_LANDING], 2: [_LANDING]}
+        landing.restore(other._replace(id=1))
+        assert landing.landings([1, 2, 3]) == {2: [_LANDING]}
+        assert list(landing.problems()) == []
+
+    @pytest.mark.parametrize(
+        'wrong',
+        [
+            _LANDING._replace(node=b'x' * 19),
+            _LANDING._replace(landed=b''),
+            _LANDING._replace(user='x' * (model.NAME_LENGTH + 1)),
+            _LANDING._replace(user='x\0'),
+        ],
+        ids=['node', 'landed', 'long', 'nul'],
+    )
+    def test_invalid_landings(self, landing: Any, wrong: Any) -> None:
+        landing.record(newpush('a'))
+        with pytest.raises(ValueError, match=r'20 bytes|no name'):
+            landing.setlanding(1, wrong)
+        assert landing.landings([1]) == {}
