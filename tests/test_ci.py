@@ -19,8 +19,9 @@ import environments
 from harness import matrix
 from harness.hg import Hg, Repo
 from harness.history import History
-from harness.servers import Transport
+from harness.servers import PASSWORDS, Transport
 from harness.shelf import Shelf
+from harness.web import anonymous, get
 
 pytestmark = pytest.mark.slow('machines that clone')
 
@@ -90,6 +91,12 @@ class Machine:
     def has(self, name: str) -> bool:
         return (self.folder / name / 'tried').is_file()
 
+    def told(self) -> dict[str, str]:
+        """Return what the server knows of how push 1 went."""
+        query = 'json-pushes?version=2&startID=0&full=1'
+        push = get(f'{self.url}/{query}').json()['pushes']['1']
+        return {each['context']: each['state'] for each in push['statuses']}
+
     def repo(self, name: str) -> Repo:
         return Repo(self.hg, self.folder / name)
 
@@ -105,6 +112,7 @@ def base(base: Repo) -> Repo:
     base.configure('experimental', {'narrowservebrokenellipses': 'yes'})
     base.configure('web', {'allow-archive': 'gz'})
     base.configure('web', {'push_ssl': 'no', 'allow-push': '*'})
+    base.configure('bundlestore', {'allow-status': '*'})
     return base
 
 
@@ -254,6 +262,26 @@ def test_polling(machine: Callable[..., Machine]) -> None:
     assert made.run(poll) == ''
 
 
+@pytest.mark.parametrize('transport_name', ['wsgi'])
+def test_polling_where_one_logs_in(
+    machine: Callable[..., Machine], base: Repo
+) -> None:
+    base.configure('web', {'allow_read': 'alice'})
+    made = machine()
+    made.url = anonymous(made.url)
+    poll = f'poll-pushes {URL} seen true'
+    home = {'HOME': str(made.folder)}
+    made.run(f'! {poll}', **home)
+    netrc = made.folder / '.netrc'
+    netrc.write_text(
+        f'machine 127.0.0.1 login alice password {PASSWORDS["alice"]}\n'
+    )
+    netrc.chmod(0o600)
+    made.run(poll, **home)
+    command = sections()['What was pushed'][0]
+    made.run(command.replace('curl ', 'curl --netrc '), **home)
+
+
 def test_a_push_with_two_heads(
     machine: Callable[..., Machine], client: Repo
 ) -> None:
@@ -304,6 +332,7 @@ def test_starting_a_job(
     made = Machine(hg(ext=False), '', '', tmp_path)
     environ = {
         'HASH': 'a' * 40,
+        'PUSHID': '7',
         'JENKINS_USER': 'alice',
         'JENKINS_TOKEN': 'token',
         'TRIGGER_TOKEN': 'token',
@@ -317,21 +346,35 @@ def test_starting_a_job(
     jenkins, gitlab, github = sections()['What was pushed'][3:]
     path, login, body = told(jenkins)
     assert path == '/job/try/buildWithParameters'
-    assert (login, body) == ('Basic YWxpY2U6dG9rZW4=', f'HASH={"a" * 40}')
+    assert (login, body) == (
+        'Basic YWxpY2U6dG9rZW4=',
+        f'HASH={"a" * 40}&PUSHID=7',
+    )
     path, _, body = told(gitlab)
     assert path == '/api/v4/projects/1/trigger/pipeline'
     assert f'name="variables[HASH]"\r\n\r\n{"a" * 40}\r\n' in body
+    assert 'name="variables[PUSHID]"\r\n\r\n7\r\n' in body
     path, login, body = told(github)
     assert path == '/repos/alice/project/actions/workflows/try.yml/dispatches'
     assert login == 'Bearer token'
-    assert json.loads(body) == {'ref': 'main', 'inputs': {'hash': 'a' * 40}}
+    inputs = {'hash': 'a' * 40, 'pushid': '7'}
+    assert json.loads(body) == {'ref': 'main', 'inputs': inputs}
+
+
+def test_how_it_went(machine: Callable[..., Machine]) -> None:
+    made = machine()
+    (command,) = (
+        block for block in sections()['How it went'] if block.startswith('$ ')
+    )
+    made.run(command, PASSWORD='some-password', PUSHID='1')
+    assert made.told() == {'linux/test': 'pending'}
 
 
 #: where the commands are in these files
 COMMANDS = {
     'Jenkinsfile': r"sh '''(.*?)'''",
-    'gitlab-ci.yml': r'(?m)^    - (hg .*|make .*)$',
-    'workflow.yml': r'(?m)^ +- run: (.*)$',
+    'gitlab-ci.yml': r'(?m)^    - (?:\|\n)?(hg .*|make .*|(?: {6}.*\n)+)',
+    'workflow.yml': r'(?m)^ +- run: (?:\|\n)?(.*(?:\n {10}.*)*)$',
 }
 
 
@@ -340,7 +383,17 @@ def test_jobs(machine: Callable[..., Machine], name: str) -> None:
     made = machine()
     text = (FILES / name).read_text()
     found = re.findall(COMMANDS[name], text, re.S * (name == 'Jenkinsfile'))
-    assert len(found) > 1
+    assert len(found) > 2
+    environ = {
+        'HASH': made.node,
+        'PUSHID': '1',
+        'PASSWORD': 'some-password',
+        'STATE': 'failure',
+        'BUILD_URL': CISERVER,
+        'CI_PIPELINE_URL': CISERVER,
+    }
     for command in found:
-        made.run(command, HASH=made.node)
+        # which Groovy reads first
+        made.run(command.replace('\\\\', '\\'), **environ)
     assert (made.folder / 'build' / 'tested').exists()
+    assert made.told() == {'try': 'failure'}
