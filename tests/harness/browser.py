@@ -140,6 +140,11 @@ class Browser:
         """Switch the scripts of pages that are opened from now on."""
         self._tell('Emulation.setScriptExecutionDisabled', value=not enabled)
 
+    def trust(self) -> None:
+        """Take whatever certificate a server of the tests has, in this
+        window."""
+        self._tell('Security.setIgnoreCertificateErrors', ignore=True)
+
     def open(self, url: str) -> None:
         self.driver.get(url)
 

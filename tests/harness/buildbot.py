@@ -5,11 +5,11 @@ from __future__ import annotations
 
 import base64
 import contextlib
+import hmac
 import http.client
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
 import time
@@ -19,11 +19,13 @@ from typing import Any
 
 import environments
 
+from . import machine
 from .hg import CONFIG, PATIENCE, Hg
 from .servers import PASSWORDS, patiently
 from .web import get
 
-EXAMPLE = environments.ROOT / 'docs' / 'examples' / 'buildbot'
+DOCS = environments.ROOT / 'docs'
+PAGE = DOCS / 'ci.rst'
 #: what the package index has, for ``others.frompypi``
 NAMES = ('buildbot', 'buildbot-www', 'buildbot-worker')
 PYTHON = environments.ENVS / 'pip' / 'bin' / 'python'
@@ -58,7 +60,7 @@ class Buildbot:
 
     def _environ(self, path: str = '') -> dict[str, str]:
         return {
-            'PATH': f'{path}{os.environ["PATH"]}',
+            'PATH': f'{path}{self._packages}/bin:{os.environ["PATH"]}',
             'PYTHONPATH': str(self._packages),
             'HOME': str(self._folder),
             'HGRCPATH': f'{CONFIG}:{self._folder}/.hgrc',
@@ -93,8 +95,16 @@ class Buildbot:
 
     def start(self) -> None:
         """Start the master, and wait for its first poll."""
-        self._do(*self._command('buildbot', 'create-master', self.master))
-        text = (EXAMPLE / 'master.cfg').read_text()
+        (self._folder / 'docs').symlink_to(DOCS)
+        (block,) = (
+            block
+            for block in machine.sections(PAGE)['Buildbot']
+            if block.text.startswith('pip ')
+        )
+        for line in block.lines[1:]:
+            self._do('sh', '-c', f'cd {self._folder} && {line}')
+        config = self.master / 'master.cfg'
+        text = config.read_text()
         for word, other in {
             'tcp:8010:interface': 'tcp:0:interface',
             'tcp:9989': 'tcp:0:interface=127.0.0.1',
@@ -103,15 +113,13 @@ class Buildbot:
         }.items():
             assert word in text, word
             text = text.replace(word, other)
-        (self.master / 'master.cfg').write_text(text)
+        config.write_text(text)
         for name, text in {
             'hg-password': self._password,
             'webhook-secret': f'{self.secret}\n',
             'worker-password': 'some-password\n',
         }.items():
             (self.master / name).write_text(text)
-        for path in EXAMPLE.glob('*.py'):
-            shutil.copy(path, self.master)
         self._do(*self._command('buildbot', 'checkconfig', self.master))
         words = ('start', '--nodaemon', self.master)
         process = self._start(
@@ -191,6 +199,21 @@ class Buildbot:
             body=json.dumps(data).encode(),
         )
         return answer.json()
+
+    def hook(self, secret: str) -> int:
+        """Send its web hook something that is signed with this secret; return
+        the status of the answer."""
+        told = {
+            'webhook-id': 'some-id',
+            'webhook-timestamp': f'{time.time():.0f}',
+        }
+        key = base64.b64decode(secret.removeprefix('whsec_'))
+        text = f'{".".join(told.values())}.{{}}'.encode()
+        digest = base64.b64encode(hmac.digest(key, text, 'sha256')).decode()
+        # of several secrets any will do
+        told['webhook-signature'] = f'v1,AAAA v1,{digest}'
+        url = f'http://127.0.0.1:{self.port}/change_hook/push'
+        return get(url, told, 'POST', body=b'{}').status
 
     def builds(self, count: int) -> list[Any]:
         """Return that many builds, when they have ended, with their

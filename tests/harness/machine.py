@@ -87,12 +87,12 @@ class Block(NamedTuple):
         return ([None, *re.findall(r'``(/[^`]*)``', self.above)])[-1]
 
 
-def sections() -> dict[str, list[Block]]:
-    """Return the blocks of the page by the heading that they stand below."""
+def sections(page: Path = PAGE) -> dict[str, list[Block]]:
+    """Return the blocks of a page by the heading that they stand below."""
     found: dict[str, list[Block]] = {}
     blocks: list[Block] = []
     above = ''
-    for chunk in re.split(r'\n\n+', PAGE.read_text('utf-8').strip('\n')):
+    for chunk in re.split(r'\n\n+', page.read_text('utf-8').strip('\n')):
         heading = re.fullmatch(r'(.+)\n(=+|-+)', chunk)
         if heading:
             blocks = found.setdefault(heading[1], [])
@@ -170,17 +170,20 @@ class Machine:
         script.write_text(f'#!/bin/sh\nexec {command} "$@"\n')
         script.chmod(0o755)
 
-    def follow(self, section: str) -> None:
+    def follow(self, section: str, page: Path = PAGE) -> None:
         """Write the files and run the commands of a section that are the
-        administrator's."""
+        administrator's, but for what pip installs, and what is done with
+        that."""
         for path in FILES.iterdir():
             copy = self._source / path.name
             copy.write_text(self.here(path.read_text('utf-8')))
             shutil.copymode(path, copy)
-        blocks = [block for block in sections()[section] if not block.isuser]
+        blocks = [each for each in sections(page)[section] if not each.isuser]
         assert blocks, f'nothing to do in {section!r}'
         for block in blocks:
-            if not block.isfile:
+            if block.text.startswith('pip '):
+                self.calls.append(block.text)
+            elif not block.isfile:
                 for line in block.lines:
                     self._do(line)
             elif block.target:

@@ -17,17 +17,18 @@ import os
 import re
 import shlex
 import signal
+import ssl
 import subprocess
 import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import pytest
 
-from . import cost, forked, matrix, pool
+from . import cost, forked, matrix, pool, tls
 from .hg import CONFIG, PATIENCE, Hg, Repo
 
 #: not resolved by anything: the stand-in for ssh drops it
@@ -197,6 +198,8 @@ class WebTransport(Transport):
     """A server of all repositories below ``root``, started when the first
     address is asked for."""
 
+    scheme = 'http'
+
     def __init__(self, hg: Hg, root: Path) -> None:
         super().__init__(hg, root)
         self._shared: pool.Pool | None = None
@@ -240,7 +243,8 @@ class WebTransport(Transport):
     def url(self, repo: Repo | Path, user: str = 'alice') -> str:
         self.start()
         name = _path(repo).relative_to(self.root)
-        return f'http://{self._login(user)}127.0.0.1:{self.port}/{name}'
+        login = self._login(user)
+        return f'{self.scheme}://{login}127.0.0.1:{self.port}/{name}'
 
     def _login(self, user: str) -> str:
         return ''
@@ -290,14 +294,20 @@ class WebTransport(Transport):
         raise AssertionError(f'no answer from the server\n{self.log()}')
 
     def _answers(self) -> bool:
-        url = f'http://127.0.0.1:{self.port}/?style=json'
+        url = f'{self.scheme}://127.0.0.1:{self.port}/?style=json'
         try:
-            with urllib.request.urlopen(url, timeout=PATIENCE):
+            with urllib.request.urlopen(
+                url, timeout=PATIENCE, context=self._context()
+            ):
                 return True
         except urllib.error.HTTPError:
             return True
         except OSError:
             return False
+
+    def _context(self) -> ssl.SSLContext | None:
+        """Return how to know the server, over TLS."""
+        return None
 
     def _printed(self) -> str:
         """Return what the running server has printed so far."""
@@ -423,21 +433,24 @@ class WsgiTransport(WebTransport):
             'root': str(self.root),
             'webconf': str(self.webconf),
             'passwords': PASSWORDS,
-            'settings': {
-                'bind': f'127.0.0.1:{self.port}',
-                'workers': self.WORKERS,
-                'threads': self.THREADS,
-                'worker_class': 'gthread',
-                'accesslog': str(self.accesslog),
-                'errorlog': '-',
-                # a worker that a test has stopped is not to be replaced
-                'timeout': 2 * PATIENCE,
-                # nothing is under way any more when a test ends
-                'graceful_timeout': 2,
-            },
+            'settings': self._settings(),
         }
         script = Path(__file__).with_name('wsgi.py')
         return [str(self.hg.python), '-I', str(script), json.dumps(order)]
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            'bind': f'127.0.0.1:{self.port}',
+            'workers': self.WORKERS,
+            'threads': self.THREADS,
+            'worker_class': 'gthread',
+            'accesslog': str(self.accesslog),
+            'errorlog': '-',
+            # a worker that a test has stopped is not to be replaced
+            'timeout': 2 * PATIENCE,
+            # nothing is under way any more when a test ends
+            'graceful_timeout': 2,
+        }
 
     def _packages(self) -> Path:
         """Return a folder with gunicorn in it and nothing else: beside it,
@@ -452,7 +465,7 @@ class WsgiTransport(WebTransport):
         return folder
 
     def _readport(self, output: str) -> int | None:
-        found = re.search(r'Listening at: http://127\.0\.0\.1:(\d+) ', output)
+        found = re.search(r'Listening at: https?://127\.0\.0\.1:(\d+) ', output)
         if found is None or len(self._booted(output)) < self.WORKERS:
             return None
         return int(found[1])
@@ -496,6 +509,32 @@ class WsgiTransport(WebTransport):
         super()._stop(process)
 
 
+class HttpsTransport(WsgiTransport):
+    """The same over TLS, with a certificate that nobody else knows."""
+
+    name = 'https'
+    scheme = 'https'
+
+    def __init__(self, hg: Hg, root: Path) -> None:
+        super().__init__(hg, root)
+        self.cert, self._key = root / 'cert.pem', root / 'key.pem'
+        tls.certify(self.cert, self._key)
+
+    def share(self, servers: pool.Pool) -> None:
+        pass
+
+    def connect(self, client: Repo, repo: Repo | Path) -> None:
+        super().connect(client, repo)
+        client.configure('web', {'cacerts': str(self.cert)})
+
+    def _settings(self) -> dict[str, Any]:
+        more = {'certfile': str(self.cert), 'keyfile': str(self._key)}
+        return {**super()._settings(), **more}
+
+    def _context(self) -> ssl.SSLContext:
+        return ssl.create_default_context(cafile=str(self.cert))
+
+
 class WsgiRepositoryTransport(WsgiTransport):
     """The same with one ``hgweb`` for each repository. It stays for good and
     keeps repositories open, where ``hgwebdir`` opens one for each request."""
@@ -515,6 +554,7 @@ BY_NAME: dict[str, type[Transport]] = {
         HttpTransport,
         WsgiTransport,
         WsgiRepositoryTransport,
+        HttpsTransport,
     )
 }
 

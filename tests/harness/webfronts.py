@@ -9,10 +9,10 @@ import os
 import shutil
 import socket
 import ssl
-import subprocess
 from collections.abc import Callable
 from pathlib import Path
 
+from . import tls
 from .backends.daemon import freeports
 from .machine import HOST, Machine, sections
 from .servers import PASSWORDS
@@ -65,18 +65,7 @@ def served(machine: Machine) -> None:
 
 def certify(machine: Machine) -> None:
     """Make a certificate."""
-    subprocess.run(
-        [
-            *('openssl', 'req', '-x509', '-nodes', '-newkey', 'ec'),
-            *('-pkeyopt', 'ec_paramgen_curve:prime256v1', '-days', '2'),
-            *('-subj', '/CN=localhost', '-addext'),
-            'subjectAltName=DNS:localhost,IP:127.0.0.1',
-            *('-keyout', machine.here(KEY)),
-            *('-out', machine.here(CERTIFICATE)),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    tls.certify(machine.path(CERTIFICATE), machine.path(KEY))
 
 
 def answers(port: int) -> Callable[[], bool]:

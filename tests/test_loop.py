@@ -1,0 +1,221 @@
+"""The loop: what alice has is pushed, built and landed, and she knows how it
+went."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from harness.backends.daemon import freeports
+from harness.browser import Browser
+from harness.buildbot import PAGE, Buildbot
+from harness.hg import PATIENCE, Hg, Repo, finish
+from harness.history import History
+from harness.machine import BASE, Machine, needs
+from harness.servers import NOBODY, PASSWORDS, HttpsTransport, patiently
+from harness.snapshot import untouched
+from harness.webfronts import (
+    CERTIFICATE,
+    answers,
+    certify,
+    nginx,
+    served,
+    service,
+)
+
+#: seconds; nobody waits on where a test has failed
+TIMEOUT = str(PATIENCE)
+PUSH = ('push', '--bundle-store', '--working-copy', '-m', 'try: this')
+
+
+class Watched:
+    """A page that somebody looks at, and does not load again."""
+
+    def __init__(self, browser: Browser, url: str) -> None:
+        self._browser = browser
+        browser.trust()
+        browser.open(url)
+        self._script('window.stays = true')
+
+    def _script(self, text: str) -> object:
+        return self._browser.driver.execute_script(text)
+
+    def until(self, *words: str) -> None:
+        for _ in patiently():
+            text = self._browser.text
+            if all(word in text for word in words):
+                break
+        else:
+            raise AssertionError(f'{words}: not in\n{text}')
+        assert self._script('return window.stays'), 'it was loaded again'
+
+
+@pytest.fixture
+def transport_name() -> str:
+    return 'https'
+
+
+@pytest.fixture
+def storeconfig() -> dict[str, str]:
+    return {'allow-status': 'carol'}
+
+
+@pytest.fixture
+def webconfig() -> dict[str, str]:
+    return {'push_ssl': 'yes', 'allow-push': 'alice'}
+
+
+def tell(url: str, cert: Path, push: int, state: str) -> None:
+    """Tell how a push went, as ``docs/ci.rst`` has it."""
+    told = {'context': 'ci', 'state': state}
+    subprocess.run(
+        [
+            *('curl', '-fsS', '--cacert', cert),
+            *('-u', f'carol:{PASSWORDS["carol"]}'),
+            *('-H', 'Content-Type: application/json'),
+            *('-d', json.dumps(told), f'{url}/push-status/{push}'),
+        ],
+        check=True,
+        capture_output=True,
+    )
+
+
+@pytest.mark.slow('a server with TLS, and a browser')
+def test_loop(
+    transport: HttpsTransport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    hashes: History,
+    browser: Browser,
+    tmp_path: Path,
+) -> None:
+    base.configure('push', {'pushvars.server': 'yes'})
+    url = transport.url(base, NOBODY)
+    client.inspect('update', hashes.tagged)
+    client.write({'README': 'tried\n'})
+    client.run('status')
+    with untouched(client.path), untouched(base.path):
+        client.run(*PUSH, '--pushvars', 'TRY=linux')
+    page = Watched(browser, f'{transport.url(base)}/push/1')
+    page.until('TRY', 'linux')
+    waits = client.start('pushes', '--wait', '1', '--timeout', TIMEOUT)
+    told = json.loads(client.run('pushes', '-Tjson').out)
+    (node,) = (head['node'] for head in told[0]['heads'])
+    # the machine
+    machine = newclient('machine', ext=False)
+    machine.run('pull', '-r', node)
+    assert machine.cat('README', node) == 'tried\n'
+    tell(url, transport.cert, 1, 'success')
+    # page.until('success')
+    finish(waits, ok=(0,))
+
+
+# -- with a real Buildbot, on the machine that docs/deployment.rst sets up
+
+MAKEFILE = 'test:\n\tgrep -q good state\n'
+
+
+@pytest.fixture
+def site(one: Machine) -> Machine:
+    """nginx with TLS and logins, and gunicorn behind it."""
+    needs('openssl', 'htpasswd', 'nginx', 'gunicorn')
+    certify(one)
+    served(one)
+    front = nginx(one)
+    one.follow('Over https')
+    (port,) = freeports(1)
+    one.words['https://buildbot.example.org'] = f'http://127.0.0.1:{port}'
+    one.words['tcp:8010:interface'] = f'tcp:{port}:interface'
+    one.follow('Buildbot', PAGE)
+    service(one)
+    one.start(front, answers(one.port), one.root)
+    return one
+
+
+def login(site: Machine, name: str, password: str) -> str:
+    """Return what somebody has in a hgrc."""
+    return (
+        f'[auth]\nx.prefix = *\nx.username = {name}\nx.password = {password}\n'
+        f'[web]\ncacerts = {site.here(CERTIFICATE)}\n'
+    )
+
+
+def webpage(site: Machine, path: str) -> str:
+    """Return the address of a page, with alice's login."""
+    who = f'alice:{PASSWORDS["alice"]}'
+    return f'https://{who}@127.0.0.1:{site.port}/project/{path}'
+
+
+@pytest.fixture
+def person(
+    site: Machine, hg: Callable[..., Hg], tmp_path: Path
+) -> Callable[[str], Repo]:
+    """``person('alice')``: a clone of hers."""
+
+    def make(name: str) -> Repo:
+        made = hg().clone(site.path(BASE), tmp_path / name)
+        made.enable()
+        url = f'https://{name}@localhost:{site.port}/project'
+        made.configure('paths', {'default': url})
+        with open(made.hgrc, 'a') as file:
+            file.write(login(site, name, PASSWORDS[name]))
+        return made
+
+    return make
+
+
+@pytest.fixture
+def buildbot(
+    site: Machine, buildbotpackages: Path, tmp_path: Path
+) -> Iterator[Buildbot]:
+    """A Buildbot that hears of pushes by the web hook only."""
+    folder = tmp_path / 'buildbot'
+    folder.mkdir()
+    (folder / '.hgrc').write_text(login(site, 'worker', 'some-password'))
+    words = {
+        word: site.words[word]
+        for word in (
+            'https://hg.example.org',
+            'https://buildbot.example.org',
+            'tcp:8010:interface',
+        )
+    }
+    words['pollInterval=30'] = 'pollInterval=36000'
+    made = Buildbot(buildbotpackages, folder, words, 'some-password')
+    made.environ['SSL_CERT_FILE'] = site.here(CERTIFICATE)
+    try:
+        made.start()
+        yield made
+    finally:
+        made.stop()
+
+
+@pytest.mark.nightly('Buildbot has to be fetched')
+def test_with_buildbot(
+    site: Machine,
+    person: Callable[[str], Repo],
+    buildbot: Buildbot,
+    hg: Callable[..., Hg],
+    browser: Browser,
+) -> None:
+    alice = person('alice')
+    alice.commit({'Makefile': MAKEFILE, 'state': 'bad\n'}, 'base')
+    alice.run('push')
+    alice.write({'state': 'good\n'})
+    alice.run('status')
+    with untouched(alice.path):
+        alice.run(*PUSH, '--pushvars', 'TRY=linux')
+    waits = alice.start('pushes', '--wait', '1', '--timeout', TIMEOUT)
+    page = Watched(browser, webpage(site, 'push/1'))
+    page.until('linux')
+    assert buildbot.hook('whsec_AAAA') == 400
+    assert buildbot.hook(buildbot.secret) == 200
+    buildbot.worker(hg(ext=False))
+    (build,) = buildbot.builds(1)
+    assert build['properties']['pushvars'][0] == {'TRY': 'linux'}
+    finish(waits, ok=(0,))
