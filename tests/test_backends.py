@@ -711,6 +711,7 @@ def test_older_format(place: model.Place, index: Any) -> None:
         'DROP TABLE status',
         'DROP TABLE delivery',
         'DROP TABLE landing',
+        'DROP TABLE label',
         'PRAGMA user_version = 1',
     )
     assert index.pushes() == [recorded]
@@ -728,12 +729,19 @@ def test_older_format(place: model.Place, index: Any) -> None:
     assert list(index.problems()) == []
 
 
+_TO_FORMAT_2 = (
+    'DROP TABLE delivery',
+    'DROP TABLE landing',
+    'DROP TABLE label',
+    'PRAGMA user_version = 2',
+)
+
+
 def test_format_2(place: model.Place, index: Any) -> None:
     recorded = index.record(newpush('one'))
     status = model.Status('test', 'success')
     index.setstatus(1, status)
-    old = ('DROP TABLE delivery', 'DROP TABLE landing')
-    sql(place, *old, 'PRAGMA user_version = 2')
+    sql(place, *_TO_FORMAT_2)
     assert index.deliveries() == index.landings([1]) == {}
     assert index.statuses([1]) == {1: [status]}
     assert _version(index) == 2
@@ -744,6 +752,27 @@ def test_format_2(place: model.Place, index: Any) -> None:
     assert index.pushes() == [recorded]
     assert index.landings([1]) == {1: [landing]}
     assert index.statuses([1]) == {1: [status]}
+    assert list(index.problems()) == []
+
+
+def test_labels_of_format_2(place: model.Place, index: Any) -> None:
+    """Pushes are found by how they went before something is written, too, and
+    by branch those that come."""
+    for name in 'abc':
+        index.record(newpush(name))
+    index.setstatus(2, model.Status('test', 'success'))
+    index.setstatus(2, model.Status('more', 'failure'))
+    sql(place, *_TO_FORMAT_2)
+    for version in (2, schema.VERSION):
+        for status, expected in (('none', [1, 3]), ('failure', [2])):
+            found = index.pushes(status=status, user='alice')
+            assert [push.id for push in found] == expected
+        assert index.pushes(status='success') == []
+        assert index.pushes(branch='stable') == []
+        assert _version(index) == version
+        index.pin(1)
+    index.record(newpush('d')._replace(branches=('stable',)))
+    assert [push.id for push in index.pushes(branch='stable')] == [4]
     assert list(index.problems()) == []
 
 
@@ -1088,7 +1117,11 @@ def test_lists_are_not_searched_from_end_to_end(
     """Every statement finds what it wants by a key."""
     moves = [model.BookmarkMove('a/x', b'x' * 20)]
     base = index.record(newpush('base', user='bob', text=''))
-    push = index.record(newpush('one', moves=moves)._replace(rests=(base.key,)))
+    push = index.record(
+        newpush('one', moves=moves)._replace(
+            rests=(base.key,), branches=('stable',)
+        )
+    )
     statements: list[str] = []
     (connection,) = index._database._connections._idle
     connection.set_trace_callback(statements.append)
@@ -1103,6 +1136,12 @@ def test_lists_are_not_searched_from_end_to_end(
         {'since': 1.0},
         {'until': 2e9},
         {'since': 1.0, 'until': 2e9, 'user': 'alice'},
+        {'status': 'none'},
+        {'branch': 'stable'},
+        {'status': 'none', 'branch': 'stable'},
+        {'status': 'none', 'branch': 'stable', 'user': 'alice'},
+        {'status': 'none', 'text': 'title'},
+        {'branch': 'stable', 'since': 1.0},
     ]
     for some in filters:
         for newestfirst in (False, True):
@@ -1119,6 +1158,7 @@ def test_lists_are_not_searched_from_end_to_end(
     index.usage('alice')
     index.times('alice', 1.0, 10)
     index.pin(push.id)
+    index.setstatus(push.id, model.Status('test', 'success'))
     index.record(newpush('two', moves=[moves[0]._replace(force=True)]))
     index.record(newpush('two'), lambda: None, quota=1 << 40)
     index.discard(push.key, lambda: None)
@@ -1128,7 +1168,7 @@ def test_lists_are_not_searched_from_end_to_end(
     connection.set_trace_callback(None)
     assert len(statements) > 100
     harmless = re.compile(
-        'counter|wanted|found|chain|sqlite_master|subquery|_times'
+        'counter|wanted|found|few|chain|sqlite_master|subquery|_times'
         # by words or id
         '|search VIRTUAL TABLE INDEX [0-9]+:[M=]'
     )
@@ -1164,7 +1204,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
         *('bookmark', 'bundle', 'head', 'move', 'node', 'push'),
         *('description', 'search_content', 'rest', 'kept', 'below'),
         *('pin', 'holder', 'event', 'pushvar', 'status'),
-        *('delivery', 'landing'),
+        *('delivery', 'landing', 'label'),
     }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')

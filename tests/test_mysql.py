@@ -342,7 +342,7 @@ def test_other_versions(mariadb: MariaDB) -> None:
 
 def test_tables_of_version_1(index: Any, admin: Any) -> None:
     recorded = index.record(newpush('one'))
-    rows(admin, 'DROP TABLE pushvar, status, delivery, landing')
+    rows(admin, 'DROP TABLE pushvar, status, delivery, landing, label')
     rows(admin, 'UPDATE gate SET version = 1')
     with pytest.raises(errors.BackendUnavailable, match='older'):
         index.lastid()
@@ -354,6 +354,11 @@ def test_tables_of_version_1(index: Any, admin: Any) -> None:
     assert index.statuses([1]) == {1: [status]}
     assert index.setdelivery(model.Delivery('ci', 1))
     assert index.record(newpush('two')).id == 2
+    rows(admin, 'DROP TABLE label')
+    rows(admin, 'UPDATE gate SET version = 2')
+    assert index.schema(create=True) is True
+    assert index.pushes(status='success') == [recorded]
+    assert list(index.problems()) == []
 
 
 def test_rights(mariadb: MariaDB, url: str, index: Any, admin: Any) -> None:

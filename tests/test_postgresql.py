@@ -250,7 +250,7 @@ def test_tables_of_version_1(index: Any, url: str, admin: Any) -> None:
     schema = schemaof(url)
     dropped = ', '.join(
         f'{schema}.{name}'
-        for name in ('pushvar', 'status', 'delivery', 'landing')
+        for name in ('pushvar', 'status', 'delivery', 'landing', 'label')
     )
     rows(admin, f'DROP TABLE {dropped}')
     rows(admin, f'UPDATE {schema}.gate SET version = 1')
@@ -266,6 +266,11 @@ def test_tables_of_version_1(index: Any, url: str, admin: Any) -> None:
     assert index.statuses([1]) == {1: [status]}
     assert index.setdelivery(model.Delivery('ci', 1))
     assert index.record(newpush('two')).id == 2
+    rows(admin, f'DROP TABLE {schema}.label')
+    rows(admin, f'UPDATE {schema}.gate SET version = 2')
+    assert index.schema(create=True) is True
+    assert index.pushes(status='success') == [recorded]
+    assert list(index.problems()) == []
 
 
 def test_rights(postgresql: PostgreSQL, admin: Any, url: str) -> None:

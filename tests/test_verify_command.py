@@ -223,7 +223,11 @@ def test_statuses_that_are_not_as_noted(filled: Filled) -> None:
         ),
         lambda: filled.store.putnote(name, good.replace(b'"bob"', b'7')),
         lambda: filled.store.putnote(name, good.replace(b'"landed', b'"x')),
-        lambda: _change(filled, 'DELETE FROM status'),
+        lambda: _change(
+            filled,
+            'DELETE FROM status',
+            "UPDATE label SET name = 's0' WHERE name = 's1'",
+        ),
         lambda: _change(filled, 'DELETE FROM landing'),
     ]
     for spoil in spoils:

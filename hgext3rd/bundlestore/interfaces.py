@@ -505,6 +505,35 @@ class ILandings(Interface):
         next to no cost for those that have none."""
 
 
+class ILabels(Interface):
+    """Ability of an index with ``IStatuses``: it keeps the branches of pushes
+    (``branches`` of ``model.NewPush`` and ``model.Push``, which another one
+    drops), and selects pushes by branch and by how they went."""
+
+    def pushes(
+        first: int = 1,
+        last=None,
+        user=None,
+        node=None,
+        text=None,
+        since=None,
+        until=None,
+        limit=None,
+        newestfirst: bool = False,
+        status=None,
+        branch=None,
+    ) -> list:
+        """As ``IBundleIndex.pushes``, with two more that may be given:
+
+        * ``status``: one of ``model.OUTCOMES``, as ``model.outcome``; raises
+          ``ValueError`` for anything else;
+        * ``branch``: one of the push's branches, as ``model.branch`` has it.
+
+        The cost depends on what is returned, not on what is skipped, for a
+        range of ids with either of them. A backend may do worse with both, or
+        with other things besides."""
+
+
 class IReserve(Interface):
     """A store or an index that needs room to give room back, and keeps some
     for that day."""

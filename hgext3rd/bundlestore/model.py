@@ -11,6 +11,7 @@ the ``dataclasses`` module costs that process about ten milliseconds.
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple, Optional, Union
@@ -37,8 +38,15 @@ PUSHVAR_LENGTH = 255
 #: what a status may say, and how many of them a push may have
 STATES = ('pending', 'success', 'failure', 'error')
 STATUSES = 500
+#: how a push went in all, from good to bad: the worst of its statuses, if it
+#: has any
+OUTCOMES = ('none', 'success', 'pending', 'failure', 'error')
 URL_LENGTH = 2000
 DESCRIPTION_LENGTH = 500
+
+#: how many branches of a push are known, and how much of a name, in characters
+BRANCHES = 100
+BRANCH_LENGTH = 250
 
 _HEXDIGITS = frozenset('0123456789abcdef')
 
@@ -108,6 +116,27 @@ def checkpushvars(pushvars: Iterable[tuple[str, str]]) -> None:
             )
         if not istext(name + value):
             raise ValueError('a variable is no text')
+
+
+def checkbranches(branches: Iterable[str]) -> None:
+    """Raise ``ValueError`` unless a push may have these branches."""
+    names = list(branches)
+    if len(names) > BRANCHES or len(set(names)) < len(names):
+        raise ValueError('too many branches, or one of them twice')
+    for name in names:
+        if not 0 < len(name) <= BRANCH_LENGTH or not istext(name):
+            raise ValueError('the name of a branch is empty, too long, no text')
+
+
+def branches(names: Iterable[str]) -> tuple[str, ...]:
+    """Return what a push has for ``branches`` whose heads are on these."""
+    found = dict.fromkeys(map(branch, names))
+    return tuple(sorted(itertools.islice(found, BRANCHES)))
+
+
+def branch(name: str) -> str:
+    """Return what stands for the branch of that name."""
+    return totext(name)[:BRANCH_LENGTH] or 'default'
 
 
 def istext(text: object) -> bool:
@@ -208,6 +237,8 @@ class NewPush(NamedTuple):
     below: tuple[bytes, ...] = ()
     #: what was pushed along, see ``checkpushvars``
     pushvars: tuple[tuple[str, str], ...] = ()
+    #: the branches of its heads, see :func:`branches`
+    branches: tuple[str, ...] = ()
 
     @property
     def changesets(self) -> tuple[bytes, ...]:
@@ -239,6 +270,8 @@ class Push(NamedTuple):
     pinned: bool = False
     #: what was pushed along, in that order
     pushvars: tuple[tuple[str, str], ...] = ()
+    #: the branches of its heads, sorted; empty if nobody knows
+    branches: tuple[str, ...] = ()
 
     @property
     def changesets(self) -> tuple[bytes, ...]:
@@ -337,6 +370,12 @@ class Landing(NamedTuple):
             raise ValueError(f'a changeset has {NODE_LENGTH} bytes')
         if len(self.user) > NAME_LENGTH or not istext(self.user):
             raise ValueError('the user is no name')
+
+
+def outcome(statuses: Iterable[Status]) -> str:
+    """Return which of ``OUTCOMES`` the statuses of a push come to."""
+    states = [status.state for status in statuses]
+    return max(states, key=OUTCOMES.index, default='none')
 
 
 class Bundle(NamedTuple):

@@ -20,7 +20,7 @@ from ..declaring import provides
 from ..server import tolocal
 from ..stores import marks, notes
 from ..words import counted
-from . import base, bundles, repair, statuscheck, walk
+from . import base, branches, bundles, repair, statuscheck, walk
 from .findings import MOST, Finding, Wish
 
 #: a push that is younger may still get its note, in seconds
@@ -45,6 +45,9 @@ class Audit:
         self._base = base.Repository(repo, server)
         self._repairer = repair.Repairer(
             repo.ui, self._store, self._index, self._base
+        )
+        self._branches = branches.Branches(
+            repo, server, self._store, self._index
         )
         # pushes whose removal was begun
         self._marked: list[notes.PushName] = []
@@ -133,6 +136,7 @@ class Audit:
         lastid = self._index.lastid()
         missing = _Many(_(b'%s without a note beside the bundle'))
         other = _Many(_(b'%s with a note that is not up to date'))
+        unlisted = _Many(_(b'%s that could not be found by branch'))
         with self._makeprogress(
             _(b'checking'), unit=_(b'pushes'), total=lastid
         ) as bar:
@@ -141,9 +145,11 @@ class Audit:
                 for push in page:
                     self._seen.add(push.id, push.key)
                     self.pushes += 1
-                    yield from self._checkpush(push, known, missing, other)
+                    yield from self._checkpush(
+                        push, known, missing, other, unlisted
+                    )
                     bar.update(push.id)
-        for many in (missing, other):
+        for many in (missing, other, unlisted):
             if many.count:
                 yield many.finding(self._wish.repair)
 
@@ -153,6 +159,7 @@ class Audit:
         known: set[str],
         missing: _Many,
         other: _Many,
+        unlisted: _Many,
     ) -> Iterator[Finding]:
         for key in model.chain([push]):
             if key not in known:
@@ -191,7 +198,11 @@ class Audit:
                     key=push.key,
                 )
             )
-        elif note.push.pinned != push.pinned:
+        elif self._wish.repair and self._branches.repair(push, note.push):
+            unlisted.add(push.id)
+        elif note.push.pinned != push.pinned or not self._branches.agree(
+            push, note.push
+        ):
             other.add(push.id)
             self._rewrite(push)
 

@@ -64,6 +64,9 @@ class IndexCopy:
         be in the target. The page has all pushes from the id ``first`` on to
         its last. Yields those that are not there afterwards.
         """
+        if not provides(self._target, 'ILabels'):
+            # branches only serve to look for pushes
+            fresh = [push._replace(branches=()) for push in fresh]
         there = self._there(first, page[-1].id, fresh)
         for push in fresh:
             found = there.get(push.id)

@@ -236,6 +236,7 @@ class Repairer:
                     push.rests,
                     push.below,
                     push.pushvars,
+                    push.branches,
                 )
             )
         if push.pinned:

@@ -29,7 +29,7 @@ from ..bundle.changegroup import (
 )
 from ..bundle.graph import NULLID, Graph
 from ..errors import BundleStoreError
-from ..model import TEXT_LENGTH, Head, totext
+from ..model import TEXT_LENGTH, Head, branches, totext
 from ..words import counted
 
 TITLE_LENGTH = 200
@@ -143,6 +143,7 @@ class ChangesetChecker(Visitor):
         self._revisions = 0
         self.parents: Graph = {}
         self._titles: dict[bytes, str] = {}
+        self._branches: dict[bytes, str] = {}
         self._text = ''
 
     @property
@@ -152,6 +153,10 @@ class ChangesetChecker(Visitor):
     def heads(self) -> tuple[Head, ...]:
         """Return the changesets without a child in the push."""
         return tuple(Head(n, title) for n, title in self._titles.items())
+
+    def branches(self) -> tuple[str, ...]:
+        """Return the branches of these, see ``model.branches``."""
+        return branches(self._branches.values())
 
     def text(self) -> str:
         """Return what a search finds the push by, see ``model.NewPush``; to
@@ -196,9 +201,13 @@ class ChangesetChecker(Visitor):
             )
         self._texts.add(node, text)
         self.parents[node] = (entry.p1, entry.p2)
-        self._titles.pop(entry.p1, None)
-        self._titles.pop(entry.p2, None)
-        self._titles[node] = title(text)
+        for its, value in (
+            (self._titles, title(text)),
+            (self._branches, branch(text)),
+        ):
+            its.pop(entry.p1, None)
+            its.pop(entry.p2, None)
+            its[node] = value
         if len(self.unsent) < _MAX_NAMES:
             changed = text[: text.index(b'\n\n')].split(b'\n')[3:]
             self.unsent.update(changed[:_MAX_NAMES])
@@ -358,6 +367,14 @@ def title(text: bytes) -> str:
     description = _description(text, 4 * TITLE_LENGTH + 4)
     line = description.splitlines()[0] if description else b''
     return totext(line.decode('utf-8', 'replace')[:TITLE_LENGTH])
+
+
+def branch(text: bytes) -> str:
+    """Return the branch in a changelog entry, which can be read."""
+    match = _CHANGESET.match(text)
+    extra = changelog.decodeextra((match and match.group(1)) or b'')
+    name: bytes = extra[b'branch']
+    return name.decode('utf-8', 'replace')
 
 
 def searchtext(entries: Iterable[bytes]) -> str:

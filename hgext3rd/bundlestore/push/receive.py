@@ -376,6 +376,7 @@ class Receiver:
             rests=rests,
             below=self._below(rests, self.checker.parents.values()),
             pushvars=self.incoming.recorded,
+            branches=self.checker.branches(),
         )
 
     def _below(
@@ -417,6 +418,7 @@ class Receiver:
                 bundle.rests, self._foundation.graph(key).values()
             ),
             pushvars=self.incoming.recorded,
+            branches=model.branches(map(check.branch, texts)),
         )
 
     def _stagedfile(self, staged, push: model.NewPush):

@@ -181,7 +181,11 @@ def isindexlost(store: Any, index: Any) -> bool:
 def encode(record: Record) -> bytes:
     """Return the bytes of a note; the same for the same record."""
     push = record.push
-    more = {'pushvars': list(push.pushvars)} if push.pushvars else {}
+    more: dict[str, Any] = {}
+    if push.pushvars:
+        more['pushvars'] = list(push.pushvars)
+    if push.branches:
+        more['branches'] = list(push.branches)
     return dump(
         {
             'push': push.id,
@@ -234,6 +238,7 @@ def decode(data: bytes, name: str) -> Record:
                 (_text(name), _text(value))
                 for name, value in found.get('pushvars', ())
             ),
+            branches=tuple(map(_text, found.get('branches', ()))),
         )
         return Record(push, bool(found['removed']))
     except (KeyError, TypeError, ValueError) as exc:

@@ -35,15 +35,16 @@ def pushof(
         push.rests if rests is None else rests,
         push.below if below is None else below,
         pushvars=push.pushvars,
+        branches=tuple(sorted(push.branches)),
     )
 
 
 class ReferenceIndex:
-    """The contract of ``IBundleIndex``, ``IStatuses``, ``IDeliveries`` and
-    ``ILandings``, in the memory of one thread."""
+    """The contract of ``IBundleIndex`` and of all that an index may be able to
+    besides, in the memory of one thread."""
 
     __implemented__ = Interfaces(
-        *('IBundleIndex', 'IStatuses', 'IDeliveries', 'ILandings')
+        *('IBundleIndex', 'IStatuses', 'IDeliveries', 'ILandings', 'ILabels')
     )
 
     def __init__(self, ignoresaccents: bool = True) -> None:
@@ -284,6 +285,8 @@ class ReferenceIndex:
         until: Optional[float] = None,
         limit: Optional[int] = None,
         newestfirst: bool = False,
+        status: Optional[str] = None,
+        branch: Optional[str] = None,
     ) -> list[model.Push]:
         found = [
             push
@@ -295,6 +298,8 @@ class ReferenceIndex:
             and (text is None or self._holds(push.text, text))
             and (since is None or since < push.time)
             and (until is None or push.time < until)
+            and (branch is None or branch in push.branches)
+            and (status is None or status == self._outcome(id))
         ]
         if since is not None or until is not None:
             found.sort(key=lambda push: (push.time, push.id))
@@ -405,6 +410,9 @@ class ReferenceIndex:
             for id, its in self._landings.items()
             if id in ids
         }
+
+    def _outcome(self, id: int) -> str:
+        return model.outcome(self._statuses.get(id, {}).values())
 
     # -- what there is
 

@@ -16,6 +16,8 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import NamedTuple
 
+from ..sql import labels
+
 #: changes with the tables
 VERSION = 3
 
@@ -121,6 +123,13 @@ TABLES = (
         since=3,
     ),
     Table(
+        'label',
+        'name name, push id',
+        'name, push',
+        {'label_push': 'push, name'},
+        since=3,
+    ),
+    Table(
         'word', 'word word, push id', 'word, push', {'word_push': 'push, word'}
     ),
     Table('stripe', 'id small', 'id'),
@@ -171,6 +180,9 @@ def statements(
         yield f'CREATE TABLE IF NOT EXISTS {table.name} ({", ".join(columns)})'
         yield from further
     if version:
+        if version < labels.SINCE:
+            yield 'DELETE FROM label'
+            yield labels.FILL
         yield f'UPDATE gate SET version = {VERSION}'
         return
     for single in ('stripe', 'counter', 'gate'):

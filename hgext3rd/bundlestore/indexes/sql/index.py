@@ -15,6 +15,7 @@ from . import (
     bundles,
     deliveries,
     details,
+    labels,
     lists,
     lookups,
     problems,
@@ -72,6 +73,7 @@ class SqlIndex:
             rests,
             below,
             pushvars=tuple(push.pushvars),
+            branches=tuple(sorted(push.branches)),
         )
 
     def movebookmarks(
@@ -302,8 +304,12 @@ class SqlIndex:
         until: Optional[float] = None,
         limit: Optional[int] = None,
         newestfirst: bool = False,
+        status: Optional[str] = None,
+        branch: Optional[str] = None,
     ) -> list[model.Push]:
-        if first > _LAST or (user is not None and not model.istext(user)):
+        if first > _LAST or not all(
+            text is None or model.istext(text) for text in (user, branch)
+        ):
             return []
         wanted = lists.Filter(
             max(first, 1),
@@ -315,6 +321,7 @@ class SqlIndex:
             None if until is None else float(until),
             _most(limit),
             newestfirst,
+            labels.wanted(status, branch),
         )
         return self._database.read(lambda sql: lists.find(sql, wanted), [])
 
@@ -390,6 +397,7 @@ def _check(push: Union[model.NewPush, model.Push]) -> None:
     if not model.istext('\n'.join([push.text, *[h.title for h in push.heads]])):
         raise ValueError('a text has a NUL, or no Unicode')
     model.checkpushvars(push.pushvars)
+    model.checkbranches(push.branches)
     if isinstance(push, model.NewPush):
         _checknames(push.user, *(move.name for move in push.moves))
     else:

@@ -5,6 +5,8 @@ combination of these:
 
 * a range of ids;
 * a user, with words of a text or without;
+* a label (see ``labels.py``); of several, or with a user, what none has is not
+  skipped where many have each of them;
 * a range of times, but ids that are in it and not wanted are skipped one by
   one, and with words all that it finds is sorted (see ``_narrowed``);
 * a changeset, where it depends on how many pushes hold it, whatever else is
@@ -18,7 +20,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, NamedTuple, Optional
 
 from ... import model
-from . import bundles, details
+from . import bundles, details, labels
 from .words import holds
 
 if TYPE_CHECKING:
@@ -49,6 +51,8 @@ class Filter(NamedTuple):
     until: Optional[float]
     limit: int
     newestfirst: bool
+    #: as ``labels.wanted`` returns them
+    labels: list[str]
     #: in a list by time: only what comes behind that time and id
     behind: Optional[tuple[float, int]] = None
 
@@ -104,7 +108,7 @@ def _withwords(sql: Sql, wanted: Filter) -> list[Row]:
     source, id, condition, asked = sql.dialect.search.match(
         sql, wanted.words, wanted.user
     )
-    where, values = _where(wanted, id)
+    where, values = _where(sql, wanted, id)
     joined = f'FROM {source} CROSS JOIN push ON push.id = {id}'
     return _ordered(
         sql,
@@ -122,7 +126,7 @@ def _narrowed(sql: Sql, wanted: Filter) -> Filter:
     a second for each million pushes in the range, and a second or two for
     each million of them that have the words.
     """
-    where, values = _where(wanted, 'push.id')
+    where, values = _where(sql, wanted, 'push.id')
     row = sql.one(
         f'SELECT min(push.id), max(push.id) {_frompush(wanted)} WHERE {where}',
         values,
@@ -134,12 +138,15 @@ def _narrowed(sql: Sql, wanted: Filter) -> Filter:
 
 def _withoutwords(sql: Sql, wanted: Filter) -> list[Row]:
     if wanted.node is None:
-        where, values = _where(wanted, 'push.id')
+        label = _rarest(sql, wanted)
+        if label is not None:
+            return _labelled(sql, wanted, label)
+        where, values = _where(sql, wanted, 'push.id')
         source = f'SELECT push.id, {_COLUMNS} {_frompush(wanted)} WHERE {where}'
         return _ordered(sql, wanted, source, values)
     # All three come in the order of the primary key, so a database merges
     # them and stops at the limit, whatever number of pushes has the node.
-    where, values = _where(wanted, 'node.push')
+    where, values = _where(sql, wanted, 'node.push')
     source = ' UNION ALL '.join(
         f'SELECT node.push, {_COLUMNS} FROM node'
         ' CROSS JOIN push ON push.id = node.push'
@@ -147,6 +154,31 @@ def _withoutwords(sql: Sql, wanted: Filter) -> list[Row]:
         for place in (0, 1, 2)
     )
     return _ordered(sql, wanted, source, 3 * [wanted.node, *values])
+
+
+def _rarest(sql: Sql, wanted: Filter) -> Optional[str]:
+    """Return the label whose pushes are to be gone through, if they are."""
+    if wanted.timed or not wanted.labels or sql.version < labels.SINCE:
+        return None
+    if len(wanted.labels) == 1 and wanted.user is None:
+        return wanted.labels[0]
+    for label in wanted.labels:
+        if labels.israre(sql, label, wanted.first, wanted.last):
+            return label
+    return wanted.labels[0] if wanted.user is None else None
+
+
+def _labelled(sql: Sql, wanted: Filter, label: str) -> list[Row]:
+    others = [other for other in wanted.labels if other != label]
+    where, values = _where(sql, wanted._replace(labels=others), 'label.push')
+    return _ordered(
+        sql,
+        wanted,
+        f'SELECT label.push, {_COLUMNS} FROM label'
+        ' CROSS JOIN push ON push.id = label.push'
+        f' WHERE label.name = ? AND {where}',
+        [label, *values],
+    )
 
 
 def _frompush(wanted: Filter) -> str:
@@ -159,7 +191,7 @@ def _frompush(wanted: Filter) -> str:
     return f'FROM push {index and f"INDEXED BY {index}"}'
 
 
-def _where(wanted: Filter, id: str) -> tuple[str, list[Any]]:
+def _where(sql: Sql, wanted: Filter, id: str) -> tuple[str, list[Any]]:
     """Return a condition for what is wanted, where ``id`` is that of a push,
     and the values in it."""
     conditions = [f'{id} BETWEEN ? AND ?']
@@ -168,6 +200,9 @@ def _where(wanted: Filter, id: str) -> tuple[str, list[Any]]:
     if wanted.user is not None:
         conditions.append('push.username = ?')
         values.append(wanted.user)
+    for label in wanted.labels:
+        conditions.append(labels.condition(sql, label, id))
+        values.append(label)
     if wanted.behind is not None:
         # one bound instead of the one that it makes needless
         if wanted.newestfirst:
@@ -237,16 +272,22 @@ _PUSHVARS = (
 def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
     """Make pushes of rows of the table ``push``."""
     ids = sorted({row[3] for row in rows})
+    pushes = [row[0] for row in rows]
     more = [row[0] for row in rows if row[4]]
-    parts, its, descriptions, resting, pinned, moved, along = sql.together(
+    parts, its, descriptions, resting, pinned, moved, along, on = sql.together(
         [
             *((statement, first, ids) for statement, first in _PARTS),
-            (_PINS, (b'', b''), [row[0] for row in rows]),
+            (_PINS, (b'', b''), pushes),
             (_MOVES, (), more),
             (
                 _PUSHVARS,
                 (b'', b''),
                 more if sql.version >= details.SINCE else [],
+            ),
+            (
+                labels.BRANCHES,
+                (b'', b''),
+                pushes if sql.version >= labels.SINCE else [],
             ),
         ]
     )
@@ -272,6 +313,9 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
     pushvars: dict[int, list[tuple[str, str]]] = {}
     for push, _position, _one, _other, text in sorted(along):
         pushvars.setdefault(push, []).append(details.pushvar(text))
+    branches: dict[int, list[str]] = {}
+    for push, _position, _one, _other, label in sorted(on):
+        branches.setdefault(push, []).append(labels.branch(label))
     return [
         model.Push(
             id,
@@ -285,6 +329,7 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
             tuple(bundles.split(below.get(bundle, b''))),
             id in pins,
             tuple(pushvars.get(id, ())),
+            tuple(branches.get(id, ())),
         )
         for id, time, user, bundle, _moves in rows
     ]

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from ...batches import batches
-from . import bundles, pushes, usage
+from . import bundles, labels, pushes, usage
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -141,8 +141,23 @@ _LANDINGCHECKS = (
         WHERE NOT EXISTS (SELECT 1 FROM push WHERE push.id = landing.push)""",
     ),
 )
+_LABELCHECKS = (
+    (
+        'push {} is not listed by how it went',
+        f"""SELECT push.id FROM push WHERE NOT EXISTS (
+            SELECT 1 FROM label
+            WHERE label.push = push.id AND label.name = {labels.OUTCOME}
+        )""",
+    ),
+    (
+        'push {} is listed as though it went otherwise',
+        f"""SELECT label.push FROM label
+        LEFT JOIN push ON push.id = label.push WHERE push.id IS NULL
+        OR label.name < 't' AND label.name <> {labels.OUTCOME}""",
+    ),
+)
 #: those of tables that came later, by the version that they came with
-_LATERCHECKS = {2: _DETAILCHECKS, 3: _LANDINGCHECKS}
+_LATERCHECKS = {2: _DETAILCHECKS, 3: (*_LANDINGCHECKS, *_LABELCHECKS)}
 _SEARCHCHECKS = (
     (
         'push {} is not found by its words',

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, NamedTuple, Optional
 
 from ... import errors, model
-from . import bundles, details, usage
+from . import bundles, details, labels, usage
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -22,6 +22,7 @@ LAST = (1 << 63) - 1
 _REMOVAL = (
     'DELETE FROM move WHERE push = ?',
     'DELETE FROM pushvar WHERE push = ?',
+    'DELETE FROM label WHERE push = ?',
     'DELETE FROM pin WHERE push = ?',
     'DELETE FROM push WHERE id = ?',
 )
@@ -91,6 +92,7 @@ def record(
     move(sql, checked.plan, push.user, push.time, push=id)
     addmoves(sql, id, [(move.name, move.new) for move in push.moves])
     details.addpushvars(sql, id, push.pushvars)
+    labels.add(sql, id, push.branches)
     return id, checked.bases.keys, tuple(bundles.split(bundle.below))
 
 
@@ -296,6 +298,7 @@ def setstatus(sql: Sql, id: int, status: model.Status) -> None:
     if not exists(sql, id):
         raise unknown(id)
     details.setstatus(sql, id, status)
+    labels.setoutcome(sql, id)
 
 
 def setlanding(sql: Sql, id: int, landing: model.Landing) -> None:

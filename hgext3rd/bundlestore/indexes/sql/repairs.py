@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Optional
 
 from ... import model
-from . import bundles, details, pushes, usage
+from . import bundles, details, labels, pushes, usage
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -63,6 +63,7 @@ def restore(sql: Sql, push: model.Push, bookmarks: bool) -> None:
     if replaced not in ('', push.key):
         details.drop(sql, push.id)
         _leave(sql, replaced)
+    labels.restore(sql, push.id, push.branches)
     for user in users:
         usage.recount(sql, user)
 
@@ -83,6 +84,7 @@ def restoremany(sql: Sql, many: Sequence[model.Push]) -> None:
         sql.dialect.search.add(sql, push.id, push.user, push.text)
         pushes.addmoves(sql, push.id, push.bookmarks)
         details.addpushvars(sql, push.id, push.pushvars)
+        labels.add(sql, push.id, push.branches)
     sql.insert(
         'push',
         [

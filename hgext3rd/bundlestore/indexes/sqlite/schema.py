@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import sqlite3
 
+from ..sql import labels
+
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
@@ -177,6 +179,16 @@ _LANDINGS = (
         PRIMARY KEY (push, node)
     ) WITHOUT ROWID""",
 )
+_LABELS = (
+    # By what else than words, user and time a push is found, see ``labels.py``.
+    """CREATE TABLE label (
+        name TEXT NOT NULL,
+        push INTEGER NOT NULL,
+        PRIMARY KEY (name, push)
+    ) WITHOUT ROWID""",
+    'CREATE INDEX label_push ON label (push, name)',
+    labels.FILL,
+)
 
 # What finds texts. ``words`` is what ``search.py`` makes of a text: this has
 # the same words with every release of SQLite, so the tokenizer only splits
@@ -195,7 +207,7 @@ STATEMENTS = (
     f'PRAGMA application_id = {APPLICATION_ID}',
 )
 #: what each version since the first has in addition
-_SINCE = {2: _DETAILS, 3: (*_DELIVERIES, *_LANDINGS)}
+_SINCE = {2: _DETAILS, 3: (*_DELIVERIES, *_LANDINGS, *_LABELS)}
 
 
 def create(sql: sqlite3.Connection) -> None:

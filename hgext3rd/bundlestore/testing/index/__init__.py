@@ -9,6 +9,7 @@ from .concurrency import ConcurrencyTests
 from .data import HOSTILE_TEXTS, ids, keyof, moveto, newpush, nodeof
 from .deliveries import DeliveryTests
 from .holdings import HoldingTests
+from .labels import LabelTests
 from .lists import ListTests
 from .lookups import LookupTests
 from .publishing import PublishTests
@@ -40,6 +41,7 @@ class IndexConformance(
     LandingTests,
     StatusTests,
     DeliveryTests,
+    LabelTests,
     RandomTests,
     ConcurrencyTests,
 ):
