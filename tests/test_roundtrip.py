@@ -145,6 +145,8 @@ class Plan(NamedTuple):
     #: None: with the extension, as changegroup 02; else from a vanilla
     #: client to a try URL, as 01 or 03
     vanilla: str | None
+    #: these are pulled alone, by number, before all are
+    asked: tuple[int, ...] = ()
 
 
 WRITE = ('write', 'both.txt', '', ('text', 1, 3000))
@@ -169,6 +171,7 @@ PLANS = st.builds(
     commits=st.lists(COMMITS, min_size=1, max_size=12),
     parts=st.lists(CHOICES, max_size=2),
     vanilla=st.sampled_from([None, None, '01', '03']),
+    asked=st.one_of(st.just(()), st.tuples(CHOICES)),
 ).map(sendable)
 
 VANILLA = {
@@ -202,6 +205,15 @@ SAME = Plan(
         commit(-1, extra={'close': '1', 'branch': 'done'}, description=''),
     ],
     [1],
+    None,
+    (2, 3),
+)
+
+#: The last rests on a changeset without a manifest of its own, so that of the
+#: base comes once more, and with it a file that the last removes.
+AGAIN = Plan(
+    [commit(-1), commit(-1), commit(-1, changes=(WRITE, ('remove', 0)))],
+    [0],
     None,
 )
 
@@ -247,11 +259,19 @@ class Scene:
         self.push(plan, client, base, parts)
         assert set(client.nodes('draft()')) == new
         heads = client.nodes('heads(draft())')
+        client.inspect('push', '--force', str(plain.path))
+        if plan.asked:
+            some = [nodes[choice % len(nodes)] for choice in plan.asked]
+            part = self._repo(f'part{number}', self.transport.name == 'path')
+            self.pull(part, base, some)
+            part.verify()
+            same = self._repo(f'same{number}', False)
+            same.inspect('pull', *_revs(some), str(plain.path))
+            content = self.workshop.content(same)
+            assert self.workshop.content(part) == content
         self.pull(ci, base, heads)
         assert set(ci.nodes('draft()')) == new
         ci.verify()
-
-        client.inspect('push', '--force', str(plain.path))
         content = self.workshop.content(plain)
         assert self.workshop.content(ci) == content
         # the measure itself: nothing was left behind (the parents of a
@@ -282,9 +302,12 @@ class Scene:
 
     def pull(self, ci: Repo, base: Repo, heads: list[str]) -> None:
         self.transport.connect(ci, base)
-        words = itertools.chain.from_iterable(('-r', head) for head in heads)
         with untouched(base.path):
-            ci.run('pull', *words)
+            ci.run('pull', *_revs(heads))
+
+
+def _revs(nodes: list[str]) -> list[str]:
+    return [word for node in nodes for word in ('-r', node)]
 
 
 @pytest.fixture(scope='module')
@@ -323,6 +346,7 @@ def examples(count: int) -> settings:
 @given(plan=PLANS)
 @example(plan=SAME)
 @example(plan=SAME._replace(parts=[], vanilla='01'))
+@example(plan=AGAIN)
 @examples(2)
 def test_comes_back_as_it_was(scene: Scene, plan: Plan) -> None:
     scene.play(plan)

@@ -44,6 +44,21 @@ def below(graph: Graph) -> set[bytes]:
     return parents(graph) - graph.keys() - {NULLID}
 
 
+def upto(
+    graph: Graph, heads: Iterable[bytes], isthere: Callable[[bytes], bool]
+) -> Graph:
+    """Return of the graph what ``heads`` need: these and their ancestors,
+    without those that are elsewhere and what is below them."""
+    found: set[bytes] = set()
+    pending = list(heads)
+    while pending:
+        node = pending.pop()
+        if node in graph and node not in found and not isthere(node):
+            found.add(node)
+            pending += graph[node]
+    return {node: pair for node, pair in graph.items() if node in found}
+
+
 def roots(graph: Mapping[T, tuple[T, T]]) -> list[T]:
     """Return the changesets without a parent in it."""
     return [

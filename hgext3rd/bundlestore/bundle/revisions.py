@@ -24,6 +24,14 @@ def text(storage: Any, node: bytes) -> tuple[bytes, int]:
     return found.revision, found.flags & _FLAGS
 
 
+def summary(entry: bytes) -> tuple[bytes, list[bytes]]:
+    """Return the manifest and the files of a changeset; ``entry`` is its text
+    in the changelog, of which ``changelog.py`` of Mercurial tells. Raises
+    ``ValueError`` for nonsense."""
+    lines = entry.partition(b'\n\n')[0].split(b'\n')
+    return bytes.fromhex(lines[0].decode('ascii')), lines[3:]
+
+
 def whole(content: bytes) -> bytes:
     """Return the delta that says all of a text."""
     header: bytes = mdiff.trivialdiffheader(len(content))

@@ -7,13 +7,14 @@ what the new one rests on.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Optional
 
 from mercurial import error
 
 from .. import errors, model
-from ..bundle import changegroup, container, reading, sound
+from ..bundle import changegroup, container, graph, reading, sound
 from ..bundle.graph import NULLID, Graph
 from ..server import hasnode, servedview
 from . import check, known
@@ -80,6 +81,15 @@ class Foundation:
     def graph(self, key: str) -> Graph:
         """Return the graph of a stored bundle."""
         return self._changesets(key).parents
+
+    def inbase(self, parents: Graph) -> set[bytes]:
+        """Return the changesets of the base that a push with that graph rests
+        on, by itself or by way of the bundles that it rests on."""
+        held = dict(parents)
+        for key in self.rests():
+            held.update(self.graph(key))
+        ofbase = functools.partial(hasnode, self._repo)
+        return graph.below(graph.upto(held, parents, ofbase))
 
     def bundleof(self, heads: Sequence[bytes]) -> Optional[model.Bundle]:
         """Return the stored bundle that has these very heads and is true to

@@ -23,7 +23,7 @@ from mercurial import error, mdiff
 from mercurial.node import short
 
 from .. import config
-from ..bundle import changegroup, overlay, reading
+from ..bundle import changegroup, overlay, reading, revisions
 from ..bundle.changegroup import MalformedChangegroup
 from ..bundle.graph import NULLID
 from ..server import of
@@ -160,8 +160,8 @@ class _Revisions:
         else:
             text = self._changelog.revision(node)
         self._count(len(text))
-        lines = text.partition(b'\n\n')[0].split(b'\n')
-        return bytes.fromhex(lines[0].decode('ascii')), frozenset(lines[3:])
+        manifest, files = revisions.summary(text)
+        return manifest, frozenset(files)
 
     # -- texts
 

@@ -14,18 +14,14 @@ for the sake of honest clients: ``fullcheck.py`` is for the others.
 
 from __future__ import annotations
 
-import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
 
-from ..bundle import changegroup, container, graph, reading
-from ..bundle.changegroup import MalformedChangegroup, Read
+from ..bundle import changegroup, container, manifests, reading
+from ..bundle.changegroup import Read
 from . import borrowed
 from .borrowed import Revision
 from .check import Refused, checkfilename
-
-#: where a piece of a delta begins and ends, and the length of what it inserts
-_PIECE = struct.Struct('>lll')
 
 
 def complete(
@@ -47,7 +43,10 @@ def complete(
     lacking = {r: link for r, link in named.items() if r not in inbase}
     if lacking:
         _reston(repo.ui, server, foundation, staged, checker, lacking)
-    found = borrowed.find(repo, graph.below(checker.parents), inbase)
+    if not inbase:
+        return None
+    below = foundation.inbase(checker.parents)
+    found = borrowed.find(repo, below, inbase)
     return _withborrowed(repo, staged, found) if found else None
 
 
@@ -123,30 +122,13 @@ def _addbrought(
     """Add the revisions of ``names`` which the manifests of a group bring,
     each with the first changeset that has it."""
     for entry, delta in changegroup.revisions(read, version):
-        for line in _inserted(delta):
-            name, _nul, rest = line.partition(b'\0')
+        for name, digits, kind in manifests.inserted(delta):
             name = folder + name
-            if rest[40:] == b't':
+            if kind == b't':
                 name += b'/'
-            if name not in names:
-                continue
-            try:
-                node = bytes.fromhex(rest[:40].decode('ascii'))
-            except ValueError as exc:
-                raise MalformedChangegroup('a manifest of nonsense') from exc
-            found.setdefault((name, node), entry.link)
-
-
-def _inserted(delta: bytes) -> Iterator[bytes]:
-    """Yield the lines that a delta of a manifest inserts."""
-    at = 0
-    while at + _PIECE.size <= len(delta):
-        _start, _end, length = _PIECE.unpack_from(delta, at)
-        if length < 0:
-            raise MalformedChangegroup('a delta of nonsense')
-        at += _PIECE.size + length
-        # not what is behind the last: it would be the folder itself
-        yield from filter(None, delta[at - length : at].split(b'\n'))
+            if name in names:
+                node = manifests.node(digits)
+                found.setdefault((name, node), entry.link)
 
 
 def _isinbase(repo, name: bytes, node: bytes) -> bool:
