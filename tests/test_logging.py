@@ -191,8 +191,8 @@ def test_pushes_and_pulls(
             'old': 'none',
         },
     )
-    # pulls: as it is stored, and out of an overlay
-    for node, way in ((second, 'verbatim'), (first, 'overlay')):
+    # pulls: as it is stored, and a part of it
+    for node, way in ((second, 'verbatim'), (first, 'subset')):
         repo = newclient(way)
         repo.run('pull', '-r', node, config=account(transport, 'eve'))
         (served,) = lines()
@@ -270,7 +270,7 @@ def test_web(
         assert expected[1].items() <= line.fields.items()
     vanilla.run('pull', '-r', first, url)
     (line,) = lines()
-    assert (line.event, line.fields['way']) == ('served', 'overlay')
+    assert (line.event, line.fields['way']) == ('served', 'subset')
     assert line.fields['user'] == '', 'nobody asked who it was'
     # as gunicorn believes of a proxy on this machine
     tls = {'X-Forwarded-Proto': 'https'}

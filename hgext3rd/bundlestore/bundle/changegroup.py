@@ -192,10 +192,22 @@ def _packed(entry: Entry, deltalength: int, version: bytes) -> bytes:
     return _LENGTH.pack(deltalength + _V2.size + 4) + _V2.pack(*entry[:5])
 
 
-def revision(entry: Entry, delta: bytes) -> Iterator[bytes]:
-    """Yield a revision of a group in version 03."""
-    yield _packed(entry, len(delta), b'03')
+def revision(
+    entry: Entry, delta: bytes, version: bytes = b'03'
+) -> Iterator[bytes]:
+    """Yield a revision of a group; raises ``UnsupportedFlags``."""
+    yield _packed(entry, len(delta), version)
     yield delta
+
+
+def copied(
+    entry: Entry, fh: BinaryIO, place: int, length: int, version: bytes
+) -> Iterator[bytes]:
+    """Yield a revision whose delta is at a place of a file, see
+    :func:`places`; raises ``UnsupportedFlags``."""
+    yield _packed(entry, length, version)
+    fh.seek(place)
+    yield from _copydelta(fh.read, length)
 
 
 def opening(name: bytes) -> bytes:
@@ -278,6 +290,19 @@ def revisions(read: Read, version: bytes) -> Iterator[tuple[Entry, bytes]]:
     and read nothing behind them; raises ``MalformedChangegroup``."""
     for entry, length in _entries(read, version):
         yield entry, readexactly(read, length)
+
+
+def places(
+    fh: BinaryIO, version: bytes, offset: int
+) -> Iterator[tuple[Entry, int, int]]:
+    """Yield the revisions of the group at ``offset`` of a seekable
+    changegroup, each with the place of its delta and the length of that; the
+    caller may move in the file meanwhile."""
+    fh.seek(offset)
+    for entry, length in _entries(fh.read, version):
+        place = fh.tell()
+        yield entry, place, length
+        fh.seek(place + length)
 
 
 def changesets(read: Read, version: bytes) -> Iterator[tuple[Entry, bytes]]:

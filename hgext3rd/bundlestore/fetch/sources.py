@@ -19,7 +19,7 @@ from __future__ import annotations
 import contextlib
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any, Optional
+from typing import Any, BinaryIO, Optional
 
 from .. import errors
 from ..bundle import changegroup, container, graph, reading
@@ -125,15 +125,18 @@ class Joint:
     ) -> Iterator[bytes]:
         """Yield the joint changegroup in version ``target``; ``front`` is as
         in ``changegroup.concatenate``."""
-        payloads = [file.payload for file in self._files.values()]
-        sources = list(zip(payloads, self._layouts))
         held = b''
-        for chunk in changegroup.concatenate(sources, target, front):
+        for chunk in changegroup.concatenate(self.parts(), target, front):
             if held:
                 yield held
             held = chunk
         self.check()
         yield held
+
+    def parts(self) -> list[tuple[BinaryIO, changegroup.Layout]]:
+        """Return the changegroups, each as a file."""
+        payloads = [file.payload for file in self._files.values()]
+        return list(zip(payloads, self._layouts))
 
     def check(self) -> None:
         """Raise ``CorruptBundle`` if a file was written to after it was

@@ -31,7 +31,7 @@ from mercurial import (
 from .. import errors, model
 from ..bundle import container, graph
 from ..server import hasnode, tolocal
-from . import sources
+from . import sources, subset
 from .answer import Answer
 from .wanted import Wanted
 
@@ -61,34 +61,37 @@ def prepare(
     """
     if not wanted.isordinary():
         return None
-    if not all(where.ishead for where in located.values()):
-        return None
     if not all(hasnode(wanted.repo, node) for node in wanted.others):
         return None
     try:
-        return _prepare(wanted, keys)
-    except (errors.BundleStoreError, *_DAMAGE):
+        return _prepare(wanted, located, keys)
+    except (subset.Unfit, errors.BundleStoreError, *_DAMAGE):
         # the overlay knows how to say what is wrong
         return None
 
 
-def _prepare(wanted: Wanted, keys: list[str]) -> Optional[Verbatim]:
+def _prepare(
+    wanted: Wanted, located: dict[bytes, model.Location], keys: list[str]
+) -> Optional[Verbatim]:
     ui, store = wanted.repo.ui, wanted.server.store
     with contextlib.ExitStack() as stack:
-        source: Any
-        if len(keys) == 1:
-            source = sources.Whole(ui, store, keys[0])
-        else:
-            source = sources.Joint(ui, store, keys)
+        way, source = 'verbatim', _source(wanted, located, keys)
         stack.callback(source.close)
         content = _content(wanted, source.parents)
         if content is None:
-            return None
+            way, chosen = 'subset', _chosen(wanted, source)
+            if not chosen:
+                return None
+            source = _subset(wanted, source, chosen, keys)
+            stack.callback(source.close)
+            content = _content(wanted, chosen)
+            if content is None:
+                return None
         lacking = _lacking(wanted, content)
         front = lacking is not None and not source.parents.keys() >= set(
             lacking.missing
         )
-        if front and len(keys) == 1:
+        if front and isinstance(source, sources.Whole):
             # joined with something, it is read at random places
             source.close()
             source = sources.Joint(ui, store, keys)
@@ -96,9 +99,44 @@ def _prepare(wanted: Wanted, keys: list[str]) -> Optional[Verbatim]:
         version = _version(wanted, source)
         if version is None:
             return None
-        answer = Verbatim(wanted, source, content, version, lacking, front)
+        answer = Verbatim(wanted, source, content, version, lacking, front, way)
         stack.pop_all()
         return answer
+
+
+def _source(
+    wanted: Wanted, located: dict[bytes, model.Location], keys: list[str]
+) -> Any:
+    ui, store = wanted.repo.ui, wanted.server.store
+    if len(keys) == 1 and all(where.ishead for where in located.values()):
+        return sources.Whole(ui, store, keys[0])
+    return sources.Joint(ui, store, keys)
+
+
+def _chosen(wanted: Wanted, source: Any) -> graph.Graph:
+    """Return what was asked for of what the bundles hold, nothing if it
+    cannot be sent alone."""
+    if source.trees or wanted.server.settings.verify == 'none':
+        # a changeset may not be what it is called, see below
+        return {}
+    repo = wanted.repo
+    chosen = graph.upto(
+        source.parents, wanted.scratch, lambda node: hasnode(repo, node)
+    )
+    if not all(hasnode(repo, node) for node in graph.below(chosen)):
+        return {}
+    return chosen
+
+
+def _subset(
+    wanted: Wanted, source: Any, chosen: graph.Graph, keys: list[str]
+) -> subset.Subset:
+    with contextlib.closing(source):
+        if isinstance(source, sources.Joint):
+            return subset.Subset(wanted.repo, source, chosen)
+    joint = sources.Joint(wanted.repo.ui, wanted.server.store, keys)
+    with contextlib.closing(joint):
+        return subset.Subset(wanted.repo, joint, chosen)
 
 
 def _content(wanted: Wanted, parents: graph.Graph) -> Optional[_Content]:
@@ -174,6 +212,7 @@ class Verbatim(Answer):
         version: bytes,
         lacking: Optional[discovery.outgoing],
         front: bool,
+        way: str,
     ) -> None:
         self._source = source
         self._content = content
@@ -189,7 +228,7 @@ class Verbatim(Answer):
                 {node: source.parents[node] for node in content.scratch}
             ),
             {
-                'way': 'verbatim',
+                'way': way,
                 'changesets': self._count,
                 'behind': 'base' if front else 'nothing',
                 'changegroup': version,
