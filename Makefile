@@ -30,7 +30,7 @@ help:
 	@echo 'make bench-web'
 	@echo '            what pages of scratch changesets cost the server'
 	@echo 'make bench-ci [QUICK=1] [WORK=folder] [REPO=path]'
-	@echo '            what machines cost that want one changeset, beside git'
+	@echo '            what fifty machines cost that want one changeset'
 	@echo 'make bench-backends [QUICK=1] [WORK=folder]'
 	@echo '            what databases and object stores add, beside files'
 	@echo 'make load [SECONDS=3600]'
@@ -102,7 +102,8 @@ bench-ci: export BUNDLESTORE_BENCH_REPO = $(REPO)
 bench-ci: export BUNDLESTORE_BENCH_WORK = $(WORK)
 bench-ci:
 	@$(PYTHON) tools/environments.py
-	@$(BIN)/python bench/ci.py $(if $(QUICK),--quick)
+	@$(BIN)/python bench/ci.py \
+	    $(if $(QUICK),--quick,--json bench/ci.json)
 
 bench-backends:
 	@$(PYTHON) tools/environments.py

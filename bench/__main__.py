@@ -233,6 +233,9 @@ def main() -> int:
         help='what bench/index.py found, folded in if it is there',
     )
     parser.add_argument(
+        '--ci', type=Path, default=extras.CI, help='likewise, bench/ci.py'
+    )
+    parser.add_argument(
         '--report', type=Path, metavar='JSON', help='measure nothing'
     )
     options = parser.parse_args()
@@ -249,7 +252,7 @@ def main() -> int:
                 results = bench.run()
             finally:
                 shutil.rmtree(bench.place.run, ignore_errors=True)
-    extras.fold(results, options.index)
+    extras.fold(results, index=options.index, ci=options.ci)
     print(report.text(results))
     if output is not None:
         output.mkdir(parents=True, exist_ok=True)

@@ -1,5 +1,5 @@
 """Folds in what other programs of the bench measure: the cost of loading the
-extension, ``chg``, and the index at ten million changesets.
+extension, ``chg``, the index at ten million changesets, and CI machines.
 
 Each writes its figures as JSON. They are measured in runs of their own, as
 each compares things within itself.
@@ -20,8 +20,9 @@ HERE = Path(__file__).resolve().parent
 #: what runs with every run, if it is there
 PROGRAMS = ('startup', 'chg')
 
-#: what ``make bench-index`` writes
+#: what ``make bench-index`` and ``make bench-ci`` write
 INDEX = HERE / 'index.json'
+CI = HERE / 'ci.json'
 
 #: how long one may take, in seconds
 PATIENCE = 600
@@ -35,10 +36,11 @@ def run(results: Results, place: Place, quick: bool) -> None:
                 results.data[name] = _run(path, place, quick)
 
 
-def fold(results: Results, index: Path) -> None:
-    """Take what was measured of the index at scale, whenever that was."""
-    if index.exists():
-        results.data['index'] = json.loads(index.read_text())
+def fold(results: Results, **found: Path) -> None:
+    """Take what was measured by others, whenever that was."""
+    for name, path in found.items():
+        if path.exists():
+            results.data[name] = json.loads(path.read_text())
 
 
 def _run(path: Path, place: Place, quick: bool) -> object:

@@ -17,6 +17,7 @@ EXTRAS = {
     'index': 'The index at scale (`make bench-index`)',
     'startup': 'Start-up (`bench/startup.py`)',
     'chg': 'Warm processes (`bench/chg.py`)',
+    'ci': 'CI machines that want one push (`make bench-ci`)',
 }
 
 
@@ -258,6 +259,8 @@ def _extras(data: dict[str, Any]) -> str:
             lines += [_indexrow(row) for row in found['rows']]
         elif 'milliseconds' in found:
             lines = _milliseconds(found['milliseconds'])
+        elif 'table' in found:
+            lines = found['table']
         else:
             continue
         told = found.get('title', 'Milliseconds: median (quartiles).')

@@ -99,11 +99,14 @@ def written(tmp_path_factory: pytest.TempPathFactory) -> Path:
     index = {'title': 'filled', 'rows': rows}
     (folder / 'given.json').write_text(json.dumps(data))
     (folder / 'index.json').write_text(json.dumps(index))
+    ci = {'title': '50 machines', 'table': [['way', 'server'], ['a', '9 ms']]}
+    (folder / 'ci.json').write_text(json.dumps(ci))
     subprocess.run(
         [
             *(sys.executable, '-m', 'bench', '--output', str(folder)),
             *('--report', str(folder / 'given.json')),
             *('--index', str(folder / 'index.json')),
+            *('--ci', str(folder / 'ci.json')),
         ],
         cwd=environments.ROOT,
         stdout=subprocess.DEVNULL,
@@ -145,6 +148,7 @@ def test_the_table_has_figures_and_failures(written: Path) -> None:
     assert ['push of one changeset, N = 0', '0.96×', '2.00×', ''] in rows
     (row,) = [row for row in rows if row[2:3] == [FAILURE]]
     assert row[0] == 'push of 500 MB'
+    assert ['a', '9 ms'] in rows
 
 
 FAILURE = CELLS['large/push']['infinitepush']['error']
@@ -179,21 +183,32 @@ def test_what_goes_over_a_wire_is_counted(tmp_path: Path) -> None:
 
 VERDICT = """\
 import sys
+from collections import Counter
 sys.path.insert(0, 'tools')
-from bench import ci, ways
-def costs(kilobytes, server, wall):
-    cost = ways.Cost(kilobytes * 1000, server, 1, wall)
-    return ci.Costs([cost], [cost], [], [(2 * server, 9)])
-def way(title, over):
-    return ways.Way(title, over, None)
-run = ci.Run(None, 2)
+from bench import ci, ways, wires
+def costs(kilobytes, server, wall, **answers):
+    cost = wires.Cost(kilobytes * 1000, server, 1, wall)
+    many = ci.Many(2 * server, 9, Counter(answers))
+    return ci.Costs([cost], [cost], [], [many])
+class Servers:
+    def ways(self):
+        return iter(())
+run = ci.Run(Servers(), 2)
+failed = ways.Way('`clone -r`', 'ours', 'ssh', None)
+narrow = ways.Way('`clone --narrow --depth 1 -r`', 'ours', 'http', None)
 run.costs = {
-    way('`clone --narrow --depth 1 -r`', 'http'): costs(300, 0.2, 2),
-    way('git 2: `clone --depth 1`', 'git'): costs(400, 0.4, 1),
-    way('`clone -r`', 'ssh'): ci.Costs([], [], [], []),
+    narrow: costs(300, 0.2, 2, narrow=2),
+    ways.Way(ways.PULL, 'ours', 'http', None): costs(9, 0.2, 2, verbatim=2),
+    ways.Way(ways.PULL, 'ours', 'ssh', None): costs(
+        9, 0.2, 2, verbatim=1, overlay=1
+    ),
+    ways.Way('`clone --depth 1`', 'git', 'ssh', None): costs(400, 0.4, 1),
+    failed: ci.Costs([], [], [], []),
 }
-run.failed = {way('`clone -r`', 'ssh'): 'exit 255: abort: no'}
-print('\\n'.join([*ci.table(run, 2), *ci.verdicts(run)]))
+run.failed = {failed: 'exit 255: abort: no'}
+titles = {'ours': 'hg-bundlestore', 'git': 'git 2'}
+print(ci.asmarkdown(ci.table(run, 2, titles)))
+print('\\n'.join(ci.verdicts(run)))
 """
 
 
@@ -206,14 +221,46 @@ def test_what_ci_machines_cost_is_judged() -> None:
         env={'PYTHONIOENCODING': 'utf-8', 'PYTHONPATH': '.'},
         check=True,
     )
-    rows = _rows(done.stdout)
-    assert rows[1][1:4] == ['http', '0.30 MB', '0.20 s']
-    assert rows[1][-2:] == ['0.4 s', '9.0 s']
-    assert rows[3] == ['`clone -r`', 'ssh', 'exit 255: abort: no']
+    head, *rows = _rows(done.stdout)
+    assert {len(row) for row in rows} == {len(head)}
+    narrow, pull, half, git, failed = rows
+    assert narrow[0] == 'hg-bundlestore'
+    assert narrow[2:5] == ['http', '0.30 MB', '200 ms']
+    assert narrow[-3:] == ['400 ms', '9.0 s', '0 of 2']
+    assert [row[-1] for row in (pull, half, git)] == ['2 of 2', '1 of 2', '']
+    assert failed[1:4] == ['`clone -r`', 'ssh', 'exit 255: abort: no']
     goals = [line for line in done.stdout.splitlines() if line[0] == '*']
     assert [goal.rpartition(': ')[2] for goal in goals] == [
-        'held',
-        'held',
-        '**missed**',
-        '**missed**',
+        *('held', '**missed**'),
+        *('held', 'held', '**missed**', '**missed**'),
     ]
+
+
+LOG = """\
+1970-01-01 00:00:00.000 a @0 (1)> bundlestore 1f served user="" by=ssh \
+heads=1 bundles=1 bytes=5 way=verbatim changesets=1 behind=nothing
+1970-01-01 00:00:00.000 a @0 (1)> bundlestore 1f stored push=1 way=odd
+1970-01-01 00:00:00.000 a @0 (1)> bundlestore 1f served user="" way=overlay
+1970-01-01 00:00:00.000 a @0 (1)> bundlestore 1f download user="" bytes=7
+"""
+ANSWERS = """\
+import sys
+from pathlib import Path
+sys.path.insert(0, 'tools')
+from bench import wires
+print(sorted(wires.answers(Path(sys.argv[1])).items()))
+"""
+
+
+def test_ways_are_counted_by_the_log(tmp_path: Path) -> None:
+    (tmp_path / '.hg').mkdir()
+    (tmp_path / '.hg' / 'blackbox.log').write_text(LOG)
+    done = subprocess.run(
+        [sys.executable, '-c', ANSWERS, str(tmp_path)],
+        cwd=environments.ROOT,
+        stdout=subprocess.PIPE,
+        encoding='utf-8',
+        env={'PYTHONPATH': '.'},
+        check=True,
+    )
+    assert done.stdout == "[('overlay', 1), ('verbatim', 2)]\n"
