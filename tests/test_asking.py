@@ -174,6 +174,27 @@ def test_http_server_that_is_silent(
 
 
 @matrix.over('ssh')
+def test_http_server_that_falls_silent(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    """It says hello, and is not there for the question: nobody waits for it,
+    not even behind the last line."""
+    client.configure('bundlestore', {'autopull-timeout': '1'})
+    caps = b'batch bundlestore getbundle known lookup'
+    hello = b'HTTP/1.1 200 Ok\r\nContent-Type: application/mercurial-0.1\r\n'
+    hello += b'Content-Length: %d\r\nConnection: close\r\n\r\n' % len(caps)
+    with listener.blackhole(hello + caps) as port:
+        url = f'http://127.0.0.1:{port}/'
+        client.configure('paths', {'default': url})
+        start = time.monotonic()
+        result = client.run('update', UNKNOWN, ok=(255,))
+        # two minutes are what a connection may take
+        assert time.monotonic() - start < 60
+    hint = f'{url} could not be asked: no answer within 1 s'
+    assert result.err == asked(url, hint)
+
+
+@matrix.over('ssh')
 def test_command_server_lets_go(
     transport: Transport, base: Repo, client: Repo
 ) -> None:

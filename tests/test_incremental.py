@@ -418,18 +418,27 @@ def test_nonsense_instead_of_changesets(
 @matrix.over('ssh', 'http')
 def test_nonsense_asked(transport: Transport, base: Repo) -> None:
     """Whatever is asked, the connection goes on and the answer is one."""
-    zeros = b'0' * 40
+    zeros, ones = b'0' * 40, b'1' * 40
     answered: list[dict[bytes, bytes]] = [
         {},
         {b'nodes': b''},
         {b'nodes': b'f' * 40, b'heads': b'f' * 40},
         {b'nodes': zeros, b'heads': zeros, b'total': b'9' * 15},
+        {b'nodes': zeros, b'heads': zeros, b'parents': b'0'},
+        # a head that is its own parent, in the words of a hostile client
+        {b'nodes': b'%s %s' % (ones, ones), b'heads': ones, b'parents': b'0 1'},
+        {b'nodes': zeros, b'heads': ones, b'parents': b'0'},
     ]
     refused: list[dict[bytes, bytes]] = [
         {b'nodes': b'xyz'},
         {b'nodes': b'00'},
         {b'nodes': zeros, b'heads': zeros[1:]},
         {b'nodes': zeros, b'heads': zeros, b'total': b'-1'},
+        {b'nodes': zeros, b'parents': b'1'},
+        {b'nodes': zeros, b'parents': b'0 0'},
+        {b'nodes': zeros, b'parents': b'-'},
+        {b'nodes': zeros, b'parents': b'0-0-0'},
+        {b'nodes': zeros, b'parents': b'9' * 20},
         {b'nodes': b' '.join([zeros] * (values.MAX_NODES + 1))},
     ]
     asked = answered + refused
@@ -440,7 +449,8 @@ def test_nonsense_asked(transport: Transport, base: Repo) -> None:
         answers = wire.overhttp(url, names.KNOWN.decode(), asked)
     nothing = {'rest': False, 'same': None}
     assert answers[: len(answered)] == [
-        {'known': flags, **nothing} for flags in ('', '', '0', '0')
+        {'known': flags, **nothing}
+        for flags in ('', '', '0', '0', '2', '00', '2')
     ]
     for answer in answers[len(answered) :]:
         assert set(answer) == {'error'}

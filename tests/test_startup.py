@@ -187,7 +187,7 @@ def test_rooms_and_the_table_agree() -> None:
     for commands in tables:
         for command, target in commands.items():
             listed.setdefault(target, f'the command {command.decode()}')
-    for wrapped, target in wraps.SUBREPOS.items():
+    for wrapped, target in {**wraps.SUBREPOS, **wraps.SSH}.items():
         listed[target] = wrapped
     for name, table in wraps.NEIGHBOURS.items():
         for wrapped, target in table.items():

@@ -34,6 +34,9 @@ CHANGEGROUPS = (b'01', b'02', b'03')
 PUSHES = b'bundlestorepushes'
 #: wire command that tells what need not be pushed, and its capability
 KNOWN = b'bundlestoreknown'
+#: value of that capability: a question about a whole push, with the parents
+#: of each changeset, has all in its answer that there is to know
+ATONCE = b'parents'
 #: wire command that removes a push, and its capability
 REMOVE = b'bundlestoreremove'
 #: wire command that takes what lfs and largefiles keep outside of changesets,
@@ -42,7 +45,7 @@ PUTBLOB = b'bundlestoreputblob'
 #: wire command that tells and gives what there is of lfs; it comes with that
 LFS = b'bundlestorelfs'
 #: what a repository with a bundle store tells of itself
-CAPABILITIES = (CAPABILITY, KNOWN, REMOVE, PUTBLOB)
+CAPABILITIES = (CAPABILITY, KNOWN + b'=' + ATONCE, REMOVE, PUTBLOB)
 #: Entry in the ``requires`` of a try URL. Only this extension knows it, so no
 #: other Mercurial opens one, and with it every push is a scratch push.
 TRYURL = b'bundlestore-tryurl'

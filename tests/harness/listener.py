@@ -66,15 +66,29 @@ def listening(answer: bytes | None) -> Iterator[Listener]:
 
 
 @contextlib.contextmanager
-def blackhole() -> Iterator[int]:
+def blackhole(answer: bytes | None = None) -> Iterator[int]:
     """Give a port to which nobody can connect, and nobody is told so: what
-    waits to be accepted is as much as there may be."""
+    waits to be accepted is as much as there may be. With ``answer``, the first
+    one is told that."""
     with contextlib.ExitStack() as stack:
         full = stack.enter_context(socket.socket())
         full.bind((HOST, 0))
         full.listen(0)
-        for _ in range(3):
-            waiting = stack.enter_context(socket.socket())
-            waiting.setblocking(False)
-            waiting.connect_ex(full.getsockname())
+
+        def fill() -> None:
+            for _ in range(3):
+                waiting = stack.enter_context(socket.socket())
+                waiting.setblocking(False)
+                waiting.connect_ex(full.getsockname())
+
+        def serve() -> None:
+            with full.accept()[0] as connection:
+                connection.recv(65536)
+                fill()
+                connection.sendall(answer or b'')
+
+        if answer is None:
+            fill()
+        else:
+            threading.Thread(target=serve, daemon=True).start()
         yield full.getsockname()[1]

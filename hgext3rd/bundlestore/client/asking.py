@@ -20,14 +20,16 @@ import time
 from http import client as httpclient
 from typing import Any, NamedTuple
 
-from mercurial import encoding, error, pycompat
+from mercurial import encoding, error, pycompat, wireprototypes
 from mercurial.i18n import _
+from mercurial.node import bin
 from mercurial.utils import stringutil, urlutil
 
 from .. import compat
 from ..names import CAPABILITY
 from ..start import wraps
 from ..start.wraps import inplaceof
+from ..wire import exchange
 from . import processes
 
 #: seconds between two looks at the clock, and for what has been ended to end
@@ -47,26 +49,27 @@ class Answer(NamedTuple):
     hasstore: bool
     #: the changesets of those names that it knows
     nodes: dict[bytes, bytes]
+    #: of those that were asked about the ones that it has
+    there: set[bytes]
+    #: its heads
+    heads: list[bytes]
 
 
-def ask(repo, location: bytes, names: list[bytes], limit: int) -> Answer:
-    """Ask the server at ``location`` what it knows of ``names``.
+def ask(
+    repo,
+    location: bytes,
+    names: list[bytes],
+    ground: list[bytes],
+    limit: int,
+) -> Answer:
+    """Ask the server at ``location`` what it knows of ``names``, and which
+    changesets of ``ground`` it has.
 
     After ``limit`` seconds without an answer, 0 for none, or if there can be
     none, raises ``NoAnswer``. Raises what Mercurial does for an ambiguous
     name.
     """
-    answer = _ask(repo, location, names, limit)
-    if 0 < len(answer.nodes) < len(names):
-        # Over ssh, Mercurial closes a connection when a name is not found, and
-        # what is pulled over it would not come.
-        answer.peer.close()
-        answer = _ask(repo, location, list(answer.nodes), limit)
-    return answer
-
-
-def _ask(repo, location: bytes, names: list[bytes], limit: int) -> Answer:
-    question = _Question(repo, location, names)
+    question = _Question(repo, location, names, ground)
     try:
         if urlutil.url(location).islocal():
             # Nobody to wait for, and what opens a repository may have to be
@@ -105,10 +108,13 @@ class Ambiguous(Exception):
 class _Question:
     """One question, and what its connection is made of."""
 
-    def __init__(self, repo, location: bytes, names: list[bytes]) -> None:
+    def __init__(
+        self, repo, location: bytes, names: list[bytes], ground: list[bytes]
+    ) -> None:
         self._repo = repo
         self._location = location
         self._names = names
+        self._ground = ground
         self._lock = threading.Lock()
         self._left = False
         self._done = threading.Event()
@@ -130,20 +136,21 @@ class _Question:
         ask."""
         peer = compat.peer(place, self._location)
         try:
-            hasstore = peer.capable(CAPABILITY)
-            nodes = lookup(peer, self._names) if hasstore else {}
+            answer = _inquire(peer, self._names, self._ground)
         except BaseException:
             peer.close()
             raise
         with self._lock:
             if not self._left:
-                self._answer = Answer(peer, hasstore, nodes)
+                self._answer = answer
                 return
         peer.close()
 
     def wait(self, limit: int) -> None:
         """Have a thread ask; return when it has, or when time is up."""
         wraps.apply('asking')
+        if urlutil.url(self._location).scheme == b'ssh':
+            wraps.apply('ssh')
         thread = threading.Thread(
             target=self._run, args=(_Place(self._repo, self),), daemon=True
         )
@@ -211,23 +218,47 @@ def _hangup(opener) -> None:
                         sock.shutdown(socket.SHUT_RDWR)
 
 
-def lookup(peer, names: list[bytes]) -> dict[bytes, bytes]:
-    """Return the nodes of those of ``names`` that the server knows, in one
-    round trip."""
-    nodes = {}
-    with peer.commandexecutor() as executor:
-        futures = [
-            (name, executor.callcommand(b'lookup', {b'key': name}))
-            for name in names
-        ]
-    for name, future in futures:
-        try:
-            nodes[name] = future.result()
-        except (error.RepoError, error.LookupError) as exc:
-            message = pycompat.bytestr(exc)
-            if b'ambiguous' in message:
-                raise Ambiguous(message)
-    return nodes
+def _inquire(peer, names: list[bytes], ground: list[bytes]) -> Answer:
+    """Ask, in one round trip."""
+    answer = Answer(peer, peer.capable(CAPABILITY), {}, set(), [])
+    if not answer.hasstore:
+        return answer
+    if peer.local():
+        for name in names:
+            try:
+                answer.nodes[name] = peer.lookup(name)
+            except (error.RepoError, error.LookupError) as exc:
+                _checkunknown(pycompat.bytestr(exc))
+        return answer
+    known = [
+        (b'known', {'nodes': wireprototypes.encodelist(ground)}),
+        (b'heads', {}),
+    ]
+    answers = exchange.batch(
+        peer,
+        [
+            *((b'lookup', {'key': encoding.fromlocal(n)}) for n in names),
+            *(known if ground else []),
+        ],
+    )
+    if ground:
+        answer.heads.extend(exchange.readheads(answers.pop()))
+        flags = answers.pop()
+        answer.there.update(n for n, f in zip(ground, flags) if f == ord('1'))
+    for name, line in zip(names, answers):
+        # Mercurial would close a connection over ssh where it is not known
+        success, said = line[:-1].split(b' ', 1)
+        if int(success):
+            answer.nodes[name] = bin(said)
+        else:
+            _checkunknown(said)
+    return answer
+
+
+def _checkunknown(message: bytes) -> None:
+    """Raise ``Ambiguous`` if the error of a look-up says so."""
+    if b'ambiguous' in message:
+        raise Ambiguous(message)
 
 
 # -- the user interface that a connection gets

@@ -25,7 +25,8 @@ from mercurial.utils import urlutil
 from .. import config, server as servermod
 from ..names import MIN_PREFIX
 from ..start.wraps import inplaceof
-from . import asking, fromstore, storeless, symbols
+from ..wire import values
+from . import asking, fromstore, ground as groundmod, storeless, symbols
 
 _HASH = re.compile(rb'[0-9a-f]{%d,40}\Z' % MIN_PREFIX)
 #: taken for a number of a revision, a date or the like
@@ -152,8 +153,12 @@ def _fetch(repo, names: list[bytes]) -> None:
             _(b'asking %s for %s\n') % (place, shown), label=b'ui.status'
         )
     limit = ui.configint(config.SECTION, b'autopull-timeout')
+    ground = None
+    if not urlutil.url(path.loc).islocal():
+        heads = repo.changelog.headrevs()
+        ground = groundmod.below(repo, heads, values.MAX_NODES)
     try:
-        answer = asking.ask(repo, path.loc, names, limit)
+        answer = asking.ask(repo, path.loc, names, _nodes(repo, ground), limit)
     except asking.NoAnswer as exc:
         hint = _(b'%s could not be asked: %s') % (place, exc.args[0])
         ui.debug(b'%s\n' % hint)
@@ -176,10 +181,20 @@ def _fetch(repo, names: list[bytes]) -> None:
             what = _(b'changeset') if _HASH.match(name) else _(b'bookmark')
             tried.hints[name] = _(b'%s has no %s %s') % (place, what, name)
         if nodes:
+            if ground is not None:
+                groundmod.hold(
+                    answer.peer,
+                    groundmod.common(repo, ground, answer.there, answer.heads),
+                )
             hint = _pull(repo, answer.peer, path, place, nodes)
             tried.hints.update(dict.fromkeys(nodes, hint))
     finally:
         answer.peer.close()
+
+
+def _nodes(repo, ground: groundmod.Ground | None) -> list[bytes]:
+    revs = [] if ground is None else [*ground.edge, *ground.drafts]
+    return [repo.changelog.node(rev) for rev in revs]
 
 
 def _pull(repo, peer, path, place: bytes, nodes: dict[bytes, bytes]) -> bytes:

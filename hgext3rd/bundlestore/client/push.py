@@ -149,6 +149,8 @@ def getpushpaths(orig, repo, ui, dests):
     outer = subrepos.currentpath(repo)
     for path in orig(repo, ui, dests):
         unfi._bundlestorepath = path
+        if urlutil.url(path.loc).scheme == b'ssh':
+            apply('ssh')
         try:
             yield path
         finally:
@@ -271,7 +273,7 @@ def _scratchpush(
         raise error.Abort(_(b'destination does not support push'))
     repo.checkpush(pushop)
     _checkpushvars(pushop)
-    exchange.pushdiscoverymapping[b'changeset'](pushop)
+    said = known.discover(pushop, everything=force)
     exchange.pushdiscoverymapping[b'obsmarker'](pushop)
     moves = _bookmarkmoves(pushop, wish, force)
     excluded = _Excluded(pushop)
@@ -283,7 +285,7 @@ def _scratchpush(
         return pushop
     same = None
     if pushop.outgoing.missing and not force:
-        same = known.leaveout(pushop)
+        same = known.leaveout(pushop, said)
     reply = _send(pushop, _bundler(pushop, moves, force, same))
     _handlereply(pushop, reply)
     excluded.tell()

@@ -16,9 +16,9 @@ from typing import Optional
 
 from .. import model
 from ..bundle import sound
-from ..server import aborting
+from ..server import aborting, hasnode
 from ..wire import exchange
-from ..wire.known import Answer, Query, read, told
+from ..wire.known import Answer, Query, plan, read, told
 
 #: a bundle and all it rests on are at most so many
 MAX_BUNDLES = 8
@@ -47,11 +47,17 @@ def answer(repo, server, query: Query) -> Answer:
     choice = sound.Choice(repo, server, server.request.allowance)
     known = set(server.locate(repo, query.nodes))
     same = bundleof(server, choice, query.heads) if query.heads else None
-    return Answer(
-        known,
-        None if same is None else same.key,
-        bool(query.base) and _mayrest(server, choice, query, known),
-    )
+    said = Answer(known, None if same is None else same.key)
+    if query.parents:
+        inbase = {node for node in query.nodes if hasnode(repo, node)}
+        said = said._replace(inbase=inbase)
+        if same is None:
+            sent, base = plan(query, said)
+            query = query._replace(base=sorted(base))
+            known = known - sent
+    if query.base and _mayrest(server, choice, query, known):
+        said = said._replace(rest=True)
+    return said
 
 
 def bundleof(

@@ -18,6 +18,7 @@ wrapped when a process starts, the others when they can first matter:
   anybody can use that.
 * ``PEER``: when such a repository is opened by its path, as another's peer.
 * ``ASKING``: when a command asks a server for what it does not know.
+* ``SSH``: when such a command, or a push, is about to connect over ssh.
 * ``SUBREPOS``: when a subrepository is opened, or updated by its outer one.
 
 What fails there fails the opening of the repository, so that nobody works
@@ -103,6 +104,13 @@ PEER = {
 ASKING = {
     'sshpeer._makeconnection': 'client.asking.makeconnection',
     'url.opener': 'client.asking.opener',
+    'setdiscovery.findcommonheads': 'client.ground.findcommonheads',
+}
+
+SSH = {
+    'sshpeer.sshv1peer._call': 'client.sshtrips.call',
+    'sshpeer.sshv1peer._submitbatch': 'client.sshtrips.submitbatch',
+    'sshpeer.sshv1peer._sendrequest': 'client.sshtrips.sendrequest',
 }
 
 #: commands of the wire protocol that are wrapped, from ``STORE`` on
@@ -465,6 +473,10 @@ def _applyasking() -> None:
     _wrap(ASKING)
 
 
+def _applyssh() -> None:
+    _wrapinside('mercurial', SSH)
+
+
 def _applysubrepos() -> None:
     _wrapinside('mercurial', SUBREPOS)
 
@@ -475,6 +487,7 @@ MOMENTS = {
     'ask': _applyask,
     'peer': _applypeer,
     'asking': _applyasking,
+    'ssh': _applyssh,
     'subrepos': _applysubrepos,
     'web': late('web.install'),
 }

@@ -8,7 +8,7 @@ http.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Callable, TypeVar
 
 from mercurial import error, wireprototypes
@@ -31,6 +31,34 @@ def call(peer, command: bytes, args: Mapping[str, bytes]) -> bytes:
     return answer
 
 
+def batch(
+    peer, requests: Iterable[tuple[bytes, Mapping[str, bytes]]]
+) -> list[bytes]:
+    """Send commands in one round trip and return their answers.
+
+    Mercurial's executor does that with a thread of its own, which a process
+    waits for before it ends, whatever that one waits for.
+    """
+    sent = [
+        (command, {key.encode(): args[key] for key in args})
+        for command, args in requests
+    ]
+    answers = list(peer._submitbatch(sent))
+    if len(answers) != len(sent):
+        raise _nonsense()
+    return answers
+
+
+def readheads(data: bytes) -> list[bytes]:
+    """Return the answer to Mercurial's command ``heads``; raises
+    ``error.RemoteError``."""
+    try:
+        heads: list[bytes] = wireprototypes.decodelist(data[:-1])
+    except ValueError:
+        raise _nonsense()
+    return heads
+
+
 def decode(data: bytes, read: Callable[[dict[str, Any]], _T]) -> _T:
     """Return what ``read`` makes of an answer, whatever the server sent;
     raises ``error.RemoteError``."""
@@ -50,10 +78,14 @@ def decode(data: bytes, read: Callable[[dict[str, Any]], _T]) -> _T:
         AttributeError,
         RecursionError,
     ):
-        raise error.RemoteError(
-            _(b'the server gave an answer that makes no sense'),
-            hint=_(b'it may run another release of hg-bundlestore'),
-        )
+        raise _nonsense()
+
+
+def _nonsense() -> error.RemoteError:
+    return error.RemoteError(
+        _(b'the server gave an answer that makes no sense'),
+        hint=_(b'it may run another release of hg-bundlestore'),
+    )
 
 
 def _tolocal(value: Any) -> bytes:
