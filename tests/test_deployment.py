@@ -20,6 +20,7 @@ import pytest
 
 from harness import prometheus
 from harness.hg import Hg, Repo
+from harness.listener import HOST as HOOKS
 from harness.machine import (
     BASE,
     BIN,
@@ -31,6 +32,7 @@ from harness.machine import (
     sections,
     shown,
 )
+from harness.receiver import receiving
 
 pytestmark = pytest.mark.slow('follows a long page')
 
@@ -136,11 +138,40 @@ def test_housekeeping(
     assert one.calls[-1].endswith(' hg-bundlestore-gc@project.timer')
 
 
+def test_web_hooks(one: Machine, hg: Callable[..., Hg], tmp_path: Path) -> None:
+    """A push to the try URL is told at once, or else by the unit."""
+    with receiving() as receiver:
+        one.words['https://ci.example.org'] = f'http://{HOOKS}:{receiver.port}'
+        one.follow('Web hooks')
+        base = one.path(BASE)
+        secret = one.path('/etc/mercurial/webhook-ci.secret')
+        assert secret.stat().st_mode & 0o777 == 0o640
+        unit = one.unit('hg-bundlestore-deliver@.service', 'project')
+        # a new web hook is told of what comes
+        filled(one, hg, tmp_path / 'first')
+        done = one.run(one.confined(unit))
+        assert done.returncode == 1
+        assert ', which is no public address' in done.stdout
+        with open(base / '.hg/hgrc', 'a') as file:
+            file.write('[bundlestore]\nwebhook.ci:allow-private = yes\n')
+        unit['ExecStart'] += ' --now'
+        done = one.run(one.confined(unit))
+        assert (done.returncode, done.stdout) == (0, '')
+        filled(one, hg, tmp_path / 'second')
+        told = receiver.wait(2)
+        assert [message.push for message in told] == [1, 2]
+        assert told[0].signatures(secret.read_text().strip())
+    timer = one.unit('hg-bundlestore-deliver@.timer', 'project')
+    assert timer['OnCalendar'] == 'minutely'
+    assert one.calls[-1].endswith(' hg-bundlestore-deliver@project.timer')
+
+
 def test_units_are_understood(one: Machine) -> None:
     needs('gunicorn')
     if not shutil.which('systemd-analyze'):
         pytest.skip('no systemd')
     one.follow('Housekeeping')
+    one.follow('Web hooks')
     folder = one.root / 'etc/systemd/system'
     for name in ('hgweb.service', 'hgweb-uwsgi.conf'):
         text = one.here((FILES / name).read_text())
@@ -153,6 +184,8 @@ def test_units_are_understood(one: Machine) -> None:
         f'SYSTEMD_UNIT_PATH={folder}: systemd-analyze verify --man=no'
         ' --recursive-errors=no hgweb.service hg-bundlestore-gc@project.timer'
         ' hg-bundlestore-gc@project.service'
+        ' hg-bundlestore-deliver@project.timer'
+        ' hg-bundlestore-deliver@project.service'
     )
     assert (done.returncode, done.stdout) == (0, '')
 
@@ -160,6 +193,7 @@ def test_units_are_understood(one: Machine) -> None:
 def test_monitoring(
     one: Machine, hg: Callable[..., Hg], tmp_path: Path
 ) -> None:
+    one.follow('Web hooks')
     filled(one, hg, tmp_path / 'client')
     one.follow('Monitoring')
     written = one.path('/var/lib/prometheus/node-exporter/hg.prom').read_text()

@@ -15,6 +15,7 @@ from harness import matrix, servers, store
 from harness.hg import Repo
 from harness.web import Response, get
 from hgext3rd.bundlestore import backends, model
+from hgext3rd.bundlestore.bundle import telling
 from hgext3rd.bundlestore.fetch import pushlist
 from hgext3rd.bundlestore.stores import notes, statusnotes
 from hgext3rd.bundlestore.wire.pushes import Query
@@ -224,4 +225,4 @@ def test_an_index_that_keeps_none() -> None:
     assert pushlist.page(None, server, Query(limit=1))['pushes'] == []
     with pytest.raises(error.Abort, match='cannot keep statuses'):
         pushlist.page(None, server, Query(limit=1, statuses=True))
-    assert pushlist.statusesof(server, [1]) == {}
+    assert telling.statusesof(server, [1]) == {}

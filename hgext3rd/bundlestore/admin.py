@@ -376,6 +376,54 @@ def status(ui, repo, name, **opts):
 
 
 @eh.command(
+    b'admin::bundlestore-deliver',
+    [
+        (b'n', b'dry-run', None, _(b'list what is owed, and send nothing')),
+        (b'', b'now', None, _(b'wait no longer where it was in vain')),
+        *cmdutil.formatteropts,
+    ],
+    _(b'[-n] [--now] [HOOK]...'),
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def deliver(ui, repo, *names, **opts):
+    """tell web hooks of the pushes that they were not told of
+
+    Each push starts this by itself, so that the web hooks of the configuration
+    (see :hg:`help bundlestore-server`) are told at once. Run it from a timer,
+    too: it goes on where a receiver could not be reached, or a process was
+    killed.
+
+    Each HOOK (by default, all of them) is told of the pushes in their order,
+    and of none before the one before it. Where it does not answer well, the
+    next try comes after 30 seconds, a minute, two, and so on up to an hour.
+    After three days a push is passed over. Whoever answers with status 410 is
+    told nothing more. With --now, either is tried at once.
+
+    With -v/--verbose or -n/--dry-run each push is listed.
+
+    .. container:: verbose
+
+      Template:
+
+      One item for each push that a web hook was told of, or would be, with
+      these keywords:
+
+      :hook:    String. The name of the web hook.
+      :push:    Integer. The number of the push.
+      :user:    String. Who pushed.
+      :date:    Date information. When.
+      :result:  String. ``delivered``, ``failed``, ``expired`` (it is too old)
+                or, with -n/--dry-run, ``owed``.
+      :attempt: Integer. How often it has been tried.
+      :reason:  String. Why it was in vain.
+
+    Returns 0 on success, 1 if a web hook could not be told of a push, now or
+    the last time.
+    """
+    return wraps.room('keep.delivercommand.run')(ui, repo, names, opts)
+
+
+@eh.command(
     b'admin::bundlestore-migrate',
     [
         (b'', b'store', b'', _(b'copy bundles and notes there'), _(b'URL')),

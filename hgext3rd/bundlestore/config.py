@@ -46,6 +46,8 @@ eh.configitem(SECTION, b'max-waiting', default=2)
 eh.configitem(SECTION, b'changeset-url', default=None)
 eh.configitem(SECTION, b'on-missing-base', default=None)
 eh.configitem(SECTION, b'try-url', default=None)
+# NAME of a web hook, with its options behind a colon
+eh.configitem(SECTION, rb'webhook\..+', default=None, generic=True)
 
 # -- server and client
 eh.configitem(SECTION, b'bookmark-pattern', default=b're:^scratch/')
@@ -298,6 +300,26 @@ def settings(ui) -> Settings:
         onmissingbase=ui.config(SECTION, b'on-missing-base') or None,
         wrong=wrong,
     )
+
+
+def webhooks(ui) -> list[bytes]:
+    """Return the names of the web hooks, each of which has an item for its URL
+    (see ``keep/webhooks.py``)."""
+    begin = b'webhook.'
+    return [
+        name[len(begin) :]
+        for name, value in ui.configitems(SECTION)
+        if name.startswith(begin) and b':' not in name and value
+    ]
+
+
+def secretfile(ui, hook: bytes) -> Optional[bytes]:
+    """Return the path of the file with the secrets of a web hook. A relative
+    one begins where the file is that names it."""
+    path: Optional[bytes] = ui.configpath(
+        SECTION, b'webhook.%s:secret-file' % hook
+    )
+    return path
 
 
 def items(ui) -> dict[str, str]:

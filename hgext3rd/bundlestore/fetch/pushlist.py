@@ -38,6 +38,7 @@ from mercurial import error
 from mercurial.i18n import _
 
 from .. import bookmarks, lookup, model, users
+from ..bundle import telling
 from ..declaring import provides
 from ..server import aborting, tolocal
 from ..wire import exchange
@@ -96,23 +97,11 @@ def page(repo, server, query: Query, trusted: bool = False) -> dict[str, Any]:
             # whether there is one is not worth another look
             answer['next'] = push.id - 1 or None
             break
-    statuses = statusesof(server, [one['push'] for one in found])
+    statuses = telling.statusesof(server, [one['push'] for one in found])
     for one in found:
         if one['push'] in statuses:
             one['statuses'] = statuses[one['push']]
     return answer
-
-
-def statusesof(server, ids: list[int]) -> dict[int, list[dict[str, Any]]]:
-    """Return how those of the pushes went of which something is known."""
-    if not ids or not _keepsstatuses(server):
-        return {}
-    with aborting():
-        found = server.index.statuses(ids)
-    return {
-        id: [{**one._asdict(), 'time': int(one.time)} for one in its]
-        for id, its in found.items()
-    }
 
 
 def _keepsstatuses(server) -> bool:

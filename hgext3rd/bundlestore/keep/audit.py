@@ -20,7 +20,15 @@ from ..declaring import provides
 from ..server import tolocal
 from ..stores import marks, notes
 from ..words import counted
-from . import base, branches, bundles, repair, statuscheck, walk
+from . import (
+    base,
+    branches,
+    bundles,
+    deliverycheck,
+    repair,
+    statuscheck,
+    walk,
+)
 from .findings import MOST, Finding, Wish
 
 #: a push that is younger may still get its note, in seconds
@@ -117,6 +125,7 @@ class Audit:
         yield from self._checkids()
         yield from self._checkunfinished()
         yield from self._checkstatuses()
+        yield from self._checkdeliveries()
         yield from self._bundles.checkall(self._noted)
         if self._repairer.corrected:
             self._repairer.reserve()
@@ -357,6 +366,20 @@ class Audit:
             many.add(push.id)
         if many.count:
             yield many.finding(repaired)
+
+    def _checkdeliveries(self) -> Iterator[Finding]:
+        if not provides(self._index, 'IDeliveries'):
+            return
+        repaired = self._wish.repair
+        for name in deliverycheck.check(self._store, self._index, repaired):
+            message = _(b"web hook '%s' was not told as far as is noted")
+            yield Finding(
+                'note',
+                message % tolocal(name),
+                False,
+                name=name,
+                repaired=repaired,
+            )
 
     def _checkids(self) -> Iterator[Finding]:
         last = self._index.lastid()

@@ -22,6 +22,7 @@ from . import (
     base as basemod,
     blobs,
     collect,
+    deliver,
     findings,
     health,
     metrics,
@@ -323,7 +324,12 @@ def stats(ui, repo, opts) -> int:
             showusers(fm, server.index.users())
         else:
             strays = list(server.store.strays(0))
-            showstatistics(fm, server.index.statistics(), strays)
+            showstatistics(
+                fm,
+                server.index.statistics(),
+                strays,
+                deliver.owed(ui, server.index),
+            )
     if not opts['users']:
         for trouble in health.check(server):
             ui.warn(_(b'trouble: %s\n') % trouble.message)

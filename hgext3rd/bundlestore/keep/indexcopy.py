@@ -14,7 +14,7 @@ from .. import errors, model
 from ..batches import batches
 from ..declaring import provides
 from ..stores import notes, statusnotes
-from . import ratecopy, walk
+from . import deliverycheck, ratecopy, walk
 
 
 class NoCopy(errors.BundleStoreError):
@@ -118,6 +118,16 @@ class IndexCopy:
                 if landing not in known.landings:
                     self._target.setlanding(id, landing)
         return True
+
+    def deliveries(self) -> Iterator[str]:
+        """Copy how far web hooks were told. Yields those of which that cannot
+        be."""
+        if self._dry or not provides(self._source, 'IDeliveries'):
+            return
+        if provides(self._target, 'IDeliveries'):
+            yield from deliverycheck.copy(self._source, self._target)
+        else:
+            yield from self._source.deliveries()
 
     def beyond(self, first: int, seen: walk.Seen) -> None:
         """Remove the pushes that the source does not have: it has those that

@@ -12,7 +12,7 @@ from mercurial import util
 
 from .. import metadata
 from ..server import totext
-from . import health
+from . import deliver, health
 
 CONTENTTYPE = b'text/plain; version=0.0.4; charset=utf-8'
 
@@ -39,6 +39,7 @@ _HELP = {
     'unfinished_bytes': 'Size of these files.',
     'oldest_push_timestamp_seconds': 'When the oldest of the pushes was made.',
     'newest_push_timestamp_seconds': 'When the newest of the pushes was made.',
+    'webhook_owed_pushes': 'Pushes that a web hook was not told of.',
 }
 
 #: What was counted is counted again after so many seconds, and after so many
@@ -57,10 +58,14 @@ def text(repo, server) -> bytes:
     """Return the metrics of the store of ``repo``, in UTF-8. Whatever is wrong
     with it, nothing is raised: that is what the metrics tell then."""
     counts: Counts = {}
+    owed: dict[str, int] = {}
     troubles = {trouble.kind for trouble in health.check(server)}
     if not troubles.intersection(('index', 'store')):
         try:
             counts = _current(server)
+            owed = server.need(
+                lambda index: deliver.owed(repo.ui, index), retry=True
+            )
         except Exception:
             # it broke a moment ago
             troubles.add('index')
@@ -75,6 +80,9 @@ def text(repo, server) -> bytes:
             ({'kind': kind}, int(kind in troubles)) for kind in health.KINDS
         ],
         **{name: [({}, value)] for name, value in counts.items()},
+        'webhook_owed_pushes': [
+            ({'hook': hook}, number) for hook, number in owed.items()
+        ],
     }
     lines = _lines(samples, {'repository': _name(repo)})
     return ''.join(lines).encode('utf-8', 'replace')

@@ -88,6 +88,9 @@ class Passes:
         self._pushes(seen, lost)
         if self._indexes:
             self._indexes.end()
+            for name in self._indexes.deliveries():
+                message = f'how far web hook {name} was told cannot be copied'
+                self._problem('different', message, None, [])
         if self._stores:
             self._stores.end(seen)
         for key, ids in lost.items():

@@ -199,9 +199,13 @@ def showusers(fm, users: Iterable[model.Usage]) -> None:
 
 
 def showstatistics(
-    fm, found: model.Statistics, strays: list[model.Stray]
+    fm,
+    found: model.Statistics,
+    strays: list[model.Stray],
+    owed: dict[str, int],
 ) -> None:
-    """Show what is in a store."""
+    """Show what is in a store, and of how many pushes web hooks are to be
+    told."""
     fm.startitem()
     straysize = sum(stray.size for stray in strays)
     oldest, newest = _date(found.oldest), _date(found.newest)
@@ -219,6 +223,12 @@ def showstatistics(
             indexsize=found.indexsize,
             strays=len(strays),
             straysize=straysize,
+            owed=fm.formatdict(
+                {tolocal(name): number for name, number in owed.items()},
+                key=b'hook',
+                value=b'pushes',
+                fmt=b'%s: %d',
+            ),
         )
         return
     lines = [
@@ -242,6 +252,8 @@ def showstatistics(
             b'%d (%s)' % (len(strays), util.bytecount(straysize)),
         ),
     ]
+    for hook, number in owed.items():
+        lines.append((_(b'owed to:'), b'%s (%d)' % (tolocal(hook), number)))
     for name, value in lines:
         fm.plain(b'%-12s %s\n' % (name, value))
 

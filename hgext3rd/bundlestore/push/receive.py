@@ -50,6 +50,7 @@ from ..server import aborting
 from ..start.wraps import inplaceof
 from ..stores import notes
 from . import (
+    announce,
     asked,
     below,
     check,
@@ -230,6 +231,8 @@ class Receiver:
         self._asked = asked.Asked(
             self.ui, server, self.incoming, self.user, decision.requested
         )
+        # whether web hooks are to be told
+        self._announced = False
 
     def run(self) -> None:
         """Receive the push; raises if it is refused."""
@@ -316,9 +319,12 @@ class Receiver:
     def _before(self, push: model.NewPush, file) -> None:
         """See whether the hooks refuse a push."""
         hooks.prehook(self._source(), push, file())
+        self._announced = announce.prepare(self.repo, self.server)
 
     def _after(self, push: model.Push) -> None:
         """Tell the hooks of a recorded push."""
+        if self._announced:
+            announce.start(self.repo, self.server)
         hooks.posthook(self._source(), push, self._storedfile(push))
 
     # -- before anything is read

@@ -9,8 +9,8 @@ from typing import Any
 
 from mercurial import error
 
-from .. import compat, model
-from ..bundle import overlay, sound
+from .. import compat
+from ..bundle import telling
 from ..server import totext
 from . import scratch
 
@@ -20,7 +20,7 @@ def forjson(web, server, push, nodes) -> list[dict[str, Any]]:
     be read it is the hash: the other pushes must not suffer."""
     with contexts(web, server, push, nodes) as found:
         if found is not None:
-            return [_description(ctx) for ctx in found]
+            return [telling.changeset(ctx) for ctx in found]
     return [{'node': node.hex()} for node in nodes]
 
 
@@ -30,7 +30,7 @@ def contexts(web, server, push, nodes) -> Iterator[list[Any] | None]:
     be read; the log of the web server has why."""
     with contextlib.ExitStack() as stack:
         try:
-            view = _opened(web, server, push)
+            view = telling.opened(web.repo, server, push)
             stack.enter_context(contextlib.closing(view))
             unfiltered = view.unfiltered()
             found = [unfiltered[node] for node in nodes]
@@ -42,27 +42,3 @@ def contexts(web, server, push, nodes) -> Iterator[list[Any] | None]:
             scratch.log(web, exc)
             found = None
         yield found
-
-
-def _opened(web, server, push):
-    """Return the overlay of a push; the caller closes it."""
-    try:
-        return overlay.openbundles(web.repo, server, model.chain([push]))
-    except sound.Unserved:
-        heads = [head.node for head in push.heads]
-        view = overlay.opennodes(web.repo, server, heads)
-        if view is None:
-            raise
-        return view
-
-
-def _description(ctx) -> dict[str, Any]:
-    return {
-        'node': ctx.hex().decode(),
-        'author': totext(ctx.user()),
-        'branch': totext(ctx.branch()),
-        'desc': totext(ctx.description()),
-        'files': [name.decode('utf-8', 'replace') for name in ctx.files()],
-        'parents': [parent.hex().decode() for parent in ctx.parents()],
-        'tags': [totext(tag) for tag in ctx.tags()],
-    }

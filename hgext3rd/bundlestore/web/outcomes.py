@@ -8,14 +8,14 @@ from typing import Any
 
 from mercurial import templateutil
 
-from ..fetch import pushlist
+from ..bundle import telling
 from ..server import tolocal
 
 
 def of(server, ids: Iterable[int]) -> dict[int, Any]:
     """Return how pushes went, for a template: how many statuses of each state
     those have that have any."""
-    found = pushlist.statusesof(server, list(ids))
+    found = telling.statusesof(server, list(ids))
     return {id: _counted(id, statuses) for id, statuses in found.items()}
 
 

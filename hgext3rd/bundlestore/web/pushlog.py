@@ -17,7 +17,7 @@ from mercurial.hgweb import common
 from mercurial.i18n import _
 
 from .. import server as servermod
-from ..fetch import pushlist
+from ..bundle import telling
 from . import (
     described,
     entries,
@@ -149,21 +149,16 @@ def _collected(
         read += len(push.changesets)
         if told and (count > most or read > MAX_READ):
             break
-        told[push.id] = {
-            'changesets': (
-                described.forjson(web, server, push, nodes)
-                if full
-                else [node.hex() for node in nodes]
-            ),
-            'date': int(push.time),
-            'user': push.user,
-        }
-        if full:
-            told[push.id]['pushvars'] = dict(push.pushvars)
+        told[push.id] = telling.entry(
+            push,
+            described.forjson(web, server, push, nodes)
+            if full
+            else [node.hex() for node in nodes],
+            full,
+        )
     if full:
-        statuses = pushlist.statusesof(server, list(told))
-        for id, entry in told.items():
-            entry['statuses'] = statuses.get(id, [])
+        for id, statuses in telling.statusesof(server, list(told)).items():
+            told[id]['statuses'] = statuses
     return told
 
 

@@ -13,7 +13,7 @@ from mercurial.node import hex
 from mercurial.utils import dateutil
 
 from .. import model, server as servermod
-from ..fetch import pushlist
+from ..bundle import telling
 from ..push import reply
 from ..server import tolocal
 from . import addresses, described, entries, refusals, scratch, styles
@@ -153,7 +153,7 @@ def _rows(web, server, push, nodes) -> tuple[list[entries.Entry], bool]:
 
 def _statuses(server, push):
     """Return how what was done with the push went."""
-    found = pushlist.statusesof(server, [push.id]).get(push.id, [])
+    found = telling.statusesof(server, [push.id]).get(push.id, [])
     return templateutil.mappinglist(
         [
             {
