@@ -99,6 +99,11 @@ def isnotename(text: str) -> bool:
     return bool(_NOTENAME.fullmatch(text))
 
 
+def isurl(text: str) -> bool:
+    """Whether the text is an address that a browser can be sent to."""
+    return bool(_ISURL.fullmatch(text))
+
+
 def checkpushvars(pushvars: Iterable[tuple[str, str]]) -> None:
     """Raise ``ValueError``, which says what is wrong, unless a push may have
     these variables."""
@@ -300,7 +305,7 @@ class Status(NamedTuple):
             raise ValueError(f'the context has 1 to {NAME_LENGTH} characters')
         if self.state not in STATES:
             raise ValueError(f'the state is one of {", ".join(STATES)}')
-        if self.url and not _ISURL.fullmatch(self.url):
+        if self.url and not isurl(self.url):
             raise ValueError('the URL begins with http:// or https://')
         if len(self.url) > URL_LENGTH:
             raise ValueError(f'the URL has at most {URL_LENGTH} characters')

@@ -12,15 +12,20 @@ CAPABILITY = b'bundlestore'
 #: advisory stream parameter of a push with force, by a client with this
 #: extension
 FORCE = b'bundlestore-force'
+#: advisory stream parameter of other pushes, by a client with this extension:
+#: if this is a try URL, it wants the part ``STORED``, too
+TELL = b'bundlestore-tell'
 #: Part of a push that stands in for the changegroup where the store has the
 #: very same bundle: the heads of the push, in the parameter ``KEY`` the bundle.
 SAME = b'bundlestore:same'
 #: advisory part of the reply to clients with this extension: hashes of the
-#: changesets, with the parameters ``PUSH`` and ``KEY``
+#: changesets, with the parameters ``PUSH``, ``KEY`` and ``URL``
 STORED = b'bundlestore:stored'
-#: parameters of parts: the id of a push, the key of a bundle
+#: parameters of parts: the id of a push, the key of a bundle, where its last
+#: head can be looked at
 PUSH = b'push'
 KEY = b'key'
+URL = b'url'
 #: advisory part of the answer to a pull, for clients that know it: hashes of
 #: changesets that come from the store
 FROMSTORE = b'bundlestore:fromstore'

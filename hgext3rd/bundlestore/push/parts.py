@@ -67,6 +67,8 @@ class Incoming:
         self.bykey: set[bytes] = set()
         #: whether a client with this extension was told to push with force
         self.force = False
+        #: whether one wants to be told, whatever it asks for
+        self.tells = False
         #: variables for hooks, and those of them that are recorded
         self.pushvars: dict[bytes, bytes] = {}
         self.recorded: tuple[tuple[str, str], ...] = ()
@@ -113,6 +115,7 @@ class Incoming:
     def _incomingparts(self):
         """Read the parts of the push; yield those that are stored."""
         self.force = names.FORCE in self._cg.params
+        self.tells = names.TELL in self._cg.params
         for part in self._cg.iterparts():
             handler = self._handlers.get(part.type)
             if handler is not None:

@@ -276,7 +276,7 @@ class Receiver:
             self.outcome,
             self._link,
             self.incoming.replycaps,
-            self._requested,
+            self._requested or self.incoming.tells,
         )
 
     def _source(self) -> hooks.Source:

@@ -15,6 +15,9 @@ from ..server import tolocal
 MAX_HEADS = 10
 MAX_BOOKMARKS = 10
 
+#: bytes of a parameter
+_LONGEST = 255
+
 
 class Answer(NamedTuple):
     """A part of the push that wants an answer in the reply."""
@@ -49,13 +52,13 @@ class Outcome:
         self.answers: list[Answer] = []
 
 
-def make(ui, outcome: Outcome, link, replycaps, requested: bool):
+def make(ui, outcome: Outcome, link, replycaps, tells: bool):
     """Return the reply to a push, as ``exchange.unbundle`` does: a bundle2
     bundler, or 1 for a client that pushed a bundle1.
 
     ``link`` makes a link to a head, see :func:`linker`. ``replycaps`` is what
-    the client can read, None if it did not say. One that ``requested`` the
-    bundle store is told of the push in a part of ours.
+    the client can read, None if it did not say. One with this extension, which
+    ``tells`` so, is told of the push in a part of ours.
     """
     push = outcome.push
     text = b''.join(outcome.notes)
@@ -72,10 +75,14 @@ def make(ui, outcome: Outcome, link, replycaps, requested: bool):
         part.addparam(
             _PARAMETER[answer.kind], b'%d' % answer.value, mandatory=False
         )
-    if push is not None and requested:
+    if push is not None and tells:
         part = bundler.newpart(names.STORED, mandatory=False)
         part.addparam(names.PUSH, b'%d' % push.id, mandatory=False)
         part.addparam(names.KEY, push.key.encode(), mandatory=False)
+        url = link(push, push.heads[-1])
+        # more cannot be sent
+        if 0 < len(url) <= _LONGEST:
+            part.addparam(names.URL, url, mandatory=False)
         part.data = b''.join(push.changesets)
     bundler.newpart(b'output', data=text, mandatory=False)
     return bundler

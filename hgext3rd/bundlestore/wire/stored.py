@@ -10,7 +10,7 @@ import functools
 
 from mercurial import error
 
-from .. import compat, names
+from .. import compat, model, names
 
 
 def checkparameter(unbundler, param, value) -> None:
@@ -24,7 +24,9 @@ def checkparameter(unbundler, param, value) -> None:
 @functools.cache
 def registerreply() -> None:
     """Make the reply part known to this process, a client."""
-    compat.parthandler(names.STORED, (names.PUSH, names.KEY))(_recordstored)
+    compat.parthandler(names.STORED, (names.PUSH, names.KEY, names.URL))(
+        _recordstored
+    )
 
 
 def _recordstored(operation, part) -> None:
@@ -35,5 +37,12 @@ def _recordstored(operation, part) -> None:
             b'push': int(part.params[names.PUSH]),
             b'key': part.params[names.KEY],
             b'nodes': part.read(),
+            b'url': _url(part.params.get(names.URL, b'')),
         },
     )
+
+
+def _url(value: bytes) -> bytes:
+    """Return what can be shown as it is, and an older server does not
+    send."""
+    return value if model.isurl(value.decode('latin-1')) else b''
