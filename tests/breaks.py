@@ -416,6 +416,27 @@ BREAKS = (
         ('test_fromstore.py::test_plain_push',),
     ),
     Break(
+        'client/waiting.py',
+        'a push of another server is waited for',
+        'ask = _only(mine, ask)',
+        'pass',
+        ('test_waiting.py::test_which_server',),
+    ),
+    Break(
+        'client/noted.py',
+        'an old push is given for the last one',
+        'folder.remove(_NAME)',
+        'pass',
+        ('test_noted.py::test_old_answers',),
+    ),
+    Break(
+        'client/noted.py',
+        'one process forgets what another one notes',
+        'with folder.alone(_NAME, _PATIENCE):',
+        'if True:',
+        ('test_noted.py::test_two_at_once',),
+    ),
+    Break(
         'client/storeless.py',
         'a password is written into the cache',
         'url.user = url.passwd = None',

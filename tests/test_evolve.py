@@ -11,7 +11,7 @@ import environments
 from harness import matrix
 from harness.hg import DATE, Hg, Repo
 from harness.servers import Transport
-from harness.snapshot import untouched
+from harness.snapshot import NOTED, untouched
 from harness.store import tryurl
 
 OTHERS = ('http', 'path')
@@ -119,7 +119,7 @@ def test_working_copy(base: Repo, client: Repo) -> None:
     fixed = ('-m', 'try', '-d', DATE)
     push = ('push', '--bundle-store', '--working-copy', *fixed)
     client.run(*push)
-    with untouched(client.path, ()):
+    with untouched(client.path, NOTED):
         out = client.run(*push).out
     client.run('commit', *fixed)
     assert f'{client.node(".")[:12]} try' in out

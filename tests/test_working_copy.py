@@ -14,7 +14,7 @@ import pytest
 from harness import blobs, history, matrix, pool, servers, smalldisk
 from harness.hg import DATE, Repo, finish
 from harness.servers import Transport
-from harness.snapshot import untouched
+from harness.snapshot import NOTED, untouched
 from harness.store import tryurl
 from kinds import known, playing, scene as scenes, steps
 from kinds.scene import Scene
@@ -85,7 +85,7 @@ def test_all_kinds_of_changes(
     shutil.rmtree(client.path / '.hg/wcache')
     # it is looked into, and nobody notes that it is as it was
     (client.path / 'README').touch()
-    with untouched(client.path, ()), untouched(base.path):
+    with untouched(client.path, NOTED), untouched(base.path):
         out = client.run(*PUSH, *FIXED).out
     assert (
         '1 file that is missing here is not removed:\n'
@@ -123,7 +123,7 @@ def test_on_drafts_by_path_option(
     client.write({'a': 'aa\n'})
     client.configure('phases', {'new-commit': 'secret'})
     settle(client)
-    with untouched(client.path, ()), untouched(base.path):
+    with untouched(client.path, NOTED), untouched(base.path):
         first = client.run('push', 'try', '--working-copy', '-d', DATE).out
         again = client.run('push', 'try', '--working-copy', '-d', DATE).out
         more = client.run(
@@ -151,10 +151,10 @@ def test_on_drafts_by_path_option(
 def test_without_changes(base: Repo, client: Repo) -> None:
     (client.path / 'README').unlink()
     settle(client)
-    with untouched(client.path, ()), untouched(base.path):
+    with untouched(client.path, NOTED), untouched(base.path):
         out = client.run(*PUSH, ok=(1,)).out
         assert out == ("nothing changed (1 missing files, see 'hg status')\n")
-    with untouched(client.path, ()):
+    with untouched(client.path, NOTED):
         out = client.run(*PUSH, '-m', 'again', '-d', DATE).out
     client.run('pull', '-r', stored(out))
     assert client.log('{desc}{files}', stored(out)) == 'again'
@@ -247,12 +247,12 @@ def test_destinations(
     """Nothing lands in a repository without a bundle store; a try URL needs
     no option."""
     client.write({'README': 'changed\n'})
-    with untouched(plainbase.path, ()), untouched(client.path, ()):
+    with untouched(plainbase.path, ()), untouched(client.path, NOTED):
         refused = client.run(*PUSH, ok=(255,))
     assert 'abort: the server has no bundle store\n' in refused.err
     servers.serve_bundlestore(plainbase, {})
     made = tryurl(transport, plainbase)
-    with untouched(client.path, ()):
+    with untouched(client.path, NOTED):
         to = ('push', '--working-copy', transport.url(made))
         out = client.run(*to).out
     assert 'stored 1 changeset as push 1\n' in out
@@ -269,7 +269,7 @@ def test_first_changeset(
     new.write({'first': 'first\n'})
     new.run('add')
     settle(new)
-    with untouched(new.path, ()):
+    with untouched(new.path, NOTED):
         out = new.run(*PUSH).out
     assert out.endswith(' uncommitted changes\n')
     vanilla.run('pull', '-f', '-r', stored(out))
@@ -348,7 +348,7 @@ def test_what_is_sent_is_what_is_committed(
     )
     client.run('add')
     settle(client)
-    with untouched(client.path, ()):
+    with untouched(client.path, NOTED):
         out = client.run(*PUSH, *FIXED).out
     assert stored(out) == commit(client)[:12]
     vanilla.run('pull', '-r', stored(out))
@@ -387,7 +387,7 @@ def test_blobs(
         settle(client)
         cache = client.path.with_name('client-cache')
         cache.mkdir(exist_ok=True)
-        with untouched(client.path, ()), untouched(cache):
+        with untouched(client.path, NOTED), untouched(cache):
             out = client.run(*PUSH, *FIXED).out
         assert '? blob' not in out
         assert not list(tempfolder.iterdir())
@@ -437,7 +437,7 @@ def test_manifest_for_each_folder(
     (clone.path / 'a/d').touch()
     settle(clone)
     (clone.path / 'a/d').touch()
-    with untouched(clone.path, ()):
+    with untouched(clone.path, NOTED):
         out = clone.run(*PUSH, *FIXED).out
     assert stored(out) == commit(clone)[:12]
     other.run('pull', '-r', stored(out))
@@ -459,7 +459,7 @@ def test_share_and_sparse(base: Repo, client: Repo, vanilla: Repo) -> None:
     share.write({'src/new.txt': 'new\n', 'src/main.txt': None})
     share.run('addremove')
     settle(share)
-    with untouched(share.path, ()), untouched(client.path, ()):
+    with untouched(share.path, NOTED), untouched(client.path, NOTED):
         out = share.run(*PUSH, *FIXED).out
     vanilla.run('pull', '-r', stored(out))
     assert vanilla.log('{files}', 'tip') == 'src/main.txt src/new.txt'
@@ -494,7 +494,7 @@ def test_subrepositories(
         landing = client.run('push', '--working-copy', config=config, ok=(255,))
     assert '--working-copy pushes to a bundle store only' in landing.err
     before = (client.path / '.hgsubstate').read_text()
-    with untouched(client.path, ('sub',)):
+    with untouched(client.path, ('sub', *NOTED)):
         out = client.run(*PUSH, *FIXED, config=config).out
     assert stored(out) == commit(client)[:12]
     assert node not in before
@@ -524,7 +524,7 @@ def test_obsolete_parent(
     client.write({'b': 'b\n'})
     client.run('add')
     settle(client)
-    with untouched(client.path, ()):
+    with untouched(client.path, NOTED):
         out = client.run(*PUSH, *FIXED).out
     assert 'stored 2 changesets' in out
     vanilla.run('pull', '-r', stored(out))
@@ -544,7 +544,7 @@ def test_what_was_committed_before(
     client.inspect('update', '--clean', parent)
     client.write({'README': 'mine\n'})
     settle(client)
-    with untouched(client.path, ()):
+    with untouched(client.path, NOTED):
         out = client.run(*PUSH, *FIXED).out
     assert stored(out) == node[:12]
     vanilla.run('pull', '-r', node)
@@ -555,7 +555,7 @@ def test_what_was_committed_before(
             client.inspect('phase', '--draft', node)
             client.inspect('debugobsolete', node)
         settle(client)
-        with untouched(client.path, ()):
+        with untouched(client.path, NOTED):
             err = client.run(*PUSH, *FIXED, ok=(20, 255)).err
         assert f'this would be {node[:12]}, which is here and {how}\n' in err
     # on what is hidden, as far as numbers go

@@ -165,6 +165,31 @@ A push of yours that nobody needs any more can be removed by its number::
 
   hg pushes --remove 12
 
+Where machines build pushes and tell how that went, it can be waited for. A try
+run is then::
+
+  hg push --bundle-store --working-copy && hg pushes --wait
+
+It returns 0 if all went well. Without a number it waits for the last push to
+the default path, or to the one that is named, that was made from this working
+copy; another one is named before or after the option::
+
+  hg pushes --wait try
+  hg pushes --wait 12
+
+What this clone knows of pushes is shown by :hg:`log`, which asks no server:
+those that were made from here and, as soon as :hg:`pushes` has shown them,
+those that hold a changeset which is here. The template keywords ``pushid``,
+``pushstatus`` and ``pushurl`` are about the newest push of a changeset,
+``pushes`` is a list of all; ``pushstatus`` is what :hg:`pushes` saw last. The
+revset is ``pushed()``, or ``pushed(failure)`` for those that went so::
+
+  hg log -r "pushed(failure)" -T "{node|short} push {pushid} {pushurl}\\n"
+  hg log -r . -T "{pushes % '{push} {date|age} {source}\\n'}"
+
+All changesets of a push go as it went. The page of ``pushurl`` is the server's
+``changeset-url``, for the last head, or its own where it was reached by http.
+
 Configuration
 =============
 

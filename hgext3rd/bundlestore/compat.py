@@ -104,6 +104,14 @@ def boolpathoption(option: bytes, attr: str):
     return urlutil.pathsuboption(option, attr, display=display)
 
 
+def pushlocation(path) -> bytes:
+    """Return where a path that ``urlutil.get_push_paths`` gives has pushes go
+    to."""
+    # hg <= 6.3 (utils.urlutil: push variants of paths came with 6.4)
+    location: bytes = getattr(path, 'pushloc', None) or path.loc
+    return location
+
+
 def keywords() -> dict:
     """Return the table of template keywords."""
     try:

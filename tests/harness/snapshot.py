@@ -12,6 +12,8 @@ from typing import NamedTuple
 
 #: what a bundle store server may write to, seen from the repository
 STORE = ('.hg/bundlestore',)
+#: where a client notes its pushes
+NOTED = ('.hg/cache/bundlestore',)
 
 
 class Entry(NamedTuple):

@@ -34,7 +34,7 @@ eh = exthelper.exthelper()
             _(b'PATTERN'),
         ),
         (b'', b'remove', b'', _(b'remove a push of mine'), _(b'PUSH')),
-        (b'', b'wait', b'', _(b'wait until a push has a result'), _(b'PUSH')),
+        (b'', b'wait', None, _(b'wait until a push has a result')),
         (
             b'',
             b'timeout',
@@ -47,12 +47,12 @@ eh = exthelper.exthelper()
     ],
     _(
         b'[-u USER] [-r HASH] [-l NUM] [--bookmarks PATTERN] [--remove PUSH] '
-        b'[--wait PUSH] [SOURCE]'
+        b'[--wait [PUSH]] [SOURCE]'
     ),
     helpcategory=registrar.command.CATEGORY_REMOTE_REPO_MANAGEMENT,
     optionalrepo=True,
 )
-def pushes(ui, repo, source=None, **opts):
+def pushes(ui, repo, source=None, other=None, **opts):
     """list the pushes that a bundle store holds
 
     Show the scratch pushes of a server, newest first: those that
@@ -76,9 +76,10 @@ def pushes(ui, repo, source=None, **opts):
     With --wait the statuses of a push, which machines set that build it, are
     waited for, and shown when none is pending any more. Where there is none
     yet, the first one is waited for. PUSH is a number, a changeset or a scratch
-    bookmark (its newest push). The server is asked every 30 seconds at last;
-    with --timeout the command aborts after so many seconds. It returns 0 if all
-    went well, 1 if not.
+    bookmark (its newest push). Without it, it is the last push to SOURCE that
+    was made from this working copy. The server is asked every 30 seconds at
+    last; with --timeout the command aborts after so many seconds. It returns 0
+    if all went well, 1 if not.
 
     At most 10 heads and 10 bookmarks of a push are shown, and with
     -v/--verbose all of them, its pushvars, its statuses one by one and the key
@@ -134,6 +135,10 @@ def pushes(ui, repo, source=None, **opts):
 
           hg pushes -r 1f0dee641bb7 -T "{date|isodate} {user}\\n"
 
+      - push what is not committed, and see whether all went well::
+
+          hg push --bundle-store --working-copy && hg pushes --wait
+
       - list the heads of all pushes to a try URL::
 
           hg pushes -T "{heads % '{push} {node} {desc}\\n'}" try
@@ -141,4 +146,5 @@ def pushes(ui, repo, source=None, **opts):
     Returns 0 if there is something to show, a push was removed, or all went
     well that was waited for, 1 otherwise.
     """
-    return wraps.room('client.pushes.show')(ui, repo, source, opts)
+    words = [word for word in (source, other) if word is not None]
+    return wraps.room('client.pushes.show')(ui, repo, words, opts)

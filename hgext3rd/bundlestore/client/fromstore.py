@@ -19,7 +19,6 @@ from functools import cache
 from mercurial import (
     error,
     phases,
-    registrar,
     revset as revsetmod,
     scmutil,
     smartset,
@@ -29,6 +28,7 @@ from mercurial.node import hex
 
 from .. import compat, names
 from ..fetch import origin
+from ..start import wraps
 from ..start.wraps import inplaceof
 from . import storeless
 
@@ -157,17 +157,15 @@ def check(pushop) -> None:
 
 @cache
 def register() -> None:
-    """Make the revset known. Up to 7.1 Mercurial has no table of them apart
-    from the language of revsets, which it loads late; so this waits for the
-    first use of it. It also brings the words for the help."""
-    registrar.revsetpredicate()(b'fromstore()', safe=True)(fromstore)
-    revsetmod.symbols[b'fromstore'] = fromstore
-    revsetmod.safesymbols.add(b'fromstore')
+    """Make the revsets of ours known. Up to 7.1 Mercurial has no table of them
+    apart from the language of revsets, which it loads late; so this waits for
+    the first use of it."""
+    wraps.addrevsets(revsetmod.symbols, revsetmod.safesymbols)
 
 
 @inplaceof('the command debugrevspec')
 def debugrevspec(orig, ui, repo, *args, **opts):
-    """Know the revset: this command reads it by itself."""
+    """Know the revsets: this command reads them by itself."""
     register()
     return orig(ui, repo, *args, **opts)
 

@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import Any, Callable
+from typing import Any, Callable, NamedTuple
 
 from mercurial import encoding, error
 from mercurial.i18n import _
@@ -37,18 +37,39 @@ def oneline(text: str) -> bytes:
     return servermod.tolocal(text.replace('\r', ' ').replace('\n', ' '))
 
 
+class Asking(NamedTuple):
+    """Somebody to ask."""
+
+    #: gives a page of pushes, or of what was to be read
+    ask: Ask
+    #: the address; None for the repository itself
+    location: bytes | None
+
+
 @contextlib.contextmanager
-def asking(ui, repo, source, opts, decode=None) -> Iterator[Ask]:
-    """Give the function that asks for a page of pushes, or of what ``decode``
-    reads; raises ``error.Abort`` if there is nobody to ask."""
+def asking(ui, repo, source, opts, decode=None) -> Iterator[Asking]:
+    """Give who is to be asked for pages of pushes, or of what ``decode``
+    reads; raises ``error.Abort`` if there is nobody."""
     with holding(ui, repo, source, opts) as (local, peer):
+        location = None if peer is None else peer.url()
         if local is not None:
-            yield functools.partial(
+            ask: Ask = functools.partial(
                 pushlist.page, local, servermod.of(local), trusted=True
             )
         else:
             decode = decode or pushes.decodepage
-            yield functools.partial(_askpeer, peer, decode)
+            ask = functools.partial(_askpeer, peer, decode)
+        yield Asking(ask, location)
+
+
+def destinations(ui, repo, source) -> Iterator[bytes]:
+    """Yield the addresses that somebody may have pushed to whom the same
+    name, or none, means ``source`` for a pull."""
+    if source is not None or b'default' in ui.paths:
+        yield _path(ui, source or b'default').loc
+        dests = () if source is None else (source,)
+        for path in urlutil.get_push_paths(repo, ui, dests):
+            yield compat.pushlocation(path)
 
 
 @contextlib.contextmanager

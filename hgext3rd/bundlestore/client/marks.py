@@ -22,9 +22,11 @@ def show(ui, repo, source, opts) -> int:
         limit=logcmdutil.getlimit(byteopts),
         bookmarks=listing.text(opts['bookmarks']),
     )
-    with listing.asking(ui, repo, source, opts, pushes.decodebookmarks) as ask:
+    with listing.asking(
+        ui, repo, source, opts, pushes.decodebookmarks
+    ) as asked:
         fm, begin = listing.formatter(ui, byteopts)
-        found = listing.records(ask, query, 'bookmarks', _following)
+        found = listing.records(asked.ask, query, 'bookmarks', _following)
         nothing = _(b'no scratch bookmarks found\n')
         return listing.show(ui, fm, begin, found, nothing, _showtext, _showdata)
 

@@ -9,6 +9,7 @@ phases everything stays draft, whatever the server says of itself.
 from __future__ import annotations
 
 import contextlib
+import functools
 from collections.abc import Iterator
 from typing import NamedTuple, Optional
 
@@ -29,7 +30,7 @@ from mercurial.utils import stringutil, urlutil
 from .. import compat, config, names
 from ..start.wraps import apply, inplaceof
 from ..wire import stored
-from . import fromstore, known, storeless, subrepos, workingcopy
+from . import fromstore, known, noted, storeless, subrepos, workingcopy
 
 #: bytes that are sent at once
 _BLOCK = 256 * 1024
@@ -37,6 +38,8 @@ _BLOCK = 256 * 1024
 _MAX_PARAMETER = 255
 #: key in the ``opargs`` of ``exchange.push``
 _OPARG = 'bundlestore'
+#: attribute of a ``pushoperation``: what the server said that it has stored
+_TOLD = '_bundlestoretold'
 #: options of ``hg push`` that say which changesets shall go; the last one is
 #: that of the extension topic
 _NAMING = ('rev', 'bookmark', 'branch', 'topic')
@@ -159,6 +162,7 @@ def getpushpaths(orig, repo, ui, dests):
 
 @inplaceof('exchange.push')
 def exchangepush(orig, repo, remote, *args, **kwargs):
+    local = repo
     storeless.met(repo, remote)
     opargs = dict(kwargs.get('opargs') or {})
     # a subrepository is pushed whole, whatever is named in the outer one
@@ -172,9 +176,38 @@ def exchangepush(orig, repo, remote, *args, **kwargs):
         repo, kwargs['revs'] = wish.made.repo, [wish.made.node]
     if scratch:
         with _connected():
-            return _scratchpush(repo, remote, wish, *args, **kwargs)
-    with _guarded(repo.unfiltered(), wish.nothingnamed):
-        return orig(repo, remote, *args, **kwargs)
+            pushop = _scratchpush(repo, remote, wish, *args, **kwargs)
+    else:
+        with _guarded(repo.unfiltered(), wish.nothingnamed):
+            pushop = orig(repo, remote, *args, **kwargs)
+    _note(local, pushop)
+    return pushop
+
+
+def _note(repo, pushop) -> None:
+    """Note what the server has stored."""
+    told = getattr(pushop, _TOLD, ())
+    if told and not noted.made(repo, pushop.remote.url(), told):
+        repo.ui.warn(
+            _(
+                b"(what was pushed cannot be noted: 'hg pushes --wait' needs "
+                b'the number of the push)\n'
+            )
+        )
+
+
+def asktotell(pushop, bundler):
+    """Have a try URL tell what it has stored, of a push that goes Mercurial's
+    own way; called for each of these."""
+    if not pushop.remote.capable(names.ALLSTORED):
+        return None
+    stored.registerreply()
+    bundler.addparam(names.TELL, b'1')
+    return functools.partial(_keeptold, pushop)
+
+
+def _keeptold(pushop, operation) -> None:
+    setattr(pushop, _TOLD, operation.records[names.STORED])
 
 
 def _checkdestination(scratch: bool, remote) -> None:
@@ -490,7 +523,7 @@ def _send(pushop, bundler):
 def _handlereply(pushop, reply) -> None:
     stored.registerreply()
     try:
-        bundle2.processbundle(pushop.repo, reply)
+        _keeptold(pushop, bundle2.processbundle(pushop.repo, reply))
     except error.BundleValueError as exc:
         raise error.RemoteError(_(b'missing support for %s') % exc)
     except bundle2.AbortFromPart as exc:

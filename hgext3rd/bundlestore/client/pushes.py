@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections import Counter
+from collections.abc import Iterator
 from typing import Any
 
 from mercurial import (
@@ -20,7 +22,7 @@ from .. import names, server as servermod
 from ..start import wraps
 from ..wire import exchange, remove
 from ..wire.pushes import Query
-from . import listing
+from . import listing, noted
 
 _ID = re.compile(rb'[1-9][0-9]{0,14}\Z')
 
@@ -29,9 +31,12 @@ _MAX_HEADS = 10
 _MAX_BOOKMARKS = 10
 
 
-def show(ui, repo, source, opts) -> int:
+def show(ui, repo, words, opts) -> int:
     """Do what the command was told to; returns its exit code."""
     byteopts = pycompat.byteskwargs(opts)
+    if len(words) > 1 and not opts['wait']:
+        raise error.CommandError(b'pushes', _(b'invalid arguments'))
+    source = words[0] if words else None
     if opts['remove']:
         cmdutil.check_incompatible_arguments(
             opts, 'remove', ['bookmarks', 'user', 'rev', 'limit', 'wait']
@@ -43,7 +48,7 @@ def show(ui, repo, source, opts) -> int:
         )
         from . import waiting
 
-        return waiting.show(ui, repo, source, opts)
+        return waiting.show(ui, repo, words, opts)
     if opts['timeout']:
         raise error.InputError(_(b'--timeout goes with --wait'))
     if opts['bookmarks']:
@@ -51,7 +56,10 @@ def show(ui, repo, source, opts) -> int:
 
         return marks.show(ui, repo, source, opts)
     limit = logcmdutil.getlimit(byteopts)
-    with listing.asking(ui, repo, source, opts) as ask:
+    with (
+        listing.asking(ui, repo, source, opts) as asked,
+        noting(repo, asked.location) as see,
+    ):
         fm, begin = listing.formatter(ui, byteopts)
         query = Query(
             limit=limit,
@@ -59,9 +67,21 @@ def show(ui, repo, source, opts) -> int:
             rev=listing.text(opts['rev']),
             nodes=b'nodes' in fm.datahint(),
         )
-        found = listing.records(ask, query, 'pushes', _following)
+        found = see(listing.records(asked.ask, query, 'pushes', _following))
         nothing = _(b'no pushes found\n')
         return listing.show(ui, fm, begin, found, nothing, _showtext, showdata)
+
+
+@contextlib.contextmanager
+def noting(repo, location) -> Iterator[Any]:
+    """Give a function that looks on while pushes are shown; they are noted
+    in the end."""
+    if repo is None or location is None:
+        yield iter
+        return
+    seen = noted.Seen(repo, location)
+    yield seen.see
+    seen.note()
 
 
 def _remove(ui, repo, source, opts) -> int:
@@ -85,6 +105,8 @@ def _remove(ui, repo, source, opts) -> int:
             found = remove.decode(
                 exchange.call(peer, names.REMOVE, remove.encode(id))
             )
+        if repo is not None and peer is not None:
+            noted.forget(repo, peer.url(), id)
     bundles = wraps.room('words.counted')(found['bundles'], 'bundle').encode()
     ui.status(
         _(b'removed push %d, %s (%s)\n')

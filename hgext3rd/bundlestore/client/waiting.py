@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import re
 import time
 from collections.abc import Iterator
@@ -10,27 +11,109 @@ from typing import Any
 
 from mercurial import error, pycompat
 from mercurial.i18n import _
+from mercurial.utils import urlutil
 
+from .. import config
+from ..names import MIN_PREFIX
 from ..wire.pushes import Query
-from . import listing, pushes
+from . import listing, noted, pushes
 
 _ID = re.compile(rb'[1-9][0-9]{0,14}\Z')
+#: a number, or a hash
+_PUSH = re.compile(rb'([0-9]+|[0-9a-f]{%d,40})\Z' % MIN_PREFIX)
 #: seconds until a server is asked again, at first and at most: it grows as long
 #: as nothing happens
 _SOON = 1.0
 _MOST = 30.0
 
 
-def show(ui, repo, source, opts) -> int:
+def show(ui, repo, words, opts) -> int:
     """Wait, then show what was waited for; returns the exit code of the
     command."""
     byteopts = pycompat.byteskwargs(opts)
     limit = _timeout(opts['timeout'])
-    with listing.asking(ui, repo, source, opts) as ask:
+    name, source = _meant(ui, words)
+    mine = None
+    if name is None:
+        mine = _last(ui, repo, source)
+        name, query = b'%d' % mine.id, _byid(mine.id)
+    else:
+        query = _query(name)
+    with (
+        listing.asking(ui, repo, source, opts) as asked,
+        pushes.noting(repo, asked.location) as see,
+    ):
         fm, begin = listing.formatter(ui, byteopts)
-        record = _wait(ui, ask, _query(opts['wait']), opts['wait'], limit)
-    listing.show(ui, fm, begin, iter([record]), b'', _showtext, pushes.showdata)
+        ask = asked.ask
+        if mine is not None:
+            ask = _only(mine, ask)
+            if fm.isplain():
+                last = mine.nodes[-1][:12].encode()
+                ui.status(_(b'waiting for push %d (%s)\n') % (mine.id, last))
+                ui.flush()
+        record = _wait(ui, ask, query, name, limit)
+        found = see([record])
+        listing.show(ui, fm, begin, found, b'', _showtext, pushes.showdata)
     return int(any(one['state'] != 'success' for one in record['statuses']))
+
+
+# -- which push
+
+
+def _meant(ui, words) -> tuple[bytes | None, bytes | None]:
+    """Return what is to be waited for, if it is named, and where, if that is:
+    either may come first."""
+    matches = config.bookmarkmatcher(ui)
+
+    def ispush(word: bytes) -> bool:
+        return bool(_PUSH.match(word) or matches(word))
+
+    def issource(word: bytes) -> bool:
+        return not ispush(word) and (
+            word in ui.paths or b'://' in word or os.path.isdir(word)
+        )
+
+    if len(words) < 2:
+        name, source = [*words, None, None][:2]
+        isonly = name is not None and issource(name)
+    else:
+        name, source = words
+        isonly = issource(name) and not issource(source)
+    return (source, name) if isonly else (name, source)
+
+
+def _last(ui, repo, source) -> noted.Push:
+    """Return the push that was made from here last; raises ``error.Abort``."""
+    found = []
+    if repo is not None:
+        found = noted.mine(repo)
+        to = set(map(noted.key, listing.destinations(ui, repo, source)))
+        for push in found:
+            if push.server in to:
+                return push
+    if found:
+        hint = _(b'the last one was push %d to %s') % (
+            found[0].id,
+            found[0].server.encode('latin-1'),
+        )
+    else:
+        hint = _(b"name it, 'hg pushes' lists the pushes")
+    raise error.InputError(
+        _(b'no push to %s is known that was made from here')
+        % urlutil.hidepassword(source or b'default'),
+        hint=hint,
+    )
+
+
+def _only(mine: noted.Push, ask: listing.Ask) -> listing.Ask:
+    """Have only that push be an answer: the server may be another one than
+    that which it went to, or have begun anew."""
+
+    def check(query: Query) -> dict[str, Any]:
+        found = ask(query)['pushes']
+        return {'pushes': [one for one in found if noted.holds(mine, one)]}
+
+    return check
 
 
 def _timeout(value: bytes) -> float | None:
@@ -43,9 +126,13 @@ def _timeout(value: bytes) -> float | None:
     )
 
 
+def _byid(id: int) -> Query:
+    return Query(last=id, limit=1, statuses=True)
+
+
 def _query(name: bytes) -> Query:
     if _ID.match(name) and len(name) < 6:
-        return Query(last=int(name), limit=1, statuses=True)
+        return _byid(int(name))
     return Query(rev=listing.text(name), limit=1, statuses=True)
 
 
@@ -61,7 +148,7 @@ def _wait(
         while True:
             record = _ask(ask, query, name)
             # of several pushes with a changeset, the one that was the last
-            query = Query(last=record['push'], limit=1, statuses=True)
+            query = _byid(record['push'])
             statuses = record.setdefault('statuses', [])
             pending = [
                 one['context'] for one in statuses if one['state'] == 'pending'

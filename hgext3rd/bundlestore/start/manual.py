@@ -9,7 +9,7 @@ from mercurial.i18n import _
 from mercurial.utils import resourceutil
 
 from . import PACKAGE
-from .wraps import addkeyword, inplaceof, room
+from .wraps import addkeywords, inplaceof, room
 
 
 def _text(name: bytes):
@@ -26,7 +26,7 @@ def help(orig, ui, *args, **opts):
     """Know the topics."""
     register()
     # a repository may not be open, or nobody has asked for a revset
-    addkeyword()
+    addkeywords()
     room('client.fromstore.register')()
     return orig(ui, *args, **opts)
 

@@ -150,6 +150,55 @@ NEIGHBOURS = {
     },
 }
 
+#: template keywords of ours, and what their help says
+KEYWORDS = {
+    b'fromstore': (
+        'client.fromstore.keyword',
+        'String. "fromstore" if the changeset came from a bundle store and is'
+        ' not public, else empty.',
+    ),
+    b'pushes': (
+        'client.inlog.pushes',
+        'List of the pushes of the changeset to bundle stores that are known'
+        ' here, the newest first, each with ``push`` (its number), ``date``,'
+        ' ``source``, ``status`` and ``url``.',
+    ),
+    b'pushid': (
+        'client.inlog.pushid',
+        'Integer. The number of the newest push of the changeset to a bundle'
+        ' store that is known here. No server is asked.',
+    ),
+    b'pushstatus': (
+        'client.inlog.pushstatus',
+        'String. How that push went when it was last seen ("success",'
+        ' "pending", "error" or "failure"); empty if nothing was known.',
+    ),
+    b'pushurl': (
+        'client.inlog.pushurl',
+        'String. The address of a page that tells of that push; empty if none'
+        ' is known.',
+    ),
+}
+
+#: predicates of revsets that are ours, whether searches of the web may use
+#: them, and what their help says
+REVSETS = {
+    b'fromstore()': (
+        'client.fromstore.fromstore',
+        True,
+        'Draft and secret changesets that came from a bundle store.',
+    ),
+    b'pushed([status])': (
+        'client.inlog.pushed',
+        # it tells where somebody pushes to
+        False,
+        'Changesets that were pushed to a bundle store, as far as is known'
+        ' here: no server is asked. With a status, those whose newest push'
+        ' went so when it was last seen: "success", "pending", "error" or'
+        ' "failure".',
+    ),
+}
+
 #: commands of the wire protocol that are ours, from ``STORE`` on and when a
 #: client is about to send one
 WIRECOMMANDS = {
@@ -188,7 +237,7 @@ def room(target: str):
         raise _abort(exc) from exc
 
 
-def late(target: str):
+def late(target: str, doc: str = ''):
     """Return a function that calls the room's function ``target``."""
 
     def call(*args, **kwargs):
@@ -196,7 +245,7 @@ def late(target: str):
 
     # for who lists functions; the room's own words would load it
     call.__name__ = call.__qualname__ = target.rpartition('.')[2]
-    call.__doc__ = f'Call ``{target}``, whose room is loaded for it.'
+    call.__doc__ = doc or f'Call ``{target}``, whose room is loaded for it.'
     return call
 
 
@@ -397,11 +446,18 @@ def apply(moment: str) -> None:
 
 
 def _applyrepository() -> None:
-    from mercurial import bundle2
+    from mercurial import bundle2, exchange
 
     _wrap(REPOSITORY)
-    addkeyword()
-    _addrevset()
+    addkeywords()
+    tables = compat.revsets()
+    # elsewhere it waits for ``client.fromstore.register``
+    if tables is not None:
+        addrevsets(*tables)
+    # of pushes that go Mercurial's own way
+    if names.TELL not in exchange.b2partsgenmapping:
+        declare = exchange.b2partsgenerator(names.TELL)
+        declare(late('client.push.asktotell'))
     # The last of all. From here on the extension takes pushes that ask for
     # the bundle store, and what keeps them out of the repository must be in
     # place.
@@ -410,28 +466,27 @@ def _applyrepository() -> None:
     )
 
 
-def addkeyword() -> None:
-    """Make the template keyword known."""
-    keyword = late('client.fromstore.keyword')
-    keyword.__doc__ = (
-        'String. "fromstore" if the changeset came from a bundle store and is'
-        ' not public, else empty.'
-    )
+def addkeywords() -> None:
+    """Make the template keywords known."""
     table = compat.keywords()
     declare = registrar.templatekeyword(table)
-    if b'fromstore' not in table:
-        declare(b'fromstore', requires={b'ctx', b'cache'})(keyword)
+    for name, (target, doc) in KEYWORDS.items():
+        # other extensions have some of these names, too
+        if name not in table:
+            declare(name, requires={b'ctx', b'cache'})(late(target, doc))
 
 
-def _addrevset() -> None:
-    """Make the revset known, where that loads nothing; elsewhere it waits for
-    ``client.fromstore.register``."""
-    tables = compat.revsets()
-    if tables is not None and b'fromstore' not in tables[0]:
-        predicate = late('client.fromstore.fromstore')
-        registrar.revsetpredicate()(b'fromstore()', safe=True)(predicate)
-        tables[0][b'fromstore'] = predicate
-        tables[1].add(b'fromstore')
+def addrevsets(symbols: dict, safe: set[bytes]) -> None:
+    """Make the predicates known to Mercurial's tables of them."""
+    for declaration, (target, issafe, doc) in REVSETS.items():
+        name = declaration.partition(b'(')[0]
+        if name in symbols:
+            continue
+        symbols[name] = late(target, doc)
+        declare = registrar.revsetpredicate()
+        declare(declaration, safe=issafe)(symbols[name])
+        if issafe:
+            safe.add(name)
 
 
 def _applystore() -> None:
