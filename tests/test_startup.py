@@ -156,6 +156,18 @@ def test_nothing_needless_is_loaded(
         assert sorted(more - allowed) == [], command
 
 
+def test_what_is_known_of_pushes(hg: Callable[..., Hg], tmp_path: Path) -> None:
+    """It is read where somebody asks for it only."""
+    script = tmp_path / 'loaded.py'
+    script.write_text(LOADED)
+    repo = hg().init(tmp_path / 'client')
+    repo.enable()
+    room = 'hgext3rd.bundlestore.client.noted'
+    for template, wanted in (('{fromstore}', False), ('{pushid}', True)):
+        log = ('log', '-r', 'null', '-T', template)
+        assert (room in loaded(repo, script, *log)) == wanted
+
+
 def rooms() -> list[str]:
     package = hgext3rd.bundlestore
     prefix = f'{package.__name__}.'
