@@ -16,11 +16,12 @@ from pathlib import Path
 import pytest
 
 import environments
-from harness import matrix
+from harness import matrix, others
 from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import PASSWORDS, Transport
 from harness.shelf import Shelf
+from harness.store import tryurl
 from harness.web import anonymous, get
 
 pytestmark = pytest.mark.slow('machines that clone')
@@ -67,6 +68,7 @@ class Machine:
         """Run lines of the page, which must succeed; return what they print."""
         text = re.sub(r'^\$ ', '', command, flags=re.M)
         text = text.replace(URL, self.url)
+        text = text.replace('/var/lib/ci', str(self.folder))
         text = re.sub(r'(?<![\[{$\w])HASH\b(?!=)', self.node, text)
         bin = f'{self.hg.executable.parent}:{FILES}:'
         clean = self.hg.cleanenviron()
@@ -172,14 +174,13 @@ def test_a_machine_that_keeps_nothing(
     machine: Callable[..., Machine], version: str
 ) -> None:
     made = machine(version)
-    narrow, clone, archive = sections()['A machine that keeps nothing']
+    narrow, stream, archive = sections()['A machine that keeps nothing']
     # Mercurial has it from 6.5 on
     if version != matrix.VERSIONS[0]:
         made.run(narrow)
         assert made.has('build')
         made.run('rm -r build')
-    made.run(clone)
-    # it is at the hash, as nothing newer came along
+    made.run(stream)
     assert made.repo('build').node('.') == made.node
     made.run(archive)
     (unpacked,) = made.folder.glob(f'*-{made.node}')
@@ -205,7 +206,72 @@ def test_a_pool(machine: Callable[..., Machine], version: str) -> None:
     made = machine(version)
     made.follow('Several jobs on one machine')
     assert made.repo('build').node('.') == made.node
-    assert not made.has('pool')
+    (pool,) = (made.folder / 'pool').iterdir()
+    assert [path.name for path in pool.iterdir()] == ['.hg']
+    # the next job finds it there
+    (made.folder / 'build').rename(made.folder / 'before')
+    made.follow('Several jobs on one machine')
+    assert made.repo('build').node('.') == made.node
+    shared = (made.folder / 'build' / '.hg' / 'sharedpath').read_text()
+    assert shared == str(pool / '.hg')
+
+
+@pytest.fixture(scope='module')
+def robustcheckout(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp('packages')
+    others.frompypi(folder, '--no-deps', 'taskcluster-taskgraph')
+    path = folder / 'taskgraph' / 'run-task' / 'robustcheckout.py'
+    if not path.exists():
+        pytest.skip('the package does not have it any more')
+    return path
+
+
+@pytest.mark.nightly('a package of others has to be fetched')
+@pytest.mark.parametrize('version', matrix.VERSIONS)
+def test_robustcheckout(
+    machine: Callable[..., Machine],
+    robustcheckout: Path,
+    base: Repo,
+    client: Repo,
+    hashes: History,
+    version: str,
+) -> None:
+    made = machine(version)
+    (command,) = sections()['A pool by robustcheckout']
+    command = command.replace('robustcheckout.py', str(robustcheckout))
+    made.run(command)
+    assert made.repo('build').node('.') == made.node
+    # what another job has fetched is in the pool
+    assert 'pulling' not in made.run(command.replace(' build', ' another'))
+    # another changeset, in the same folder
+    node = client.commit({'other': 'other\n'}, 'other', parent=hashes.merged)
+    client.run('push', '--bundle-store', '-r', node)
+    (made.folder / 'build' / 'left').touch()
+    made.run(command.replace('HASH', node))
+    assert made.repo('build').node('.') == node
+    assert not made.has('build/left')
+    # not that of the branch, which the pool has
+    made.run(re.sub('--revision HASH', '--branch default', command))
+    assert made.repo('build').node('.') == hashes.tagged
+
+
+@pytest.mark.nightly('a package of others has to be fetched')
+def test_robustcheckout_of_a_try_url(
+    machine: Callable[..., Machine],
+    robustcheckout: Path,
+    base: Repo,
+    transport: Transport,
+) -> None:
+    made = machine()
+    (command,) = sections()['A pool by robustcheckout']
+    command = command.replace('robustcheckout.py', str(robustcheckout))
+    path = tryurl(transport, base)
+    upstream = command.replace(URL, f'--upstream {URL} {transport.url(path)}')
+    made.run(upstream)
+    assert made.repo('build').node('.') == made.node
+    made.run('rm -r build pool')
+    made.run(command.replace(URL, transport.url(path)))
+    assert made.repo('build').node('.') == made.node
 
 
 @pytest.mark.parametrize('version', VERSIONS)
@@ -249,7 +315,6 @@ def test_polling(machine: Callable[..., Machine]) -> None:
     seen = made.folder / 'seen'
     job = made.folder / 'start-job'
     job.write_text('echo $HASH $PUSHID $PUSHVARS\ntest -z "$BROKEN"\n')
-    poll = poll.replace('/var/lib/ci/seen', str(seen))
     poll = poll.replace('start-job', f'sh {job}')
     # what was there before is not told
     assert made.run(poll) == made.run(poll) == ''
