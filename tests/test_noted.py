@@ -50,7 +50,8 @@ def notes(repo: Repo) -> list[list[Any]]:
     return found
 
 
-@matrix.every_version
+@matrix.each_version('client_version')
+@matrix.over('ssh')
 def test_pushes_in_the_log(
     transport: Transport, base: Repo, client: Repo
 ) -> None:

@@ -14,6 +14,7 @@ from harness.hg import Repo
 from harness.servers import Transport
 from harness.store import folder, tryurl
 from hgext3rd.bundlestore.client import waiting
+from hgext3rd.bundlestore.wire.pushes import Query
 
 STATUS = 'admin::bundlestore-status'
 NOW = ('--timeout', '0')
@@ -35,7 +36,8 @@ def refused(repo: Repo, *args: str) -> str:
     return repo.run('pushes', *args, '--wait', *NOW, ok=(10, 255)).err
 
 
-@matrix.every_version
+@matrix.each_version('client_version')
+@matrix.over('ssh')
 def test_try_run(transport: Transport, base: Repo, client: Repo) -> None:
     """As a user types it."""
     nothing = refused(client)
@@ -104,6 +106,7 @@ def test_each_working_copy_has_its_own(
     assert not (share.path / '.hg/cache').exists()
 
 
+@matrix.over('ssh')
 def test_subcommand_without_a_repository(
     transport: Transport, base: Repo, client: Repo
 ) -> None:
@@ -148,6 +151,23 @@ def test_words(words: str, name: str | None, source: str | None) -> None:
     assert found == tuple(x and x.encode() for x in (name, source))
 
 
+@pytest.mark.parametrize('there', [True, False])
+def test_number_that_may_be_a_hash(there: bool) -> None:
+    asked = []
+
+    def ask(query: Query) -> dict[str, Any]:
+        asked.append(query)
+        return {'pushes': [{'push': 123456 if there else 123}]}
+
+    query = waiting._query(ask, b'123456')
+    assert (query.last, query.rev) == (
+        (123456, None) if there else (None, '123456')
+    )
+    assert waiting._query(ask, b'12345').last == 12345
+    assert len(asked) == 1
+
+
+@matrix.over('ssh')
 def test_too_many_words(client: Repo) -> None:
     for words in (['a', 'b'], ['--wait', 'a', 'b', 'c']):
         result = client.run('pushes', *words, ok=(10, 255))

@@ -36,20 +36,21 @@ def show(ui, repo, words, opts) -> int:
     mine = None
     if name is None:
         mine = _last(ui, repo, source)
-        name, query = b'%d' % mine.id, _byid(mine.id)
-    else:
-        query = _query(name)
+        name = b'%d' % mine.id
     with (
         listing.asking(ui, repo, source, opts) as asked,
         pushes.noting(repo, asked.location) as see,
     ):
         fm, begin = listing.formatter(ui, byteopts)
         ask = asked.ask
-        if mine is not None:
+        if mine is None:
+            query = _query(ask, name)
+        else:
+            query = _byid(mine.id)
             ask = _only(mine, ask)
             if fm.isplain():
                 last = mine.nodes[-1][:12].encode()
-                ui.status(_(b'waiting for push %d (%s)\n') % (mine.id, last))
+                ui.status(_(b'waiting for push %s (%s)\n') % (name, last))
                 ui.flush()
         record = _wait(ui, ask, query, name, limit)
         found = see([record])
@@ -130,10 +131,18 @@ def _byid(id: int) -> Query:
     return Query(last=id, limit=1, statuses=True)
 
 
-def _query(name: bytes) -> Query:
-    if _ID.match(name) and len(name) < 6:
-        return _byid(int(name))
+def _query(ask: listing.Ask, name: bytes) -> Query:
+    if _ID.match(name):
+        query = _byid(int(name))
+        # a longer one may be a hash, but is a number first
+        if len(name) < MIN_PREFIX or _isthere(ask(query)['pushes'], query):
+            return query
     return Query(rev=listing.text(name), limit=1, statuses=True)
+
+
+def _isthere(found: list[dict[str, Any]], query: Query) -> bool:
+    # the server gives an older one otherwise
+    return bool(found) and query.last in (None, found[0]['push'])
 
 
 def _wait(
@@ -178,7 +187,7 @@ def _progress(ui) -> Iterator[Any]:
 
 def _ask(ask: listing.Ask, query: Query, name: bytes) -> dict[str, Any]:
     found = ask(query)['pushes']
-    if not found or (query.last is not None and found[0]['push'] != query.last):
+    if not _isthere(found, query):
         raise error.InputError(
             _(b"no push '%s'") % name,
             hint=_(b"'hg pushes' lists the pushes"),
