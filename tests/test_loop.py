@@ -16,8 +16,9 @@ from harness.buildbot import PAGE, Buildbot
 from harness.hg import PATIENCE, Hg, Repo, finish
 from harness.history import History
 from harness.machine import BASE, Machine, needs
+from harness.receiver import SECRET, Receiver, hooked, receiving
 from harness.servers import NOBODY, PASSWORDS, HttpsTransport, patiently
-from harness.snapshot import untouched
+from harness.snapshot import NOTED, untouched
 from harness.webfronts import (
     CERTIFICATE,
     answers,
@@ -84,6 +85,12 @@ def tell(url: str, cert: Path, push: int, state: str) -> None:
     )
 
 
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    with receiving() as made:
+        yield made
+
+
 @pytest.mark.slow('a server with TLS, and a browser')
 def test_loop(
     transport: HttpsTransport,
@@ -92,25 +99,29 @@ def test_loop(
     newclient: Callable[..., Repo],
     hashes: History,
     browser: Browser,
-    tmp_path: Path,
+    receiver: Receiver,
 ) -> None:
     base.configure('push', {'pushvars.server': 'yes'})
+    hooked(base, receiver)
     url = transport.url(base, NOBODY)
     client.inspect('update', hashes.tagged)
     client.write({'README': 'tried\n'})
     client.run('status')
-    with untouched(client.path), untouched(base.path):
+    with untouched(client.path, NOTED), untouched(base.path):
         client.run(*PUSH, '--pushvars', 'TRY=linux')
     page = Watched(browser, f'{transport.url(base)}/push/1')
     page.until('TRY', 'linux')
-    waits = client.start('pushes', '--wait', '1', '--timeout', TIMEOUT)
-    told = json.loads(client.run('pushes', '-Tjson').out)
-    (node,) = (head['node'] for head in told[0]['heads'])
+    waits = client.start('pushes', '--wait', '--timeout', TIMEOUT)
     # the machine
+    (told,) = receiver.wait(1)
+    assert told.signatures()
+    data = told.json()['data']
+    assert data['pushvars'] == {'TRY': 'linux'}
+    (node,) = data['heads']
     machine = newclient('machine', ext=False)
     machine.run('pull', '-r', node)
     assert machine.cat('README', node) == 'tried\n'
-    tell(url, transport.cert, 1, 'success')
+    tell(url, transport.cert, data['pushid'], 'success')
     # page.until('success')
     finish(waits, ok=(0,))
 
@@ -132,6 +143,9 @@ def site(one: Machine) -> Machine:
     one.words['https://buildbot.example.org'] = f'http://127.0.0.1:{port}'
     one.words['tcp:8010:interface'] = f'tcp:{port}:interface'
     one.follow('Buildbot', PAGE)
+    # which is for addresses like this one
+    with open(one.path(f'{BASE}/.hg/hgrc'), 'a') as hgrc:
+        hgrc.write('[bundlestore]\nwebhook.buildbot:allow-private = yes\n')
     service(one)
     one.start(front, answers(one.port), one.root)
     return one
@@ -186,7 +200,8 @@ def buildbot(
         )
     }
     words['pollInterval=30'] = 'pollInterval=36000'
-    made = Buildbot(buildbotpackages, folder, words, 'some-password')
+    secret = site.path('/etc/mercurial/webhook-buildbot.secret').read_text()
+    made = Buildbot(buildbotpackages, folder, words, 'some-password', secret)
     made.environ['SSL_CERT_FILE'] = site.here(CERTIFICATE)
     try:
         made.start()
@@ -208,13 +223,12 @@ def test_with_buildbot(
     alice.run('push')
     alice.write({'state': 'good\n'})
     alice.run('status')
-    with untouched(alice.path):
+    with untouched(alice.path, NOTED):
         alice.run(*PUSH, '--pushvars', 'TRY=linux')
-    waits = alice.start('pushes', '--wait', '1', '--timeout', TIMEOUT)
+    waits = alice.start('pushes', '--wait', '--timeout', TIMEOUT)
     page = Watched(browser, webpage(site, 'push/1'))
     page.until('linux')
-    assert buildbot.hook('whsec_AAAA') == 400
-    assert buildbot.hook(buildbot.secret) == 200
+    assert buildbot.hook(SECRET) == 400
     buildbot.worker(hg(ext=False))
     (build,) = buildbot.builds(1)
     assert build['properties']['pushvars'][0] == {'TRY': 'linux'}

@@ -21,6 +21,7 @@ import environments
 
 from . import machine
 from .hg import CONFIG, PATIENCE, Hg
+from .receiver import SECRET
 from .servers import PASSWORDS, patiently
 from .web import get
 
@@ -34,7 +35,7 @@ PYTHON = environments.ENVS / 'pip' / 'bin' / 'python'
 class Buildbot:
     """``packages`` is the folder with :data:`NAMES`, ``folder`` a new one,
     ``words`` what the configuration says otherwise here, ``password`` that of
-    its user at the server."""
+    its user at the server, which signs with ``secret``."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Buildbot:
         folder: Path,
         words: dict[str, str],
         password: str = PASSWORDS['carol'],
+        secret: str = SECRET,
     ) -> None:
         self._packages = packages
         self._folder = folder
@@ -51,8 +53,7 @@ class Buildbot:
         self._password = password
         #: further variables of all processes
         self.environ: dict[str, str] = {}
-        #: what signs requests of the server's web hook
-        self.secret = 'whsec_' + base64.b64encode(os.urandom(32)).decode()
+        self._secret = secret
         self.master = folder / 'master'
 
     def _command(self, program: str, *words: str | Path) -> list[str | Path]:
@@ -116,7 +117,7 @@ class Buildbot:
         config.write_text(text)
         for name, text in {
             'hg-password': self._password,
-            'webhook-secret': f'{self.secret}\n',
+            'webhook-secret': self._secret,
             'worker-password': 'some-password\n',
         }.items():
             (self.master / name).write_text(text)
