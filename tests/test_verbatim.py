@@ -202,6 +202,10 @@ def test_clone_and_pull(
     assert log.new() == ['2 behind']
     assert vanilla.phase(scratch['landed']) == 'public'
     assert len(vanilla.nodes('draft()')) == 8
+    # what is here already
+    for name in ('stack3', 'stack2'):
+        vanilla.run('pull', '-r', scratch[name])
+        assert log.new()[0].split()[-1] == '0'
     vanilla.verify()
     clone = vanilla.hg.clone(
         transport.url(base),

@@ -35,6 +35,7 @@ eh.configitem(SECTION, b'max-rate', default=None)
 eh.configitem(SECTION, b'quota', default=None)
 eh.configitem(SECTION, b'retention', default=None)
 eh.configitem(SECTION, b'verify', default=b'changesets')
+eh.configitem(SECTION, b'compression', default=b'none')
 eh.configitem(SECTION, b'allow-push', default=list)
 eh.configitem(SECTION, b'deny-push', default=list)
 eh.configitem(SECTION, b'allow-status', default=list)
@@ -85,6 +86,8 @@ class Settings(NamedTuple):
     retention: Optional[float]
     #: ``none``, ``changesets`` or ``full``
     verify: str
+    #: of what is stored: ``none`` or ``zstd``
+    compression: str
     openheads: bool
     bookmarkowner: bool
     #: clients that ask for bookmarks are told of scratch bookmarks, too
@@ -127,6 +130,15 @@ def _choice(ui, name: bytes, choices: tuple[bytes, ...]) -> bytes:
             % (name, b', '.join(choices), value)
         )
     return value
+
+
+def _compression(ui) -> bytes:
+    found = _choice(ui, b'compression', (b'none', b'zstd'))
+    if found != b'none' and not util.compengines[found].available():
+        raise error.ConfigError(
+            _(b'bundlestore.compression: this Mercurial has no %s') % found
+        )
+    return found
 
 
 #: seconds of a unit of time, by its first letters
@@ -291,6 +303,9 @@ def settings(ui) -> Settings:
         quota=item(b'quota', lambda: _bytes(ui, b'quota'), None),
         retention=item(b'retention', lambda: _duration(ui, b'retention'), None),
         verify=choice(b'verify', b'changesets', b'none', b'full').decode(),
+        compression=item(
+            b'compression', lambda: _compression(ui).decode(), 'none'
+        ),
         openheads=routeall and openheads,
         bookmarkowner=boolean(b'bookmark-owner'),
         listbookmarks=boolean(b'list-bookmarks'),

@@ -1,9 +1,10 @@
 """The stored bundle: what is in the file, how it is written and got at.
 
-It is a plain Mercurial bundle (HG20, see ``hg help internals.bundle2``),
-without compression, with one ``changegroup`` part in version 02 (03 only for
-repositories that need it) and, where the push had any, one ``obsmarkers``
-part. ``hg unbundle`` takes it, ``bundle:BASE+FILE`` opens it.
+It is a plain Mercurial bundle (HG20, see ``hg help internals.bundle2``) with
+one ``changegroup`` part in version 02 (03 only for repositories that need it)
+and, where the push had any, one ``obsmarkers`` part. It is not packed unless
+``bundlestore.compression`` asks for that. ``hg unbundle`` takes it,
+``bundle:BASE+FILE`` opens it.
 """
 
 from __future__ import annotations
@@ -13,13 +14,19 @@ import struct
 from collections.abc import Iterable, Iterator
 from typing import Any, Callable
 
-from mercurial import bundle2, obsolete
+from mercurial import bundle2, error, obsolete, util
 
 from .. import errors
 from ..declaring import provides
 from ..stores import fileops, localfiles
+from . import unbundle
 
-_EMPTY = struct.pack('>i', 0)
+_MAGIC = b'HG20'
+_SIZE = struct.Struct('>i')
+_EMPTY = _SIZE.pack(0)
+_PARAMETERS = b'Compression=ZS'
+#: how one begins that is packed
+_PACKED = _MAGIC + _SIZE.pack(len(_PARAMETERS)) + _PARAMETERS
 
 #: bytes that are read at once where a file is copied or read through
 BLOCK = 256 * 1024
@@ -46,15 +53,29 @@ def markerspart(data: bytes):
     return bundle2.bundlepart(b'obsmarkers', data=data, mandatory=False)
 
 
-def container(ui, parts: Iterable) -> Iterator[bytes]:
+def container(
+    ui, parts: Iterable, compression: str = 'none'
+) -> Iterator[bytes]:
     """Yield the bytes of a bundle with ``parts``, which are asked for one
-    after the other, so that a later one may depend on an earlier one."""
-    yield b'HG20'
-    yield _EMPTY  # no stream parameters
+    after the other, so that a later one may depend on an earlier one.
+    ``compression`` is ``none`` or ``zstd``."""
+    if compression == 'none':
+        yield _MAGIC + _EMPTY
+        yield from _payload(ui, parts)
+    else:
+        yield _PACKED
+        yield from _engine().compressstream(_payload(ui, parts))
+
+
+def _payload(ui, parts: Iterable) -> Iterator[bytes]:
     for number, part in enumerate(parts):
         part.id = number
         yield from part.getchunks(ui=ui)
     yield _EMPTY
+
+
+def _engine() -> Any:
+    return util.compengines[b'zstd']
 
 
 def decodemarkers(data: bytes) -> list:
@@ -87,8 +108,13 @@ def opened(store: Any, key: str) -> Any:
 def drain(reader: Any) -> None:
     """Read to the end: raises ``CorruptBundle`` if the bundle is not what it
     was."""
-    while reader.read(BLOCK):
+    for _block in blocks(reader):
         pass
+
+
+def blocks(stream: Any) -> Iterator[bytes]:
+    """Yield what a stream (``read``) gives."""
+    return iter(lambda: stream.read(BLOCK), b'')
 
 
 @contextlib.contextmanager
@@ -106,25 +132,50 @@ def checkedfile(store: Any, key: str) -> Iterator[bytes]:
 def plainfile(
     source: Any, key: str, reader: Callable[[], Any]
 ) -> Iterator[bytes]:
-    """Give the path of a plain file with the bytes of the bundle ``key``: its
-    own where ``source``, a store or a staged bundle, has one
+    """Give the path of a plain file with the bytes of the bundle ``key``,
+    unpacked: its own where ``source``, a store or a staged bundle, has one
     (``ILocalPath``), else that of what ``reader()`` opens (``IPlainReader``)
     or a temporary copy.
 
     The bytes of the first are not checked, those of the others are.
     """
     if provides(source, 'ILocalPath'):
-        yield source.localpath(key)
-        return
+        path = source.localpath(key)
+        if not _ispacked(path):
+            yield path
+            return
     with reader() as stream:
-        if provides(stream, 'IPlainReader'):
+        if provides(stream, 'IPlainReader') and not _ispacked(stream.path):
             yield stream.path
             return
-        path = copytemp(stream)
+        path = writetemp(_unpacked(stream))
     try:
         yield path
     finally:
         localfiles.tryunlink(path)
+
+
+def _ispacked(path: bytes) -> bool:
+    with open(path, 'rb') as fh:
+        return fh.read(len(_PACKED)) == _PACKED
+
+
+def _unpacked(stream: Any) -> Iterator[bytes]:
+    """Yield the bytes of a bundle as they would be if it were not packed."""
+    buffered = util.chunkbuffer(blocks(stream))
+    head = buffered.read(len(_PACKED))
+    if head != _PACKED:
+        yield head
+        yield from blocks(buffered)
+        return
+    yield _MAGIC + _EMPTY
+    try:
+        yield from blocks(unbundle.unpacked(buffered, _engine()))
+    except error.Abort:
+        # rather that it is damaged than that it cannot be unpacked
+        drain(stream)
+        raise
+    drain(stream)
 
 
 def writetemp(chunks: Iterable[bytes], directory: bytes | None = None) -> bytes:
@@ -140,8 +191,3 @@ def writetemp(chunks: Iterable[bytes], directory: bytes | None = None) -> bytes:
         localfiles.tryunlink(path)
         raise
     return path
-
-
-def copytemp(source, directory: bytes | None = None) -> bytes:
-    """Copy a stream (``read``) into a new temporary file, return its path."""
-    return writetemp(iter(lambda: source.read(BLOCK), b''), directory)

@@ -58,6 +58,7 @@ def isasked(wanted: Wanted) -> bool:
     """Whether this is the request of a narrow client."""
     return (
         bool(wanted.args.get('narrow'))
+        and wanted.changesets
         and _VERSION in wanted.b2caps.get(b'changegroup', ())
         and wanted.isordinary(_ARGUMENTS)
         and all(hasnode(wanted.repo, node) for node in wanted.others)

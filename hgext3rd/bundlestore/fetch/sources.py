@@ -8,7 +8,8 @@ are joined group by group, so they are read at random places (:class:`Joint`).
 Nothing of a bundle counts before all of it was hashed. ``Whole`` hashes what
 it sends and holds the last piece back until then. As a client may stumble over
 damaged bytes before it is told, a bundle of common size is hashed in advance.
-``Joint`` hashes each file first and reads on in the same open file: the store
+``Joint`` hashes each file of the store first and reads on in the same open
+file, but for those that are packed, which are unpacked elsewhere: the store
 replaces files and never writes into one, so that a bundle which is stored
 again meanwhile does not matter, and the time stamp of the file gives away
 anybody else who does.
@@ -23,6 +24,7 @@ from typing import Any, BinaryIO, Optional
 
 from .. import errors
 from ..bundle import changegroup, container, graph, reading
+from ..declaring import provides
 
 
 class Whole:
@@ -113,7 +115,11 @@ class Joint:
                 store, key, lambda: container.opened(store, key)
             )
         )
-        file = self._stack.enter_context(reading.File(ui, path, key))
+        # another file than the store's own was read and found true already
+        isown = provides(store, 'ILocalPath') and path == store.localpath(key)
+        file = self._stack.enter_context(
+            reading.File(ui, path, key if isown else None)
+        )
         self._files[key] = file
         self._layouts.append(file.layout())
         self.markers += file.markers

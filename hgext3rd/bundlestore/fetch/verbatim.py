@@ -87,7 +87,7 @@ def _prepare(
             content = _content(wanted, chosen)
             if content is None:
                 return None
-        lacking = _lacking(wanted, content)
+        lacking = _lacking(wanted, content) if wanted.changesets else None
         front = lacking is not None and not source.parents.keys() >= set(
             lacking.missing
         )
@@ -220,7 +220,8 @@ class Verbatim(Answer):
         self._lacking = lacking
         self._front = front
         missing = lacking.missing if lacking is not None else []
-        self._count = len(content.scratch.union(missing))
+        count = len(content.scratch.union(missing))
+        self._count = count if wanted.changesets else 0
         super().__init__(
             wanted,
             content.scratch,
@@ -239,6 +240,11 @@ class Verbatim(Answer):
         self._source.close()
 
     def changegroups(self) -> Iterator[Any]:
+        if not self.wanted.changesets:
+            # the markers come behind them
+            for _chunk in self._changegroup():
+                pass
+            return
         part = container.changegrouppart(
             self._changegroup(), self._version, self._source.trees
         )

@@ -70,6 +70,9 @@ class Wanted:
         self.bundlecaps = bundlecaps or ()
         self.b2caps = _bundle2caps(self.bundlecaps)
         self.args = args
+        #: whether it wants changesets: one that has those that it asks for
+        #: wants their phases and markers
+        self.changesets: bool = args.get('cg', True)
         self._sidedata = remote_sidedata
 
     def isordinary(self, more: frozenset[str] = frozenset()) -> bool:
@@ -87,7 +90,7 @@ class Wanted:
             )
         ):
             return False
-        if not args.get('cg', True) or b'phases' in args.get('listkeys', ()):
+        if b'phases' in args.get('listkeys', ()):
             return False
         understood = _ARGUMENTS | more
         if any(args[name] for name in args.keys() - understood):

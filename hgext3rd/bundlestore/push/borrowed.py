@@ -62,8 +62,11 @@ def find(
     return found
 
 
-def added(repo, path: bytes, borrowed: Borrowed) -> Iterator[bytes]:
-    """Yield the bytes of the bundle at ``path`` with those revisions."""
+def added(
+    repo, path: bytes, borrowed: Borrowed, compression: str
+) -> Iterator[bytes]:
+    """Yield the bytes of the bundle at ``path`` with those revisions;
+    ``compression`` is as in ``container.container``."""
     with (
         reading.File(repo.ui, path) as bundle,
         tempfile.TemporaryFile() as more,
@@ -88,6 +91,7 @@ def added(repo, path: bytes, borrowed: Borrowed) -> Iterator[bytes]:
                 ),
                 *map(container.markerspart, bundle.markers),
             ],
+            compression,
         )
 
 

@@ -47,12 +47,16 @@ def complete(
         return None
     below = foundation.inbase(checker.parents)
     found = borrowed.find(repo, below, inbase)
-    return _withborrowed(repo, staged, found) if found else None
+    if not found:
+        return None
+    return _withborrowed(repo, staged, found, server.settings.compression)
 
 
-def _withborrowed(repo, staged, found: borrowed.Borrowed) -> Iterator[bytes]:
+def _withborrowed(
+    repo, staged, found: borrowed.Borrowed, compression: str
+) -> Iterator[bytes]:
     with container.plainfile(staged, staged.key, staged.open) as path:
-        yield from borrowed.added(repo, path, found)
+        yield from borrowed.added(repo, path, found, compression)
 
 
 def _reston(

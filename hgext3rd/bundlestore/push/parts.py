@@ -104,7 +104,11 @@ class Incoming:
         ``error.Abort`` and ``BundleStoreError``.
         """
         return self._limits.stream(
-            container.container(self._repo.ui, self._parts)
+            container.container(
+                self._repo.ui,
+                self._parts,
+                self._server.settings.compression,
+            )
         )
 
     def _bundle1(self):
