@@ -112,5 +112,8 @@ class JSONPushes(base.ReconfigurablePollingChangeSource, StateMixin):
 
 def heads(changesets: list[Any]) -> Iterator[Any]:
     """Yield those that no other of the push is based on."""
+    if 'parents' not in changesets[0]:
+        # the server could not read them, and knows the hashes
+        changesets = changesets[-1:]
     parents = {p for each in changesets for p in each.get('parents', [])}
     yield from (each for each in changesets if each['node'] not in parents)
