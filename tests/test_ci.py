@@ -21,8 +21,7 @@ from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import PASSWORDS, Transport
 from harness.shelf import Shelf
-from harness.store import tryurl
-from harness.store import bundles
+from harness.store import bundles, tryurl
 from harness.web import anonymous, get
 
 pytestmark = pytest.mark.slow('machines that clone')
