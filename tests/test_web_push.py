@@ -188,7 +188,8 @@ def test_variables_and_statuses(
             assert f'/push/1?style={style}">{what}</a>' in log
         own = page(site, f'rev/{pushed[2]}?style={style}').text
         assert f'/push/1?style={style}">1 failure</a>' in own
-        assert 'how it went' not in page(site, f'push/2?style={style}').text
+        other = page(site, f'push/2?style={style}').text
+        assert 'hidden="hidden"><th scope="row">how it went' in other
     assert '1 failure 2 success' in page(site, 'atom-pushes').text
 
 

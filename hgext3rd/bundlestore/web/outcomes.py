@@ -16,10 +16,11 @@ def of(server, ids: Iterable[int]) -> dict[int, Any]:
     """Return how pushes went, for a template: how many statuses of each state
     those have that have any."""
     found = telling.statusesof(server, list(ids))
-    return {id: _counted(id, statuses) for id, statuses in found.items()}
+    return {id: counted(id, statuses) for id, statuses in found.items()}
 
 
-def _counted(id: int, statuses: list[dict[str, Any]]):
+def counted(id: int, statuses: list[dict[str, Any]]):
+    """Return the same for one push that has these."""
     states = collections.Counter(status['state'] for status in statuses)
     return templateutil.mappinglist(
         [

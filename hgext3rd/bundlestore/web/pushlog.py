@@ -3,7 +3,7 @@
 
 The parameters and the JSON are those of Mozilla's pushlog, versions 1 and 2
 (the page "Pushlog" of its version-control-tools manual), so that what polls
-one can poll the other. ``text`` and ``wait`` are ours.
+one can poll the other. ``text``, ``status``, ``branch`` and ``wait`` are ours.
 """
 
 from __future__ import annotations
@@ -16,11 +16,13 @@ from mercurial import error, templateutil
 from mercurial.hgweb import common
 from mercurial.i18n import _
 
-from .. import server as servermod
+from .. import model, server as servermod
 from ..bundle import telling
+from ..declaring import provides
 from . import (
     described,
     entries,
+    live,
     outcomes,
     refusals,
     scratch,
@@ -44,7 +46,7 @@ MAX_FULL_CHANGESETS = 2000
 MAX_READ = 200000
 
 # what a form on the page or a link to another page carries along
-_TYPED = (b'user', b'changeset', b'text')
+_TYPED = (b'user', b'changeset', b'text', b'status', b'branch')
 _KEPT = (*_TYPED, b'mine')
 
 
@@ -56,9 +58,11 @@ def pushes(web):
     List the pushes that the bundle store keeps, newest first, as a page, as a
     feed (``/atom-pushes``) or for machines (``/json-pushes``).
 
-    ``user``, ``changeset`` (a hash, a prefix of one or a scratch bookmark)
-    and ``text`` (words of a description) select pushes, and ``mine`` on the
-    page those of who is logged in. Bounds are
+    ``user``, ``changeset`` (a hash, a prefix of one or a scratch bookmark),
+    ``text`` (words of a description), ``status`` (``success``, ``pending``,
+    ``failure``, ``error``, the worst that was told of a push, or ``none``) and
+    ``branch`` (of a head) select pushes, and ``mine`` on the page those of who
+    is logged in. Bounds are
     ``startID``, ``fromchange`` or ``startdate``, all exclusive, and ``endID``,
     ``tochange``, both inclusive, or ``enddate``.
 
@@ -109,7 +113,9 @@ def _json(web, server):
     seconds = selection.seconds(params, b'wait')
     wanted = selection.select(web, server)
     lastid, told = 0, {}
-    with contextlib.closing(waiting.looks(web, server, seconds)) as looks:
+    with contextlib.closing(
+        waiting.looks(web, server, seconds, waiting.lastid)
+    ) as looks:
         # The last id comes first: what comes meanwhile is told of next time.
         for found in looks:
             lastid = found
@@ -136,7 +142,7 @@ def _collected(
     tipsonly = params.get(b'tipsonly') == b'1'
     full = b'full' in params
     limit = MAX_FULL_PUSHES if full else MAX_PUSHES
-    if not wanted.forward and not (wanted.users or wanted.nodes or wanted.text):
+    if not wanted.forward and wanted.isanything:
         limit = LATEST
     told: dict[int, dict[str, Any]] = {}
     count = read = 0
@@ -167,7 +173,7 @@ def _collected(
 
 def _atom(web, server):
     wanted = selection.select(web, server)
-    found = _entries(web, server, wanted, PAGE)
+    found, _statuses = _entries(web, server, wanted, PAGE)
     return web.sendtemplate(
         b'pushes',
         entries=_shown(web, found),
@@ -180,10 +186,21 @@ def _page(web, server):
     message = b''
     found: list[Entry] = []
     more = forward = False
+    seen = b''
     try:
         wanted = selection.select(web, server)
         forward = wanted.forward
-        found = _entries(web, server, wanted, PAGE + 1)
+        isfirst = not forward and wanted.last is None and wanted.until is None
+        if (
+            isfirst
+            and live.isasked(web)
+            and live.issame(web, server, lambda: _newest(server, wanted))
+        ):
+            return live.same(web)
+        found, statuses = _entries(web, server, wanted, PAGE + 1)
+        if isfirst:
+            shown = [int(entry[b'push']) for entry in found[:PAGE]]
+            seen = live.printof(shown, statuses)
         more = len(found) > PAGE
         if more:
             # the last that was found
@@ -221,6 +238,9 @@ def _page(web, server):
         user=typed[b'user'],
         changeset=typed[b'changeset'],
         text=typed[b'text'],
+        branch=typed[b'branch'],
+        outcomes=_outcomes(server, typed[b'status']),
+        live=seen,
         oldervars=older and link({b'endID': b'%d' % older}),
         newervars=newer and link({b'startID': b'%d' % newer}),
         newestvars=(forward or params.get(b'endID')) and link({}),
@@ -235,19 +255,40 @@ def _page(web, server):
     )
 
 
+def _outcomes(server, chosen: bytes):
+    """Return what the form offers, if pushes can be looked for by it."""
+    if not provides(server.index, 'ILabels'):
+        return b''
+    names = [name.encode() for name in model.OUTCOMES]
+    return templateutil.mappinglist(
+        [
+            {b'outcome': name, b'chosen': b'1' if name == chosen else b''}
+            for name in names
+        ]
+    )
+
+
+def _newest(server, wanted: selection.Selection) -> list[int]:
+    """Return the ids of the pushes on the first page."""
+    found = selection.find(server, wanted, True)
+    return [push.id for push in itertools.islice(found, PAGE)]
+
+
 def _entries(
     web, server, wanted: selection.Selection, limit: int
-) -> list[Entry]:
-    """Return what is shown of up to ``limit`` pushes, the highest id first."""
+) -> tuple[list[Entry], live.Statuses]:
+    """Return what is shown of up to ``limit`` pushes, the highest id first,
+    and how they went."""
     pushes = selection.find(server, wanted, not wanted.forward)
     # A whole push may be large, and is let go at once.
     found = {
         push.id: entries.entry(web, push)
         for push in itertools.islice(pushes, limit)
     }
-    for id, outcome in outcomes.of(server, found).items():
-        found[id][b'outcome'] = outcome
-    return [found[id] for id in sorted(found, reverse=True)]
+    statuses = telling.statusesof(server, list(found))
+    for id, entry in found.items():
+        entry[b'outcome'] = outcomes.counted(id, statuses.get(id, []))
+    return [found[id] for id in sorted(found, reverse=True)], statuses
 
 
 def _shown(web, found: list[Entry]):

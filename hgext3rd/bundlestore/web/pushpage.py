@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -16,7 +17,7 @@ from .. import model, server as servermod
 from ..bundle import telling
 from ..push import reply
 from ..server import tolocal
-from . import addresses, described, entries, refusals, scratch, styles
+from . import addresses, described, entries, live, refusals, scratch, styles
 
 #: changesets, heads and bookmarks that are shown to who does not ask for more
 _SHOWN = 100
@@ -24,6 +25,8 @@ _SHOWN = 100
 _MOST = 10000
 #: heads that the command names which fetches the push
 _NAMED = 10
+#: seconds within which somebody may begin to tell how a push goes
+_YOUNG = 24 * 3600
 _ID = re.compile(rb'[0-9]{1,15}\Z')
 #: what ``bundlestore.changeset-url`` may make a link of
 _LINK = re.compile(rb'https?://', re.IGNORECASE)
@@ -71,6 +74,12 @@ def _find(web, server) -> model.Push:
 
 
 def _page(web, server, push: model.Push):
+    statuses = telling.statusesof(server, [push.id])
+    ended = _hasended(push, statuses.get(push.id, []))
+    if live.isasked(web) and live.issame(
+        web, server, lambda: [push.id], waits=not ended
+    ):
+        return live.same(web)
     limit = _limit(web)
     # the heads come first, as in every log
     nodes = push.changesets[::-1][:limit]
@@ -85,6 +94,8 @@ def _page(web, server, push: model.Push):
     return web.sendtemplate(
         b'push',
         onepush=b'1',
+        live=live.printof([push.id], statuses),
+        ended=b'1' if ended else b'',
         **_strings(entries.facts(web, push)),
         changesets=templateutil.mappinglist(rows),
         unread=b'' if isread else b'1',
@@ -97,7 +108,7 @@ def _page(web, server, push: model.Push):
                 for name, value in push.pushvars
             ]
         ),
-        statuses=_statuses(server, push),
+        statuses=_statuses(statuses.get(push.id, [])),
         pinned=b'1' if push.pinned else b'',
         pullnodes=(
             templateutil.hybridlist(named, name=b'node')
@@ -110,6 +121,13 @@ def _page(web, server, push: model.Push):
         allvars=rest and link(min(len(push.changesets), _MOST)),
         lessvars=limit > _SHOWN and len(nodes) > _SHOWN and link(_SHOWN),
     )
+
+
+def _hasended(push: model.Push, statuses: list[dict[str, Any]]) -> bool:
+    """Whether all is over, as far as one can tell."""
+    if not statuses:
+        return push.time < time.time() - _YOUNG
+    return all(status['state'] != 'pending' for status in statuses)
 
 
 def _strings(mapping: entries.Entry) -> dict[str, Any]:
@@ -151,9 +169,8 @@ def _rows(web, server, push, nodes) -> tuple[list[entries.Entry], bool]:
     return rows, found is not None
 
 
-def _statuses(server, push):
-    """Return how what was done with the push went."""
-    found = telling.statusesof(server, [push.id]).get(push.id, [])
+def _statuses(found: list[dict[str, Any]]):
+    """Return how what was done with the push went, for a template."""
     return templateutil.mappinglist(
         [
             {

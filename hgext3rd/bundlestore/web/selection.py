@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import heapq
+import itertools
 import math
 import operator
 import re
@@ -16,6 +17,7 @@ from mercurial.node import hex
 from mercurial.utils import dateutil
 
 from .. import lookup, model, users
+from ..declaring import provides
 from ..server import hasnode
 from . import queries, refusals
 
@@ -54,6 +56,16 @@ class Selection(NamedTuple):
     text: str
     #: whether there is a lower bound, from which on to list
     forward: bool
+    #: any of these outcomes, any of these branches
+    statuses: tuple[str, ...] = ()
+    branches: tuple[str, ...] = ()
+
+    @property
+    def isanything(self) -> bool:
+        """Whether all pushes between the bounds are wanted."""
+        return not any(
+            (self.users, self.nodes, self.text, self.statuses, self.branches)
+        )
 
     @property
     def timed(self) -> bool:
@@ -84,8 +96,15 @@ def select(web, server) -> Selection:
     nodes = tuple(
         _node(web, server, symbol) for symbol in _values(params, b'changeset')
     )
-    if len(names) * len(nodes) > _MAX_VALUES:
-        raise bad(b'user')
+    statuses, branches = _labels(server, params)
+    count = 1
+    for name, values in (
+        *((b'user', names), (b'changeset', nodes)),
+        *((b'status', statuses), (b'branch', branches)),
+    ):
+        count *= len(values) or 1
+        if count > _MAX_VALUES:
+            raise bad(name)
     return Selection(
         first,
         last,
@@ -95,7 +114,25 @@ def select(web, server) -> Selection:
         nodes,
         _words(params, b'text'),
         forward,
+        statuses,
+        branches,
     )
+
+
+def _labels(server, params) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Return which outcomes and branches are asked for."""
+    statuses = tuple(_text(value) for value in _values(params, b'status'))
+    if not set(model.OUTCOMES).issuperset(statuses):
+        raise bad(b'status')
+    branches = tuple(
+        model.branch(_text(value)) for value in _values(params, b'branch')
+    )
+    if (statuses or branches) and not provides(server.index, 'ILabels'):
+        raise refusals.refusal(
+            common.HTTP_BAD_REQUEST,
+            _(b'the bundle index cannot look for pushes by status or branch'),
+        )
+    return statuses, branches
 
 
 def _users(server, req) -> tuple[str, ...]:
@@ -230,9 +267,15 @@ def find(server, wanted: Selection, newestfirst: bool) -> Iterator[model.Push]:
     """Yield the pushes in the order of their ids, or of ``(time, id)`` if
     there are bounds on the time; no more are read than some chunks ahead."""
     questions = [
-        {'user': user, 'node': node}
-        for user in wanted.users or (None,)
-        for node in wanted.nodes or (None,)
+        {
+            name: value
+            for name, value in zip(('user', 'node', 'status', 'branch'), values)
+            if value is not None
+        }
+        for values in itertools.product(
+            *(wanted.users or (None,), wanted.nodes or (None,)),
+            *(wanted.statuses or (None,), wanted.branches or (None,)),
+        )
     ]
     answers = [
         _chunks(server, wanted, question, newestfirst, len(questions))

@@ -2,8 +2,9 @@
 
 While it waits it holds a thread of the web server and the connection to its
 client, and nothing else: no lock, no session of a database. It looks at the
-index now and then, at one number. So that threads are left for others, few
-requests of a process wait at a time, and none where a thread is all it has.
+index now and then, at as little as will do. So that threads are left for
+others, few requests of a process wait at a time, and none where a thread is all
+it has.
 """
 
 from __future__ import annotations
@@ -13,8 +14,8 @@ import select
 import stat
 import threading
 import time
-from collections.abc import Generator
-from typing import Any, Optional
+from collections.abc import Callable, Generator
+from typing import Any, Optional, TypeVar
 
 #: most seconds that a request waits, whatever it asks for: many a proxy gives
 #: up after a minute
@@ -23,27 +24,36 @@ LONGEST = 50.0
 _FIRST = 0.2
 _LAST = 1.0
 
+T = TypeVar('T')
+
 # Of this process, as threads are.
 _waiting: set[object] = set()
 _lock = threading.Lock()
 
 
-def looks(web, server, seconds: float) -> Generator[int, None, None]:
-    """Yield the last id in the index at once, and again each time it has
-    grown, for so many seconds.
+def looks(
+    web,
+    server,
+    seconds: float,
+    look: Callable[[Any], T],
+    spare: int = 0,
+) -> Generator[T, None, None]:
+    """Yield what ``look(server)`` returns at once, and again each time that is
+    something else, for so many seconds.
 
     To be closed by who has seen enough. It ends sooner if too many wait
-    already (``bundlestore.max-waiting``), or if the client went away. Raises
-    ``error.Abort`` where the index cannot be asked.
+    already (``bundlestore.max-waiting``, of which ``spare`` are for others),
+    or if the client went away. Raises ``error.Abort`` where the index cannot
+    be asked.
     """
-    last = _lastid(server)
+    last = look(server)
     yield last
     environ = web.req.rawenv
     token = object()
     if not seconds or not environ.get(b'wsgi.multithread'):
         return
     with _lock:
-        if len(_waiting) >= server.settings.maxwaiting:
+        if len(_waiting) >= server.settings.maxwaiting - spare:
             return
         _waiting.add(token)
     try:
@@ -54,8 +64,8 @@ def looks(web, server, seconds: float) -> Generator[int, None, None]:
             if _isgone(connection, min(pause, left)):
                 return
             pause = min(pause * 1.5, _LAST)
-            found = _lastid(server)
-            if found > last:
+            found = look(server)
+            if found != last:
                 last = found
                 yield last
     finally:
@@ -63,7 +73,8 @@ def looks(web, server, seconds: float) -> Generator[int, None, None]:
             _waiting.discard(token)
 
 
-def _lastid(server) -> int:
+def lastid(server) -> int:
+    """Look at the last id in the index."""
     found: int = server.need(lambda index: index.lastid())
     return found
 
