@@ -341,7 +341,7 @@ def sharedbrowser(
 
 
 @pytest.fixture
-def browser(request: pytest.FixtureRequest) -> browsermod.Browser:
+def browser(request: pytest.FixtureRequest) -> Iterator[browsermod.Browser]:
     """A browser in which nothing was looked at before, of the size of a
     desktop window."""
     why = browsermod.missing()
@@ -351,7 +351,9 @@ def browser(request: pytest.FixtureRequest) -> browsermod.Browser:
         pytest.skip(why)
     made: browsermod.Browser = request.getfixturevalue('sharedbrowser')
     made.renew()
-    return made
+    yield made
+    # some pages go on asking
+    made.open('about:blank')
 
 
 # databases and object stores (see harness/backends)
