@@ -31,7 +31,7 @@ from hgext3rd.bundlestore import backends
 from . import extras, measure, report, repositories
 from .place import Mercurial, Place, digest, say
 from .results import QUICK, Results, Sizes
-from .rows import crowd, large, small, space, web
+from .rows import crowd, large, slow, small, space, web
 from .rows.context import Context
 from .systems.base import System, Unavailable
 from .systems.git import Git
@@ -49,6 +49,7 @@ STEPS: dict[str, Callable[[Context], None]] = {
     'large': large.measure_large,
     'crowd': crowd.measure_crowd,
     'stack': space.measure_stack,
+    'slow': slow.measure_slow,
     'web': web.measure_web,
     'weblarge': web.measure_weblarge,
 }

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .results import Results
+from .rows import slow
 
 MB = 1_000_000
 
@@ -110,8 +111,28 @@ def _check(results: Results) -> Iterator[Budget]:
         30,
         'kB',
     )
+    for name in slow.NETWORKS:
+        yield from _slow(results, name)
     for name in ('chg', 'startup'):
         yield from _extra(name, results.data.get(name))
+
+
+def _slow(results: Results, name: str) -> Iterator[Budget]:
+    """Yield what is the nearest to its limit over a slow network."""
+    title = slow.NETWORKS[name].title
+    for peers, most in ((('infinitepush', 'plain'), 1.0), (('git',), 1.3)):
+        found = {
+            (row, peer): results.ratio((row, 'ours'), (row, peer))
+            for row in slow.rows(name)
+            for peer in peers
+        }
+        ratios = {key: value for key, value in found.items() if value}
+        (row, peer), worst = max(
+            ratios.items(), key=lambda item: item[1], default=(('', ''), None)
+        )
+        what = slow.ACTIONS.get(row.rpartition('/')[2], 'all')
+        words = f'{title}, of {" and ".join(peers)}, the worst: {what}'
+        yield _atmost(f'{words} ({peer})' if peer else words, worst, most, '×')
 
 
 #: what the limits of bench/index.py are for, by unit

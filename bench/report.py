@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 from . import budgets, plot
 from .measure import spread
 from .results import COLUMNS, Results
+from .rows import slow
 
 MB = 1_000_000
 
@@ -72,6 +73,12 @@ def _rows(results: Results) -> Iterator[Row]:
     stack = f'a stack of {sizes.height} pushed {sizes.tops} times'
     yield Row('stack/bytes', f'{stack}: stored', 'B')
     yield Row('stack/index', '… growth of the index', 'B')
+    for key, network in slow.NETWORKS.items():
+        for action, title in slow.ACTIONS.items():
+            row = f'slow/{key}/{action}'
+            yield Row(row, f'{network.title}: {title}')
+            for count, name in slow.COUNTS.items():
+                yield Row(f'{row}/{count}', f'… {name}', 'B')
     yield Row('http/floor', 'http: push of nothing')
     yield Row('http/push', 'http: push of one changeset')
     yield Row('http/pushpeak', f'http: push of {large}, server memory', 'MB')

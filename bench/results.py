@@ -51,6 +51,8 @@ class Sizes(NamedTuple):
     #: files of the synthetic repository
     files: int = 100_000
     filesrounds: int = 2
+    #: how often all is done over each slow network
+    slowrounds: int = 3
     #: changesets of a stack, and how often it is pushed
     height: int = 20
     tops: int = 21
@@ -70,6 +72,7 @@ QUICK = Sizes(
     crowdrounds=1,
     files=2_000,
     filesrounds=1,
+    slowrounds=1,
     releases=25,
 )
 

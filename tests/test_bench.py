@@ -45,6 +45,17 @@ CELLS: dict[str, dict[str, Any]] = {
     'crowd/rate': {'ours': {'samples': [3.9]}},
     'crowd/waits': {'ours': {'samples': [0.0]}},
     'stack/bytes': {'ours': {'samples': [230000]}},
+    'slow/http/push': {
+        'ours': {'samples': [0.5]},
+        'plain': {'samples': [1.0]},
+        'git': {'samples': [0.25]},
+    },
+    'slow/http/clone': {
+        'ours': {'samples': [0.9]},
+        'plain': {'samples': [1.0]},
+        'git': {'samples': [1.0]},
+    },
+    'slow/http/push/trips': {'ours': {'samples': [4]}},
 }
 
 VERDICTS = {
@@ -61,6 +72,15 @@ VERDICTS = {
     'index: bytes a changeset': ('118 bytes', 'held'),
     'index: hit, miss and prefix, the worst: prefix': ('2.00 ms', '**missed**'),
     'a stack of 20': ('230 kB', '**missed**'),
+    'http, 50 ms each way, of infinitepush and plain, the worst: clone -r': (
+        '0.90 ×',
+        'held',
+    ),
+    'http, 50 ms each way, of git, the worst: push of one': (
+        '2.00 ×',
+        '**missed**',
+    ),
+    'ssh, 50 ms each way, of git': ('', 'not measured'),
     'start-up, hg version': ('9.00 ms', 'held'),
 }
 

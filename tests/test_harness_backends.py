@@ -169,14 +169,28 @@ def test_proxy(newproxy: Callable[[int], Proxy], echo: int) -> None:
     with connect() as one:
         one.sendall(b'hello')
         assert one.recv(10) == b'hello'
-        assert proxy.count == 10
+        assert (proxy.count, proxy.trips) == (10, 1)
 
         proxy.delay = 0.05
         begin = time.monotonic()
         one.sendall(b'hello')
         assert one.recv(10) == b'hello'
         assert time.monotonic() - begin >= 0.1
+        assert proxy.trips == 2
+        # one that is new has to be connected, too
+        begin = time.monotonic()
+        with connect() as other:
+            other.sendall(b'hello')
+            assert other.recv(10) == b'hello'
+        assert time.monotonic() - begin >= 0.2
         proxy.delay = 0
+
+        proxy.rate = 50_000
+        begin = time.monotonic()
+        one.sendall(b'x' * 5_000)
+        assert len(one.recv(5_000, socket.MSG_WAITALL)) == 5_000
+        assert time.monotonic() - begin >= 0.2
+        proxy.rate = None
 
         proxy.swallow = True
         one.sendall(b'hello')

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
@@ -87,6 +88,34 @@ class System:
         the client has already."""
         raise NotImplementedError
 
+    def clone(
+        self,
+        name: str,
+        server: Argument,
+        revision: str,
+        ssh: Path | None = None,
+    ) -> Command:
+        """Return the command that makes a clone with a revision and all that
+        it rests on, without a working folder, in the place of what was
+        there."""
+        raise NotImplementedError
+
+    def update(
+        self,
+        client: Path,
+        server: Argument,
+        revision: str,
+        ssh: Path | None = None,
+    ) -> Command:
+        """Return what gets the files of a revision that the client does not
+        have yet: one command, or where that cannot be, two."""
+        raise NotImplementedError
+
+    def lower(self, client: Path, top: str, count: int) -> list[str]:
+        """Return the upper ``count`` changesets of a stack, ``top`` the
+        last."""
+        raise NotImplementedError
+
     def serve(self, server: Path) -> Sequence[Argument]:
         """Return the command that serves a repository by http, and prints
         its URL."""
@@ -99,6 +128,11 @@ class System:
     def indexbytes(self, server: Path) -> int:
         """Return the bytes on disk of what finds the changesets."""
         raise Unavailable('–')
+
+    def _then(self, command: Command, *words: Argument) -> Command:
+        """Return a command with one more after it."""
+        both = [shlex.join(map(str, each)) for each in (command.words, words)]
+        return command._replace(words=['sh', '-c', ' && '.join(both)])
 
     def _copy(self, source: Path, name: str, template: Template) -> Path:
         """Copy a repository to a new place of this system, in the place of

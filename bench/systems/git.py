@@ -10,7 +10,7 @@ import environments
 
 from ..measure import Argument, Command
 from ..place import Mercurial, Place, filebytes
-from ..repositories import Template, heads
+from ..repositories import Template, heads, remove
 from .base import System, Unavailable
 
 
@@ -156,13 +156,52 @@ class Git(System):
         what: str,
         ssh: Path | None,
     ) -> Command:
-        environ = {
+        words = ['git', *words, self._url(server), what]
+        return Command(words, client, self._environ(ssh))
+
+    def _environ(self, ssh: Path | None) -> dict[str, str]:
+        return {
             **self.place.environ(),
             'GIT_SSH': str(ssh or self.place.ssh),
             'GIT_SSH_VARIANT': 'ssh',
         }
-        url = f'ssh://bench.example.org{server}'
-        return Command(['git', *words, url, what], client, environ)
+
+    @staticmethod
+    def _url(server: Argument) -> str:
+        if isinstance(server, Path):
+            return f'ssh://bench.example.org{server}'
+        return server
+
+    def clone(
+        self,
+        name: str,
+        server: Argument,
+        revision: str,
+        ssh: Path | None = None,
+    ) -> Command:
+        remove(self.folder / name)
+        words = ['clone', '--quiet', '--bare', '--single-branch']
+        words += ['--branch', f'try/{revision}', self._url(server), name]
+        return Command(['git', *words], self.folder, self._environ(ssh))
+
+    def update(
+        self,
+        client: Path,
+        server: Argument,
+        revision: str,
+        ssh: Path | None = None,
+    ) -> Command:
+        # clients are without a working folder
+        fetch = self.pull(client, server, revision, ssh)
+        folder = client / 'work'
+        folder.mkdir()
+        where = ('--git-dir', client, '--work-tree', folder)
+        words = ('checkout', '--quiet', '--detach', revision)
+        return self._then(fetch, 'git', *where, *words)
+
+    def lower(self, client: Path, top: str, count: int) -> list[str]:
+        words = ('rev-list', '--reverse', f'--max-count={count}', top)
+        return self.place.quietly('git', *words, cwd=client).split()
 
     def storedbytes(self, server: Path) -> int:
         return filebytes(server / 'objects')

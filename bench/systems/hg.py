@@ -7,7 +7,7 @@ from pathlib import Path
 
 from ..measure import Argument, Command
 from ..place import Mercurial, Place, filebytes, rewrite
-from ..repositories import Template
+from ..repositories import Template, remove
 from .base import System
 
 WEB = """
@@ -27,6 +27,8 @@ class HgSystem(System):
     pushwords: Sequence[str] = ()
     nothingwords: Sequence[str] = ()
     clientconfig = ''
+    #: whether ``hg update`` fetches what the client does not have
+    ondemand = False
     serverconfig = ''
 
     maker: Mercurial
@@ -111,19 +113,58 @@ class HgSystem(System):
         revision: str | None,
         ssh: Path | None,
     ) -> Command:
-        url = str(server)
-        if isinstance(server, Path):
-            url = f'ssh://bench.example.org/{server}'
-        config = [
-            *('--config', f'ui.ssh={ssh or self.place.ssh}'),
-            *('--config', f'ui.remotecmd={self.mercurial.hg}'),
-        ]
         return Command(
-            [self.mercurial.hg, *config, *words, url],
+            [*self._hg(ssh), *words, self._url(server)],
             client,
             self.place.environ(),
             (0,) if revision else (NOTHING,),
         )
+
+    def _hg(self, ssh: Path | None) -> list[Argument]:
+        return [
+            self.mercurial.hg,
+            *('--config', f'ui.ssh={ssh or self.place.ssh}'),
+            *('--config', f'ui.remotecmd={self.mercurial.hg}'),
+        ]
+
+    @staticmethod
+    def _url(server: Argument) -> str:
+        if isinstance(server, Path):
+            return f'ssh://bench.example.org/{server}'
+        return server
+
+    def clone(
+        self,
+        name: str,
+        server: Argument,
+        revision: str,
+        ssh: Path | None = None,
+    ) -> Command:
+        remove(self.folder / name)
+        words = ['clone', '--noupdate', '--rev', revision, self._url(server)]
+        return Command(
+            [*self._hg(ssh), *words, name], self.folder, self.place.environ()
+        )
+
+    def update(
+        self,
+        client: Path,
+        server: Argument,
+        revision: str,
+        ssh: Path | None = None,
+    ) -> Command:
+        words = [*self._hg(ssh), 'update', '--rev', revision]
+        if not self.ondemand:
+            pull = self.pull(client, server, revision, ssh)
+            return self._then(pull, *words)
+        words += ['--config', f'paths.default={self._url(server)}']
+        return Command(words, client, self.place.environ())
+
+    def lower(self, client: Path, top: str, count: int) -> list[str]:
+        revset = f'last(ancestors({top}), {count})'
+        words = ('log', '--rev', revset, '--template', '{node}\n')
+        hg = self.mercurial.hg
+        return self.place.quietly(hg, *words, cwd=client).split()
 
     def serve(self, server: Path) -> Sequence[Argument]:
         return [

@@ -29,6 +29,7 @@ class Ours(HgSystem):
     nothingwords = ('--bundle-store',)
     clientconfig = CONFIG
     serverconfig = CONFIG + SERVER
+    ondemand = True
 
     def __init__(self, place: Place) -> None:
         super().__init__(place)

@@ -16,6 +16,8 @@ from collections.abc import Callable
 HOST = '127.0.0.1'
 
 _BLOCK = 256 * 1024
+#: the same where a rate is kept, so that all get their part of it
+_SMALL = 16 * 1024
 #: how many blocks are under way at most
 _MOST = 16
 
@@ -31,8 +33,13 @@ class Proxy:
         self.count = 0
         #: how many connections were taken
         self.connections = 0
-        #: seconds that all takes longer, each way
+        #: how often a client sent something that had waited for an answer, or
+        #: was the first
+        self.trips = 0
+        #: seconds that all takes longer, each way; a connection both ways
         self.delay = 0.0
+        #: bytes a second, each way, that all connections have together
+        self.rate: float | None = None
         #: whether all that comes is lost, and nobody told
         self.swallow = False
         #: how many bytes more a client may send before all are cut off
@@ -46,6 +53,8 @@ class Proxy:
         #: whether those who connect are hung up on
         self.refuse = False
         self._lock = threading.Lock()
+        #: until when what came before is under way, by direction
+        self._busy = [0.0, 0.0]
         self._open: set[_Connection] = set()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -88,6 +97,15 @@ class Proxy:
         with self._lock:
             self._open.discard(connection)
 
+    def arrival(self, size: int, upwards: bool) -> float:
+        """Return when what is sent now gets there (monotonic)."""
+        sent = time.monotonic()
+        if self.rate is not None:
+            with self._lock:
+                sent = max(sent, self._busy[upwards]) + size / self.rate
+                self._busy[upwards] = sent
+        return sent + self.delay
+
     def passing(self, size: int, upwards: bool) -> bool:
         """Count what comes by; tell whether it gets through."""
         cut = False
@@ -119,6 +137,11 @@ class _Connection:
         self._ends = client, server
         self._lock = threading.Lock()
         self._left = 2
+        self._asked = False
+        #: when the first that either end sends can get to the other
+        self._first = [
+            time.monotonic() + times * proxy.delay for times in (2, 3)
+        ]
 
     def start(self) -> None:
         client, server = self._ends
@@ -148,12 +171,22 @@ class _Connection:
         data = b'-'
         while data:
             try:
-                data = source.recv(_BLOCK)
+                block = _BLOCK if self._proxy.rate is None else _SMALL
+                data = source.recv(block)
             except OSError:
                 data = b''
+            if data:
+                self._turn(upwards)
             # what gets lost has no end either, until the connection is cut
             if not data or self._proxy.passing(len(data), upwards):
-                waiting.put((time.monotonic() + self._proxy.delay, data))
+                due = self._proxy.arrival(len(data), upwards)
+                waiting.put((max(due, self._first[upwards]), data))
+
+    def _turn(self, upwards: bool) -> None:
+        with self._lock:
+            if upwards and not self._asked:
+                self._proxy.trips += 1
+            self._asked = upwards
 
     def _write(
         self,
