@@ -214,4 +214,4 @@ def test_proxy(newproxy: Callable[[int], Proxy], echo: int) -> None:
     proxy.refuse = True
     with connect() as three:
         assert three.recv(10) == b''
-    assert proxy.connections == 3
+    assert proxy.connections == 4
