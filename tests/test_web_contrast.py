@@ -61,7 +61,7 @@ return [faults, seen];
 #: lists fields without a label, cells of a head without a scope
 UNNAMED = """
 return [...document.querySelectorAll(
-    'input[type=text], input[type=checkbox]')]
+    'input[type=text], input[type=checkbox], select')]
   .filter(e => !e.labels.length).map(e => e.name)
   .concat([...document.querySelectorAll('th:not([scope])')]
     .map(e => e.textContent))
@@ -144,7 +144,8 @@ def test_keyboard(
         assert width >= 2, name
         names.append(name or 'search')
         assert len(names) < 60, names
-    order = ['log', 'user', 'changeset', 'text', '2', 'one', '1']
+    order = ['log', 'user', 'changeset', 'text', 'branch', 'status']
+    order += ['2', 'one', '1']
     assert [n for n in dict.fromkeys(names) if n in order] == order
     browser.resize(PHONE)
     browser.open(f'{site}/push/2')
