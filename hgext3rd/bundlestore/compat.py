@@ -107,8 +107,11 @@ def boolpathoption(option: bytes, attr: str):
 def pushlocation(path) -> bytes:
     """Return where a path that ``urlutil.get_push_paths`` gives has pushes go
     to."""
-    # hg <= 6.3 (utils.urlutil: push variants of paths came with 6.4)
-    location: bytes = getattr(path, 'pushloc', None) or path.loc
+    location: bytes = path.loc
+    if not hasattr(path, 'get_push_variant'):
+        # hg <= 6.3 (utils.urlutil: push variants of paths came with 6.4, which
+        # kept "pushloc" as a method)
+        location = path.pushloc or location
     return location
 
 
