@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import re
+import threading
+import time
 from xml.etree import ElementTree
 
 import pytest
@@ -18,6 +20,14 @@ from hgext3rd.bundlestore import backends, model
 from hgext3rd.bundlestore.stores import notes
 
 ATOM = '{http://www.w3.org/2005/Atom}'
+
+
+#: of all that JSON is asked for, what pages and feeds are asked for, too
+ON_PAGES = (
+    'status=failure&status=none',
+    'branch=caf%C3%A9+%3Cb%3E&status=none',
+    'branch=elsewhere',
+)
 
 
 @pytest.fixture
@@ -77,6 +87,8 @@ def test_filters(
     ):
         found = get(f'{site}/json-pushes?version=2&startID=0&{query}').json()
         assert ''.join(found['pushes']) == expected, query
+        if query not in ON_PAGES:
+            continue
         page = get(f'{site}/pushes?{query}').text
         shown = re.findall('id="push-([0-9])"', page)
         assert ''.join(sorted(shown)) == expected, query
@@ -87,6 +99,29 @@ def test_filters(
         assert get(f'{site}/json-pushes?{query}').status == 400
 
 
+@servers.overweb('wsgi')
+def test_wait_for_a_status(
+    transport: servers.WebTransport, base: Repo, pushed: list[str]
+) -> None:
+    """Who waits for pushes that went so is told when one does."""
+    site = transport.url(base)
+    late = threading.Timer(
+        0.5,
+        lambda: base.run(
+            *('admin::bundlestore-status', '2'),
+            *('--context', 'linux', '--state', 'error'),
+        ),
+    )
+    late.start()
+    query = 'version=2&startID=1&status=error&wait=50'
+    begun = time.monotonic()
+    found = get(f'{site}/json-pushes?{query}').json()
+    late.join()
+    assert list(found['pushes']) == ['2']
+    assert time.monotonic() - begun < 45
+
+
+@pytest.mark.slow('pages of all styles')
 @servers.overweb('wsgi')
 def test_form(
     transport: servers.WebTransport, base: Repo, pushed: list[str]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import itertools
+import time
 from typing import Any
 
 from mercurial import error, templateutil
@@ -113,11 +114,15 @@ def _json(web, server):
     seconds = selection.seconds(params, b'wait')
     wanted = selection.select(web, server)
     lastid, told = 0, {}
-    with contextlib.closing(
-        waiting.looks(web, server, seconds, waiting.lastid)
-    ) as looks:
+
+    def look(server) -> tuple[int, float]:
+        # how pushes went changes without a new one
+        changes = time.monotonic() if wanted.statuses else 0.0
+        return waiting.lastid(server), changes
+
+    with contextlib.closing(waiting.looks(web, server, seconds, look)) as looks:
         # The last id comes first: what comes meanwhile is told of next time.
-        for found in looks:
+        for found, _changes in looks:
             lastid = found
             told = _collected(web, server, wanted)
             if told:
