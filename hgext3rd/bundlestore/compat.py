@@ -108,9 +108,9 @@ def pushlocation(path) -> bytes:
     """Return where a path that ``urlutil.get_push_paths`` gives has pushes go
     to."""
     location: bytes = path.loc
+    # later on, "pushloc" is a method for a while
     if not hasattr(path, 'get_push_variant'):
-        # hg <= 6.3 (utils.urlutil: push variants of paths came with 6.4, which
-        # kept "pushloc" as a method)
+        # hg <= 6.3 (utils.urlutil: push variants of paths came with 6.4)
         location = path.pushloc or location
     return location
 
