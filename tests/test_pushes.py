@@ -38,7 +38,7 @@ def listed(repo: Repo, *args: str, ok: Sequence[int] = (0,)) -> Any:
 
 
 #: of a push without any
-NOTHING: dict[str, Any] = {'pushvars': {}, 'statuses': []}
+NOTHING: dict[str, Any] = {'pushvars': {}, 'statuses': [], 'landings': []}
 
 
 def ids(repo: Repo, *args: str) -> list[int]:
@@ -938,7 +938,9 @@ def test_help(transport: servers.Transport, client: Repo) -> None:
     out = client.run('help', 'pushes', '--verbose').out
     for keyword in ('push', 'user', 'date', 'count', 'bundle', 'size'):
         assert re.search(f'(?m)^{keyword} ', out), keyword
-    for keyword in ('heads', 'bookmarks', 'nodes', 'pushvars', 'statuses'):
+    for keyword in (
+        *('heads', 'bookmarks', 'nodes', 'pushvars', 'statuses', 'landings'),
+    ):
         assert re.search(f'(?m)^{keyword} ', out), keyword
     words = (
         'Returns 0 if there is something to show, a push was removed, or all'

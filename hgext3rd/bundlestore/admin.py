@@ -424,6 +424,64 @@ def deliver(ui, repo, *names, **opts):
 
 
 @eh.command(
+    b'admin::bundlestore-land',
+    [
+        (b'', b'rebase', None, _(b'rebase it where the heads have moved')),
+        (b'', b'dest', b'', _(b'rebase it onto this changeset'), _(b'REV')),
+        (b'', b'new-branch', None, _(b'let it make a new branch')),
+        (b'f', b'force', None, _(b'let it make a new head')),
+        (
+            b'n',
+            b'dry-run',
+            None,
+            _(b'say what would land, and change nothing'),
+        ),
+        *cmdutil.formatteropts,
+    ],
+    _(b'[-n] [-f] [--new-branch] [--rebase [--dest REV]] NODE'),
+    helpcategory=registrar.command.CATEGORY_MAINTENANCE,
+)
+def land(ui, repo, name, **opts):
+    """apply a stored changeset to the repository
+
+    NODE is the hash, or a prefix of it of at least 6 digits, of a changeset in
+    the bundle store, or a scratch bookmark. It lands with those of its
+    ancestors that the repository lacks, as by a push: the hooks of a push run
+    and may refuse it (``HG_SOURCE`` is ``serve``, ``HG_URL``
+    ``remote:bundlestore``), the changesets become public unless the repository
+    is non-publishing, and a new head or branch is refused unless there is
+    -f/--force or --new-branch. All of it lands or nothing.
+
+    With --rebase the changesets are rebased first, in memory, onto the head of
+    their branch, or onto --dest. Those of which nothing is left are left out.
+    A conflict ends the command; so do merges, changed subrepositories and the
+    extension largefiles: such changesets are to be rebased in a clone.
+
+    Where it landed is kept with the pushes of which it is a head, and shown by
+    :hg:`pushes` and the pages of the web. What the repository has already is
+    not applied again, but this is kept, too: a command that was interrupted
+    can be run again.
+
+    Run in a try URL, it applies to the repository that this belongs to.
+
+    .. container:: verbose
+
+      Template:
+
+      One item for each changeset, with these keywords:
+
+      :node:   String. Its hash in the bundle store.
+      :state:  String. ``landed``, ``there`` (the repository has it already)
+               or ``empty`` (it has its changes already).
+      :landed: String. Its hash in the repository, empty if it is not there.
+      :pushes: List of integers. The pushes that this is kept with.
+
+    Returns 0 on success, 1 if there was nothing to land.
+    """
+    return wraps.room('keep.landcommand.run')(ui, repo, name, opts)
+
+
+@eh.command(
     b'admin::bundlestore-migrate',
     [
         (b'', b'store', b'', _(b'copy bundles and notes there'), _(b'URL')),

@@ -39,4 +39,6 @@ def stored(base: Repo, kind: str) -> list[str]:
 def landed(base: Repo, kind: str) -> list[str]:
     """Return what the blobs in the repository itself hold."""
     root = base.path / '.hg' / ('store/lfs' if kind == 'lfs' else kind)
-    return sorted(p.read_text() for p in root.rglob('*') if p.is_file())
+    files = (p for p in root.rglob('*') if p.is_file())
+    # largefiles has notes of its working copy there
+    return sorted(p.read_text() for p in files if p.name != 'dirstate')

@@ -21,7 +21,7 @@ def findfile(orig, repo, hash):
     """Return the path of a blob, None if there is none."""
     from hgext.largefiles import lfutil
 
-    # of a changeset that is in memory alone, see client/memory.py
+    # of a changeset that is in memory alone, see bundle/memory.py
     new = getattr(repo.unfiltered(), 'largefilesinmemory', {})
     if hash in new:
         return new[hash]

@@ -19,14 +19,15 @@ def entry(
     push: model.Push, changesets: list[Any], full: bool = True
 ) -> dict[str, Any]:
     """Return what ``/json-pushes`` tells of a push, with these changesets. How
-    it went, which is told of if ``full``, is to be put in."""
+    it went and where it landed, which is told of if ``full``, is to be put
+    in."""
     found = {
         'changesets': changesets,
         'date': int(push.time),
         'user': push.user,
     }
     if full:
-        found.update(pushvars=dict(push.pushvars), statuses=[])
+        found.update(pushvars=dict(push.pushvars), statuses=[], landings=[])
     return found
 
 

@@ -114,6 +114,9 @@ def pushes(ui, repo, source=None, other=None, **opts):
       :statuses:  List of how the push went, each with ``context``, ``state``
                   (``pending``, ``success``, ``failure`` or ``error``),
                   ``url``, ``description``, ``user`` and ``date``.
+      :landings:  List of the changesets that landed in the repository, each
+                  with ``node``, its hash there (``landed``), and ``user`` and
+                  ``date`` of :hg:`admin::bundlestore-land`, if it was that.
       :bundle:    String. The key of the bundle.
       :size:      Integer. The bytes of the bundle.
 

@@ -177,6 +177,14 @@ def _showtext(ui, fm, record: dict[str, Any]) -> None:
         showstatuses(fm, statuses)
     elif statuses:
         _showcounts(fm, statuses)
+    landings = record.get('landings', ())
+    shown = len(landings) if ui.verbose else _MAX_HEADS
+    for one in landings[:shown]:
+        fm.plain(
+            _(b'landed:      %s\n') % _landed(ui, fm, one),
+            label=b'log.landed',
+        )
+    _showmore(fm, len(landings) - shown)
     shown = len(heads) if ui.verbose else _MAX_HEADS
     for node, head in zip(short[:shown], heads):
         fm.plain(
@@ -204,6 +212,17 @@ def _showcounts(fm, statuses: list[dict[str, Any]]) -> None:
     fm.plain(
         _(b'status:      %s\n') % listing.oneline(text), label=b'log.status'
     )
+
+
+def _landed(ui, fm, landing: dict[str, Any]) -> bytes:
+    node, its = landing['node'], landing['landed']
+    text: bytes = fm.hexfunc(bytes.fromhex(node))
+    if its != node:
+        text = _(b'%s as %s') % (text, fm.hexfunc(bytes.fromhex(its)))
+    if ui.verbose and landing['time'] is not None:
+        by = listing.oneline(landing['user']) or _(b'somebody')
+        text = _(b'%s, by %s, %s') % (text, by, fm.formatdate(_date(landing)))
+    return text
 
 
 def _showmore(fm, count: int) -> None:
@@ -249,6 +268,16 @@ def showdata(fm, record: dict[str, Any]) -> None:
             }
             nested.startitem()
             nested.data(**texts, date=nested.formatdate(_date(one)))
+    with fm.nested(b'landings', tmpl=b'{landed|short}', sep=b' ') as nested:
+        for one in record.get('landings', ()):
+            known = one['time'] is not None
+            nested.startitem()
+            nested.data(
+                node=one['node'].encode(),
+                landed=one['landed'].encode(),
+                user=servermod.tolocal(one['user']),
+                date=nested.formatdate(_date(one)) if known else None,
+            )
     if 'nodes' in record:
         nodes = [node.encode() for node in record['nodes']]
         fm.data(nodes=fm.formatlist(nodes, name=b'node'))

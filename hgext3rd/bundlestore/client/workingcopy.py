@@ -1,9 +1,9 @@
 """``hg push --bundle-store --working-copy``: what is not committed.
 
 What is sent is the changeset that ``hg commit --message TEXT`` would make here
-and now, with the same hash; ``memory.py`` makes it. What such a commit would
-refuse is refused, and more: a merge, and subrepositories that would have to be
-committed first. Hooks of a commit do not run.
+and now, with the same hash; ``bundle/memory.py`` makes it. What such a commit
+would refuse is refused, and more: a merge, and subrepositories that would have
+to be committed first. Hooks of a commit do not run.
 """
 
 from __future__ import annotations
@@ -28,8 +28,7 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.node import nullrev, short
 
-from ..bundle import caches
-from . import memory
+from ..bundle import caches, memory
 
 #: options that describe the changeset
 _DESCRIBING = ('message', 'logfile', 'date', 'user')

@@ -17,7 +17,9 @@ for. A record::
 and ``'nodes': [HASH, …]``, parents first, if they were asked for: a push may
 have many. One with pushvars has ``'pushvars': {NAME: VALUE}``, one with
 statuses ``'statuses': [{'context': …, 'state': …, 'url': …, 'description': …,
-'time': …, 'user': …}]``. Times are seconds since the epoch, sizes bytes.
+'time': …, 'user': …}]``, one that landed ``'landings': [{'node': HASH,
+'landed': HASH, 'time': … or None, 'user': …}]``. Times are seconds since the
+epoch, sizes bytes.
 
 Who asks for scratch bookmarks gets them sorted by name::
 
@@ -40,9 +42,10 @@ from mercurial.i18n import _
 from .. import bookmarks, lookup, model, users
 from ..bundle import telling
 from ..declaring import provides
-from ..server import aborting, tolocal
+from ..server import aborting, hasnode, tolocal
 from ..wire import exchange
 from ..wire.pushes import Query, read
+from . import landed
 
 #: most pushes on a page
 PAGE = 200
@@ -101,6 +104,14 @@ def page(repo, server, query: Query, trusted: bool = False) -> dict[str, Any]:
     for one in found:
         if one['push'] in statuses:
             one['statuses'] = statuses[one['push']]
+    heads = {
+        one['push']: [bytes.fromhex(head['node']) for head in one['heads']]
+        for one in found
+    }
+    landings = landed.landings(server, lambda n: hasnode(repo, n), heads)
+    for one in found:
+        if one['push'] in landings:
+            one['landings'] = [*map(landed.fields, landings[one['push']])]
     return answer
 
 

@@ -20,6 +20,8 @@ from mercurial.i18n import _
 from .. import model, server as servermod
 from ..bundle import telling
 from ..declaring import provides
+from ..fetch import landed
+from ..server import hasnode
 from . import (
     described,
     entries,
@@ -150,6 +152,7 @@ def _collected(
     if not wanted.forward and wanted.isanything:
         limit = LATEST
     told: dict[int, dict[str, Any]] = {}
+    heads = {}
     count = read = 0
     most = MAX_FULL_CHANGESETS if full else MAX_CHANGESETS
     for push in itertools.islice(
@@ -167,9 +170,15 @@ def _collected(
             else [node.hex() for node in nodes],
             full,
         )
+        heads[push.id] = [head.node for head in push.heads]
     if full:
         for id, statuses in telling.statusesof(server, list(told)).items():
             told[id]['statuses'] = statuses
+        landings = landed.landings(
+            server, lambda node: hasnode(web.repo, node), heads
+        )
+        for id, its in landings.items():
+            told[id]['landings'] = [*map(landed.fields, its)]
     return told
 
 
@@ -285,14 +294,17 @@ def _entries(
     """Return what is shown of up to ``limit`` pushes, the highest id first,
     and how they went."""
     pushes = selection.find(server, wanted, not wanted.forward)
+    found, heads = {}, {}
     # A whole push may be large, and is let go at once.
-    found = {
-        push.id: entries.entry(web, push)
-        for push in itertools.islice(pushes, limit)
-    }
+    for push in itertools.islice(pushes, limit):
+        found[push.id] = entries.entry(web, push)
+        heads[push.id] = [head.node for head in push.heads]
     statuses = telling.statusesof(server, list(found))
     for id, entry in found.items():
         entry[b'outcome'] = outcomes.counted(id, statuses.get(id, []))
+    most = entries.MAX_HEADS
+    for id, its in outcomes.landings(web, server, heads, most).items():
+        found[id][b'landings'] = its
     return [found[id] for id in sorted(found, reverse=True)], statuses
 
 

@@ -17,7 +17,16 @@ from .. import model, server as servermod
 from ..bundle import telling
 from ..push import reply
 from ..server import tolocal
-from . import addresses, described, entries, live, refusals, scratch, styles
+from . import (
+    addresses,
+    described,
+    entries,
+    live,
+    outcomes,
+    refusals,
+    scratch,
+    styles,
+)
 
 #: changesets, heads and bookmarks that are shown to who does not ask for more
 _SHOWN = 100
@@ -109,6 +118,7 @@ def _page(web, server, push: model.Push):
             ]
         ),
         statuses=_statuses(statuses.get(push.id, [])),
+        landings=_landings(web, server, push, limit),
         pinned=b'1' if push.pinned else b'',
         pullnodes=(
             templateutil.hybridlist(named, name=b'node')
@@ -183,6 +193,12 @@ def _statuses(found: list[dict[str, Any]]):
             for status in found
         ]
     )
+
+
+def _landings(web, server, push, limit: int):
+    """Return where the push landed, empty if it did not."""
+    heads = {push.id: [head.node for head in push.heads]}
+    return outcomes.landings(web, server, heads, limit).get(push.id, b'')
 
 
 def _links(web, server, push, limit: int) -> Iterator[entries.Entry]:

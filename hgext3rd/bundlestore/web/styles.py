@@ -16,7 +16,8 @@ from mercurial.hgweb import webutil
 from mercurial.node import bin, hex
 from mercurial.utils import dateutil
 
-from ..server import tolocal
+from ..fetch import landed
+from ..server import hasnode, tolocal
 from . import addresses, outcomes, selection
 
 _FOLDER = os.path.join(os.path.dirname(__file__), 'templates')
@@ -200,8 +201,22 @@ def _addbanner(rctx, server, node: bytes) -> None:
     if b'pushid' in defaults:
         id = defaults[b'pushid']
         defaults[b'scratchoutcome'] = outcomes.of(server, [id]).get(id, b'')
+        defaults[b'landings'] = _landings(rctx, server, id, bin(node))
     if b'searchform' in rctx.tmpl:
         _addto(rctx.tmpl, b'searchform', b'{scratchbanner}')
+
+
+def _landings(rctx, server, id: int, node: bytes):
+    """Return where a scratch changeset landed under another hash, empty if it
+    did not."""
+    scratchnodes = _scratchnodes(rctx.repo.unfiltered())
+
+    def isbase(other: bytes) -> bool:
+        return hex(other) not in scratchnodes and hasnode(rctx.repo, other)
+
+    found = landed.landings(server, isbase, {id: ()}).get(id, ())
+    its = [one for one in found if one.node == node]
+    return outcomes.listed(its) if its else b''
 
 
 def _tellpush(rctx, server, node: bytes) -> None:

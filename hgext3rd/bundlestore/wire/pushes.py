@@ -130,6 +130,16 @@ def _record(raw: Any) -> dict[str, Any]:
             }
             for status in raw['statuses']
         ]
+    if 'landings' in raw:
+        result['landings'] = [
+            {
+                'node': values.node(landing['node']),
+                'landed': values.node(landing['landed']),
+                'time': values.optional(values.time, landing['time']),
+                'user': values.text(landing['user']),
+            }
+            for landing in raw['landings']
+        ]
     if 'nodes' in raw:
         result['nodes'] = [values.node(node) for node in raw['nodes']]
     return result

@@ -1,7 +1,7 @@
-"""A changeset that is in no repository: it is in this process alone.
+"""Changesets that are in no repository: they are in this process alone.
 
 A second instance of the repository, which cannot write any of its files, makes
-the changeset with Mercurial's own code for commits. What that would add to the
+them with Mercurial's own code for commits. What that would add to the
 ends of the revlogs goes to a temporary file that has no name, and into the
 indexes in memory, as with ``bundlerepo``, whose code reads it. The instance
 can then be pushed from like any repository, and when the process ends, however
@@ -32,16 +32,23 @@ from mercurial import (
     extensions,
     localrepo,
     mdiff,
+    phases,
     pycompat,
-    revlog,
-    revlogutils,
 )
 from mercurial.i18n import _
 from mercurial.interfaces import repository
-from mercurial.node import nullrev
 
 from .. import unfit
-from ..bundle import caches, instances
+from . import caches, changegroup, container, instances, reading
+from .graph import NULLID
+from .memorylogs import (
+    Changelog,
+    Revlog,
+    keep,
+    keepmanifest,
+    revlogof,
+    unfitted,
+)
 
 #: bytes of new revisions that are kept in memory, before there is a file
 _IN_MEMORY = 8 << 20
@@ -60,7 +67,7 @@ def opened(repo) -> Iterator[Any]:
     base = repo.unfiltered()
     # bundlerepo walks along the deltas of some changelogs for ever
     if unfit.isunfit(base) or _SHALLOW in base.requirements:
-        raise _unfit()
+        raise unfitted()
     with contextlib.ExitStack() as stack:
         spool = stack.enter_context(
             tempfile.SpooledTemporaryFile(max_size=_IN_MEMORY)
@@ -88,27 +95,80 @@ def opened(repo) -> Iterator[Any]:
 
 
 def commit(view, ctx) -> bytes:
-    """Make the changeset ``ctx``, a ``workingcommitctx`` of ``view``, a draft;
-    return its hash.
+    """Make the changeset ``ctx``, of ``view``, a draft; return its hash.
 
-    What was written into the working copy by ``view.wwrite`` is part of it.
+    What was written into the working copy by ``view.wwrite`` is part of a
+    ``workingcommitctx``.
     """
     memory = view.memory
-    _keep(view.changelog, _Changelog, memory.spool)
-    _keepmanifest(view.manifestlog._rootstore, memory.spool)
-    view._phasecache.__class__ = bundlerepo.bundlephasecache
-    flagsof = ctx._flagfunc
-    ctx._flagfunc = lambda path: (
-        memory.written[path][1] if path in memory.written else flagsof(path)
-    )
-    memory.iscommitting = True
-    with view.ui.configoverride({(b'phases', b'new-commit'): b'draft'}):
+    if memory.written:
+        flagsof = ctx._flagfunc
+        ctx._flagfunc = lambda path: (
+            memory.written[path][1] if path in memory.written else flagsof(path)
+        )
+    with (
+        _committing(view),
+        view.ui.configoverride({(b'phases', b'new-commit'): b'draft'}),
+    ):
         node: bytes = view.commitctx(ctx, error=True)
-    memory.iscommitting = False
-    view.invalidatevolatilesets()
     if getattr(getattr(view.svfs, 'lfslocalblobstore', None), 'new', None):
         _requirelfs(view)
     return node
+
+
+def add(view, bundle: reading.File) -> None:
+    """Have ``view`` hold the changesets of a bundle, as drafts, and its
+    obsolescence markers."""
+    places = bundle.layout()
+    with _committing(view):
+        manifests = view.manifestlog._rootstore
+        new = _addgroup(view, view.changelog, bundle, places.changelog)
+        _addgroup(view, revlogof(manifests), bundle, places.manifest)
+        for name, offset in places.trees:
+            log = revlogof(manifests.dirlog(name))
+            _addgroup(view, log, bundle, offset)
+        for name, offset in places.files:
+            _addgroup(view, revlogof(view.file(name)), bundle, offset)
+        phases.retractboundary(view, None, phases.draft, new)
+    container.addmarkers(view.obsstore, bundle.markers)
+    view.invalidatevolatilesets()
+
+
+def _addgroup(view, log, bundle: reading.File, offset: int) -> list[bytes]:
+    """Add what a revlog lacks of a group of revisions; return their
+    hashes."""
+    added = []
+    bundle.payload.seek(offset)
+    for entry, delta in changegroup.revisions(
+        bundle.payload.read, bundle.version
+    ):
+        if log.hasnode(entry.node):
+            continue
+        base = b'' if entry.base == NULLID else log.rawdata(entry.base)
+        rev = len(log)
+        log.addrawrevision(
+            bytes(mdiff.patches(base, [delta])),
+            None,
+            rev if log is view.changelog else view.changelog.rev(entry.link),
+            *(entry.p1, entry.p2, entry.node, entry.flags),
+        )
+        added.append(entry.node)
+    return added
+
+
+@contextlib.contextmanager
+def _committing(view) -> Iterator[None]:
+    """Have what the body adds to ``view`` be kept in memory."""
+    memory = view.memory
+    if not memory.iskept:
+        memory.iskept = True
+        keep(view.changelog, Changelog, memory.spool)
+        keepmanifest(view.manifestlog._rootstore, memory.spool)
+        view._phasecache.__class__ = bundlerepo.bundlephasecache
+    memory.iscommitting = True
+    yield
+    memory.iscommitting = False
+    view.invalidatevolatilesets()
 
 
 def _tellabilities(view) -> None:
@@ -213,6 +273,8 @@ class _State:
         #: texts and flags in the place of those of the working copy, by path
         self.written: dict[bytes, tuple[bytes, bytes]] = {}
         self.iscommitting = False
+        #: whether changelog and manifests keep what is added in memory
+        self.iskept = False
 
 
 class _Memory(_Unknown):
@@ -225,7 +287,7 @@ class _Memory(_Unknown):
         if log is None:
             log = super().file(path)
             if memory.iscommitting:
-                _keep(_revlogof(log), _Revlog, memory.spool)
+                keep(revlogof(log), Revlog, memory.spool)
                 memory.files[path] = log
         return log
 
@@ -237,107 +299,6 @@ class _Memory(_Unknown):
     def wwrite(self, filename, data, flags, *args, **kwargs):
         self.memory.written[filename] = data, flags
         return len(data)
-
-
-# -- what its revlogs are
-
-
-class _Revlog(bundlerepo.bundlerevlog):
-    """A revlog that what is added to is in memory."""
-
-    def addrevision(self, *args, **kwargs):
-        return revlog.revlog.addrevision(self, *args, **kwargs)
-
-    def addrawrevision(
-        self,
-        rawtext,
-        transaction,
-        link,
-        p1,
-        p2,
-        node,
-        flags,
-        cachedelta=None,
-        deltacomputer=None,
-        sidedata=None,
-    ):
-        base = self.rev(p1)
-        if flags or (base != nullrev and self.flags(base)):
-            # whose text may be another one, or none
-            base = nullrev
-        delta = mdiff.textdiff(self.rawdata(base), rawtext)
-        self.bundle.seek(0, os.SEEK_END)
-        entry = revlogutils.entry(
-            flags=flags,
-            data_offset=self.bundle.tell(),
-            data_compressed_length=len(delta),
-            data_uncompressed_length=len(rawtext),
-            data_delta_base=base,
-            link_rev=link,
-            parent_rev_1=self.rev(p1),
-            parent_rev_2=self.rev(p2),
-            node_id=node,
-        )
-        self.bundle.write(delta)
-        rev = len(self)
-        self.index.append(entry)
-        self.bundlerevs.add(rev)
-        return rev
-
-    def deltaparent(self, rev):
-        # in old formats it would be the revision before
-        if rev > self.repotiprev:
-            return self.index[rev][3]
-        return super().deltaparent(rev)
-
-
-class _Changelog(_Revlog):
-    def delayupdate(self, tr):
-        pass
-
-
-def _keep(log, kind: type, spool) -> None:
-    """Have a revlog keep in ``spool`` what is added to it."""
-    tip = len(log) - 1
-    instances.mixin(kind, log)
-    log.bundle = spool
-    log.repotiprev = tip
-    log.bundlerevs = set()
-
-
-def _keepmanifest(store, spool) -> None:
-    """The same for manifests, be there one for each folder."""
-    # some have been read to see what has changed
-    for log in list(store._dirlogcache.values()):
-        _keepdirlog(log, spool)
-
-
-def _keepdirlog(store, spool) -> None:
-    _keep(_revlogof(store), _Revlog, spool)
-    original = store.dirlog
-
-    def dirlog(folder: bytes):
-        isnew = folder not in store._dirlogcache
-        found = original(folder)
-        if isnew:
-            _keepdirlog(found, spool)
-        return found
-
-    store.dirlog = dirlog
-
-
-def _revlogof(store):
-    found = getattr(store, '_revlog', None)
-    if not isinstance(found, revlog.revlog):
-        raise _unfit()
-    return found
-
-
-def _unfit() -> error.Abort:
-    return error.Abort(
-        _(b'this kind of repository cannot push its working copy'),
-        hint=_(b'commit, and push the changeset'),
-    )
 
 
 # -- blobs of lfs
@@ -381,6 +342,9 @@ class _Blobs:
         with open(path, 'wb') as fh:
             fh.write(data)
         self.new[oid] = path
+
+    def hadbefore(self, oid: bytes) -> bool:
+        return bool(self._before.has(oid))
 
     def has(self, oid: bytes) -> bool:
         return oid in self.new or bool(self._before.has(oid))
