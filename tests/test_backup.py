@@ -35,12 +35,16 @@ source.backup(target)
 
 class Pusher:
     """Pushes on and on, in a thread: stacks that rest on each other, pins and
-    bookmarks, and collects what is old."""
+    bookmarks, and collects what is old. It rests when it is ``AHEAD`` pushes
+    ahead of what is waited for, as a copy may take long."""
+
+    AHEAD = 200
 
     def __init__(self, folder: Path, collect: bool) -> None:
         self._filled = Filled(folder)
         self._collect = collect
         self._stop = threading.Event()
+        self._awaited = 0
         self._thread = threading.Thread(target=self._run)
         self.pushes: list[model.Push] = []
         self.failures: list[BaseException] = []
@@ -58,6 +62,7 @@ class Pusher:
 
     def wait(self, count: int) -> int:
         """Wait for so many pushes; return how many there are."""
+        self._awaited = max(self._awaited, count)
         while len(self.pushes) < count and self._thread.is_alive():
             self._stop.wait(0.01)
         return len(self.pushes)
@@ -65,7 +70,10 @@ class Pusher:
     def _run(self) -> None:
         try:
             while not self._stop.is_set():
-                self._step()
+                if len(self.pushes) < self._awaited + self.AHEAD:
+                    self._step()
+                else:
+                    self._stop.wait(0.01)
         except BaseException as exc:
             self.failures.append(exc)
 

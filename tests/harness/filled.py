@@ -29,6 +29,8 @@ BEGIN = 1.7e9
 DAY = 86400.0
 #: a base repository that has nothing
 EMPTY = types.SimpleNamespace(has=lambda node: False, lags=False)
+#: of the changesets that a push may rest on
+_NUMBERS = {node(number): number for number in range(1000)}
 
 
 class State(NamedTuple):
@@ -85,9 +87,8 @@ class Filled:
         pushvars: Sequence[tuple[str, str]] = (),
     ) -> model.Push:
         """Make a push of these changesets on top of what it rests on."""
-        base = rests[-1].heads[-1].node if rests else NULL
-        numberof = {node(n): n for n in range(1000)}
-        key = self.bundle(numbers, numberof[base])
+        base = _NUMBERS[rests[-1].heads[-1].node] if rests else 0
+        key = self.bundle(numbers, base)
         pushed: model.Push = self.index.record(
             model.NewPush(
                 BEGIN + day * DAY,
