@@ -88,7 +88,7 @@ bench: export BUNDLESTORE_BENCH_REPO = $(REPO)
 bench: export BUNDLESTORE_BENCH_WORK = $(WORK)
 bench:
 	@$(PYTHON) tools/environments.py
-	@$(BIN)/python -m bench $(if $(QUICK),--quick)
+	@$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(SMOKE),--smoke)
 
 bench-index:
 	@$(PYTHON) tools/environments.py

@@ -1,11 +1,14 @@
 """Measure everything, or write the report of a measurement again.
 
-    python -m bench [--quick] [--work FOLDER] [--output FOLDER]
+    python -m bench [--quick | --smoke] [--work FOLDER] [--output FOLDER]
     python -m bench --report RESULTS.json [--output FOLDER]
 
 The table goes to standard output, progress to standard error. RESULTS.md,
 results.json and the plot go to the folder --output. What is built on the way
 (repositories, filled stores) is kept in --work, if given, for the next time.
+
+--smoke shows that all of the bench runs: each row once, with as little in it
+as can be, and of figures that say nothing. It ends with 1 where a row fails.
 """
 
 from __future__ import annotations
@@ -28,14 +31,14 @@ from typing import Callable
 import environments
 from hgext3rd.bundlestore import backends
 
-from . import extras, measure, report, repositories
+from . import extras, measure, report, repositories, smoke
 from .place import Mercurial, Place, digest, say
-from .results import QUICK, Results, Sizes
+from .results import SIZES, Results, Sizes
 from .rows import crowd, large, slow, small, space, web
 from .rows.context import Context
 from .systems.base import System, Unavailable
 from .systems.git import Git
-from .systems.infinitepush import InfinitePush
+from .systems.infinitepush import VERSION, InfinitePush
 from .systems.ours import Ours
 from .systems.plain import Plain
 
@@ -83,7 +86,9 @@ def machine(folder: Path) -> dict[str, str]:
 
 
 def command(options: argparse.Namespace) -> str:
-    words = ['make', 'bench', *(['QUICK=1'] if options.quick else [])]
+    words = ['make', 'bench']
+    if options.size != 'full':
+        words.append(f'{options.size.upper()}=1')
     if options.repo:
         words.append(f'REPO={options.repo}')
     return ' '.join(words)
@@ -94,13 +99,13 @@ class Bench:
 
     def __init__(self, options: argparse.Namespace, folder: Path) -> None:
         self.options = options
-        self.sizes: Sizes = QUICK if options.quick else Sizes()
+        self.sizes: Sizes = SIZES[options.size]
         self.place = Place(folder)
         self.results = Results(
             {
                 'date': datetime.date.today().isoformat(),
                 'command': command(options),
-                'quick': options.quick,
+                'quick': options.size != 'full',
                 'machine': machine(folder),
                 'sizes': self.sizes._asdict(),
                 'systems': {},
@@ -121,15 +126,18 @@ class Bench:
                 step(context)
                 measure.settle()
         if only == ['']:
-            extras.run(self.results, self.place, self.options.quick)
+            extras.run(self.results, self.place, self.sizes.extrarounds)
         self.results.data['took'] = round(time.monotonic() - started)
         return self.results
 
     def context(self, maker: Mercurial) -> Context:
         place, sizes = self.place, self.sizes
         ours, plain = Ours(place), Plain(place)
+        # the oldest has infinitepush, too, and is there for the tests
+        smoke = self.options.size == 'smoke'
+        old = environments.supported()[0] if smoke else VERSION
         systems: list[System] = []
-        for system in (ours, InfinitePush(place), plain, Git(place)):
+        for system in (ours, InfinitePush(place, old), plain, Git(place)):
             try:
                 system.prepare()
             except Unavailable as exc:
@@ -140,6 +148,8 @@ class Bench:
                 self.results.data['systems'][system.key] = system.title
         if self.options.repo:
             base = repositories.copied(place, maker, self.options.repo)
+        elif not sizes.releases:
+            base = repositories.history(place, maker, 20, 10, 10_000)
         else:
             base = repositories.releases(place, maker, sizes.releases)
         with self.filling(ours, base):
@@ -203,9 +213,19 @@ def main() -> int:
         epilog=details,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument(
-        '--quick', action='store_true', help='small sizes, few rounds'
-    )
+    size = parser.add_mutually_exclusive_group()
+    for option, help in (
+        ('quick', 'small sizes, few rounds'),
+        ('smoke', 'each row once: does it run?'),
+    ):
+        size.add_argument(
+            f'--{option}',
+            dest='size',
+            action='store_const',
+            const=option,
+            default='full',
+            help=help,
+        )
     parser.add_argument(
         '--work',
         type=Path,
@@ -215,7 +235,8 @@ def main() -> int:
     parser.add_argument(
         '--output',
         type=Path,
-        help='where the results go: bench/, with --quick .bench/',
+        help='where the results go: bench/, with --quick .bench/, with --smoke'
+        ' nowhere',
     )
     parser.add_argument(
         '--only',
@@ -243,7 +264,8 @@ def main() -> int:
     sys.stdout.reconfigure(encoding='utf-8')  # type: ignore[union-attr]
     output = options.output
     if output is None and not options.only:
-        output = HERE.parent / '.bench' if options.quick else HERE
+        outputs = {'full': HERE, 'quick': HERE.parent / '.bench'}
+        output = outputs.get(options.size)
     if options.report:
         results = Results.load(options.report)
     else:
@@ -260,6 +282,10 @@ def main() -> int:
         results.save(output / 'results.json')
         report.write(results, output, HERE / 'notes.md')
         say(f'written: {output / "RESULTS.md"}')
+    if options.size == 'smoke' and not options.report:
+        troubles = list(smoke.troubles(results, options.only is None))
+        print('\n'.join(troubles))
+        return 1 if troubles else 0
     return 0
 
 

@@ -57,13 +57,13 @@ def once(
 def inturn(
     rounds: int, runs: Mapping[str, Callable[[], Cost]]
 ) -> dict[str, list[Cost]]:
-    """Run all of ``runs`` one after the other, ``rounds`` times. One more
-    round comes first, and does not count."""
+    """Run all of ``runs`` one after the other, ``rounds`` times. Where these
+    are several, one more round comes first, and does not count."""
     found: dict[str, list[Cost]] = {name: [] for name in runs}
-    for number in range(rounds + 1):
+    for number in range(-1 if rounds > 1 else 0, rounds):
         for name, run in runs.items():
             cost = run()
-            if number:
+            if number >= 0:
                 found[name].append(cost)
     return found
 
@@ -77,6 +77,8 @@ class Figure(NamedTuple):
 
     @classmethod
     def of(cls, seconds: Sequence[float]) -> Figure:
+        if len(seconds) == 1:
+            seconds = [*seconds] * 2
         low, median, high = statistics.quantiles(seconds, n=4)
         return cls(median * 1000, low * 1000, high * 1000)
 

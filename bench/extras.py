@@ -28,12 +28,13 @@ CI = HERE / 'ci.json'
 PATIENCE = 600
 
 
-def run(results: Results, place: Place, quick: bool) -> None:
+def run(results: Results, place: Place, rounds: int) -> None:
+    """Run the programs, in so many rounds, none: as they do themselves."""
     for name in PROGRAMS:
         path = HERE / f'{name}.py'
         if path.exists():
             with results.trying('ours', f'extra/{name}'):
-                results.data[name] = _run(path, place, quick)
+                results.data[name] = _run(path, place, rounds)
 
 
 def fold(results: Results, **found: Path) -> None:
@@ -43,12 +44,12 @@ def fold(results: Results, **found: Path) -> None:
             results.data[name] = json.loads(path.read_text())
 
 
-def _run(path: Path, place: Place, quick: bool) -> object:
+def _run(path: Path, place: Place, rounds: int) -> object:
     say(f'bench/{path.name}')
     output = place.run / f'{path.stem}.json'
     words = [sys.executable, str(path), '--json', str(output)]
     done = subprocess.run(
-        words + (['--rounds', '3'] if quick else []),
+        words + (['--rounds', str(rounds)] if rounds else []),
         stdin=subprocess.DEVNULL,
         stdout=sys.stderr,
         timeout=PATIENCE,

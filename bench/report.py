@@ -30,10 +30,11 @@ class Row(NamedTuple):
 
 def rows(results: Results) -> list[Row]:
     """Return the rows of the table, in order."""
-    return [row for row in _rows(results) if row.key in results.cells]
+    return [row for row in allrows(results) if row.key in results.cells]
 
 
-def _rows(results: Results) -> Iterator[Row]:
+def allrows(results: Results) -> Iterator[Row]:
+    """Yield what a run measures."""
     sizes = results.sizes
     medium = f'{sizes.medium // MB} MB'
     large = f'{sizes.large // MB} MB'
@@ -103,8 +104,8 @@ def cell(results: Results, row: Row, column: str) -> str:
     found = results.cells.get(row.key, {}).get(column)
     if not found:
         return ''
-    if 'error' in found:
-        return str(found['error'])
+    if 'samples' not in found:
+        return str(found.get('error') or found.get('lack'))
     return _figures(found, row.unit)
 
 
@@ -192,7 +193,12 @@ def astext(lines: Sequence[Sequence[str]], width: int = 34) -> str:
 
 
 def text(results: Results) -> str:
-    parts = [table(results), ratios(results), verdicts(results)]
+    parts = [
+        table(results),
+        ratios(results),
+        processor(results),
+        verdicts(results),
+    ]
     return '\n\n'.join(astext(part) for part in parts) + '\n'
 
 

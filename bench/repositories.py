@@ -7,6 +7,7 @@ without a working folder; every server and client is a copy.
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import sys
 from pathlib import Path
@@ -135,7 +136,10 @@ def _warm(place: Place, maker: Mercurial, path: Path) -> None:
 
 
 def ready(versions: dict[str, list[str]]) -> None:
-    """Make environments: kinds by version."""
+    """Make environments, kinds by version; as they are, if there is
+    ``BUNDLESTORE_STALE``, as for the tests."""
+    if os.environ.get('BUNDLESTORE_STALE'):
+        return
     with contextlib.redirect_stdout(sys.stderr):
         for version, kinds in versions.items():
             environments.make([version], kinds)

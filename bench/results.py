@@ -2,8 +2,9 @@
 
 A cell is a dict: ``samples``, one figure a round, in the unit of its row;
 perhaps ``cpu``, seconds of processor time a round; perhaps ``note``; or only
-``error``, why there is nothing. Rounds line up between the cells of a run, so
-that differences and ratios can be taken round by round.
+``error``, why there is nothing, or ``lack``, why there cannot be. Rounds line
+up between the cells of a run, so that differences and ratios can be taken
+round by round.
 """
 
 from __future__ import annotations
@@ -56,7 +57,12 @@ class Sizes(NamedTuple):
     #: changesets of a stack, and how often it is pushed
     height: int = 20
     tops: int = 21
+    #: of a package; none: made up, and nothing is downloaded
     releases: int = 100
+    #: rounds before those that count
+    warmup: int = 1
+    #: of startup.py and chg.py; none: as they do
+    extrarounds: int = 0
 
 
 QUICK = Sizes(
@@ -74,7 +80,30 @@ QUICK = Sizes(
     filesrounds=1,
     slowrounds=1,
     releases=25,
+    extrarounds=3,
 )
+
+#: each row once, with hardly anything in it
+SMOKE = Sizes(
+    rounds=1,
+    levels=(5,),
+    highlevels=(20,),
+    medium=100_000,
+    large=1_000_000,
+    largerounds=1,
+    clients=2,
+    pushes=1,
+    crowdrounds=1,
+    files=50,
+    filesrounds=1,
+    height=3,
+    tops=2,
+    releases=0,
+    warmup=0,
+    extrarounds=1,
+)
+
+SIZES = {'full': Sizes(), 'quick': QUICK, 'smoke': SMOKE}
 
 
 class Results:
@@ -119,6 +148,10 @@ class Results:
     def fail(self, row: str, column: str, reason: str) -> None:
         reason = ' '.join(reason.split())[:200]
         self.cells.setdefault(row, {})[column] = {'error': reason}
+
+    def lack(self, row: str, column: str, reason: str) -> None:
+        """Say why a system cannot have a figure, which is no failure."""
+        self.cells.setdefault(row, {})[column] = {'lack': reason}
 
     def failed(self, row: str, column: str) -> bool:
         return 'error' in self.cells.get(row, {}).get(column, {})

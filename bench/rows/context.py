@@ -37,15 +37,13 @@ class Entry(NamedTuple):
     command: Callable[[int], Command]
 
 
-def alternate(
-    context: Context, entries: Sequence[Entry], rounds: int, warmup: int = 1
-) -> None:
+def alternate(context: Context, entries: Sequence[Entry], rounds: int) -> None:
     """Run all entries in turn, round by round, each round in another order.
-    The first ``warmup`` rounds are not counted."""
+    What comes first to warm up is not counted."""
     results = context.results
     order = list(entries)
     chance = random.Random(1)
-    for number in range(-warmup, rounds):
+    for number in range(-context.sizes.warmup, rounds):
         chance.shuffle(order)
         for entry in order:
             if results.failed(entry.row, entry.column):

@@ -84,10 +84,7 @@ def _limits(
     the server alone: it reads from a file what the client had sent."""
     results, ours, place = context.results, context.ours, context.place
     with results.trying('limit', 'large/copy', 'large/pull'):
-        bundle = max(
-            (ours.folderof(server) / 'bundles').rglob('*'),
-            key=lambda path: path.stat().st_size if path.is_file() else 0,
-        )
+        bundle = ours.largest(server)
         measure.settle()
         results.add('large/copy', 'limit', copytime(bundle, place.run / 'copy'))
         plain = context.plain

@@ -35,7 +35,7 @@ def measure_stack(context: Context) -> None:
                 grown = system.indexbytes(server)
                 context.results.add('stack/index', system.key, grown)
             except Unavailable as exc:
-                context.results.fail('stack/index', system.key, str(exc))
+                context.results.lack('stack/index', system.key, str(exc))
         remove(*system.folder.glob('stack-*'))
 
 
@@ -52,7 +52,7 @@ def measure_index(context: Context) -> None:
             with results.trying(system.key, rows[0]):
                 size = system.indexbytes(system.folder / f'server-{level}')
                 results.add(rows[0], system.key, size / level)
-            results.fail('index/prefix', system.key, 'impossible')
+            results.lack('index/prefix', system.key, 'impossible')
 
 
 def _ours(context: Context) -> None:

@@ -102,7 +102,7 @@ def _large(context: Context, system: HgSystem) -> None:
         measure.run(system.pull(reader, url, revision))
         results.add('http/pullpeak', system.key, measure.highwater(pid))
     if system is not context.ours:
-        results.fail('http/bundlepeak', system.key, '–')
+        results.lack('http/bundlepeak', system.key, '–')
         return
     with (
         results.trying(system.key, 'http/bundlepeak'),

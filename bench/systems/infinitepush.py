@@ -41,20 +41,21 @@ class InfinitePush(HgSystem):
     clientconfig = CONFIG
     serverconfig = CONFIG + SERVER
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, version: str) -> None:
         super().__init__(place)
-        self.mercurial = Mercurial(VERSION, 'plain')
+        self.mercurial = Mercurial(version, 'plain')
         self.maker = self.mercurial
 
     @property
     def title(self) -> str:
-        return f'infinitepush (Mercurial {VERSION})'
+        return f'infinitepush (Mercurial {self.mercurial.version})'
 
     def prepare(self) -> None:
+        version = self.mercurial.version
         try:
-            ready({VERSION: ['plain']})
+            ready({version: ['plain']})
         except environments.Failure as exc:
-            raise Unavailable(f'Mercurial {VERSION} cannot be installed: {exc}')
+            raise Unavailable(f'Mercurial {version} cannot be installed: {exc}')
 
     def fill(self, server: Path, stored: int) -> None:
         """Write files as its store and its index do, after one true push."""

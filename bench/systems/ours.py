@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from pathlib import Path
 
 import environments
+from hgext3rd.bundlestore import model
 
 from .. import measure
 from ..place import Mercurial, Place, filebytes
@@ -49,8 +51,7 @@ class Ours(HgSystem):
         client = self.client('one-client', template)
         (node,) = self.changes(client, 1, 1)
         measure.run(self.push(client, server, node))
-        (path,) = (self.folderof(server) / 'bundles').glob('??/*')
-        data = path.read_bytes()
+        data = self.largest(server).read_bytes()
         remove(server, client)
         return data
 
@@ -62,9 +63,20 @@ class Ours(HgSystem):
         """Return the folder of a server's bundle store."""
         return server / '.hg' / 'bundlestore'
 
+    def largest(self, server: Path) -> Path:
+        """Return the largest of a server's bundle files."""
+        found = (self.folderof(server) / 'bundles').glob('??/*')
+        # notes lie beside them
+        bundles = [path for path in found if model.iskey(path.name)]
+        return max(bundles, key=lambda path: path.stat().st_size)
+
     def storedbytes(self, server: Path) -> int:
-        return filebytes(self.folderof(server) / 'bundles')
+        folder = self.folderof(server) / 'bundles'
+        # what only takes room for a full disk is as large for any store
+        with contextlib.suppress(FileNotFoundError):
+            return filebytes(folder) - (folder / 'reserve').stat().st_size
+        return filebytes(folder)
 
     def indexbytes(self, server: Path) -> int:
         folder = self.folderof(server)
-        return filebytes(folder) - self.storedbytes(server)
+        return filebytes(folder) - filebytes(folder / 'bundles')
