@@ -134,8 +134,8 @@ class Bench:
         place, sizes = self.place, self.sizes
         ours, plain = Ours(place), Plain(place)
         # the oldest has infinitepush, too, and is there for the tests
-        smoke = self.options.size == 'smoke'
-        old = environments.supported()[0] if smoke else VERSION
+        tiny = self.options.size == 'smoke'
+        old = environments.supported()[0] if tiny else VERSION
         systems: list[System] = []
         for system in (ours, InfinitePush(place, old), plain, Git(place)):
             try:

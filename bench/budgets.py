@@ -13,6 +13,12 @@ from .rows import slow
 
 MB = 1_000_000
 
+#: over a network (see slow.py), how often a client may wait at most
+TRIPS = (
+    ('http', ('push', 'next', 'update'), 4),
+    ('ssh', ('push', 'next'), 5),
+)
+
 
 class Budget(NamedTuple):
     #: what is limited, and to what
@@ -70,7 +76,7 @@ def _check(results: Results) -> Iterator[Budget]:
     yield _atmost(
         f'server time for a push of {large}, of cp + fsync of the same bytes',
         results.ratio(('large/server', 'ours'), ('large/copy', 'limit')),
-        2,
+        2.5,
         '×',
     )
     yield _atmost(
@@ -82,7 +88,7 @@ def _check(results: Results) -> Iterator[Budget]:
     yield _atmost(
         f'pull of {large}, whole, of hg unbundle of the same bundle',
         results.ratio(('large/pull', 'ours'), ('large/pull', 'limit')),
-        1.1,
+        1.5,
         '×',
     )
     yield _atmost(
@@ -92,6 +98,16 @@ def _check(results: Results) -> Iterator[Budget]:
         'ms',
         _processor(results, 'pull', 'pullfloor'),
     )
+    for way, floor in (('push', 'floor'), ('pull', 'pullfloor')):
+        row, floor = f'files/{way}', f'files/{floor}'
+        yield _atmost(
+            f'{sizes.files:,} files: {way} of one changeset, more than of'
+            ' nothing',
+            _ms(results.more((row, 'ours'), (floor, 'ours'))),
+            25,
+            'ms',
+            _processor(results, row, floor),
+        )
     yield _atleast(
         f'{sizes.clients} clients at once, of pushes with nothing to send',
         results.ratio(('crowd/rate', 'ours'), ('crowd/nothing', 'ours')),
@@ -113,6 +129,19 @@ def _check(results: Results) -> Iterator[Budget]:
     )
     for name in slow.NETWORKS:
         yield from _slow(results, name)
+    for name, actions, limit in TRIPS:
+        counts = [
+            count
+            for action in actions
+            for count in results.samples(f'slow/{name}/{action}/trips', 'ours')
+        ]
+        yield _atmost(
+            f'round trips over {name}, connecting included, the most:'
+            f' {", ".join(actions)}',
+            max(counts, default=None),
+            limit,
+            '',
+        )
     for name in ('chg', 'startup'):
         yield from _extra(name, results.data.get(name))
 
@@ -224,6 +253,9 @@ def _budget(
     aside: str = '',
 ) -> Budget:
     figure = '' if value is None else f'{_number(value)} {unit}'
+    if value is not None and not unit:
+        # a count
+        figure = f'{value:g}'
     if figure and aside:
         figure += f' ({aside})'
-    return Budget(what, limit, figure, held)
+    return Budget(what, limit.strip(), figure, held)

@@ -27,7 +27,7 @@ from harness.hg import Hg, Repo  # noqa: E402
 #: milliseconds that a push of one changeset may take with chg on both sides,
 #: in all and more than one of nothing
 WHOLE = 80.0
-MORE = 30.0
+MORE = 15.0
 #: the same for ``hg`` on both sides
 MORE_HG = 25.0
 

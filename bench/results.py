@@ -96,6 +96,7 @@ SMOKE = Sizes(
     crowdrounds=1,
     files=50,
     filesrounds=1,
+    slowrounds=1,
     height=3,
     tops=2,
     releases=0,

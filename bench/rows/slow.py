@@ -87,7 +87,7 @@ def measure_slow(context: Context) -> None:
                 with context.results.trying(system.key, *rows(name)):
                     line = stack.enter_context(_line(context, system, network))
                     runs.append((system, _actions(context, system, line)))
-            for number in range(-1, rounds):
+            for number in range(-context.sizes.warmup, rounds):
                 for action in ACTIONS:
                     turned = number % (len(runs) or 1)
                     for system, run in runs[turned:] + runs[:turned]:

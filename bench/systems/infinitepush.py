@@ -41,7 +41,7 @@ class InfinitePush(HgSystem):
     clientconfig = CONFIG
     serverconfig = CONFIG + SERVER
 
-    def __init__(self, place: Place, version: str) -> None:
+    def __init__(self, place: Place, version: str = VERSION) -> None:
         super().__init__(place)
         self.mercurial = Mercurial(version, 'plain')
         self.maker = self.mercurial
