@@ -39,7 +39,7 @@ from hgext3rd.bundlestore import (
     interfaces,
     model,
 )
-from hgext3rd.bundlestore.indexes.sql import pushes
+from hgext3rd.bundlestore.indexes.sql import labels, pushes
 from hgext3rd.bundlestore.indexes.sqlite import (
     connections,
     database,
@@ -1180,6 +1180,32 @@ def test_lists_are_not_searched_from_end_to_end(
                 harmful = scans and not harmless.search(step)
                 assert not harmful, (statement, step)
                 assert 'TEMP B-TREE' not in step, (statement, step)
+
+
+@pytest.mark.parametrize('few', [0, 3])
+def test_common_and_rare_labels(
+    index: Any, monkeypatch: pytest.MonkeyPatch, few: int
+) -> None:
+    """They are gone through in different ways, which find the same."""
+    monkeypatch.setattr(labels, '_FEW', few)
+    expected = []
+    for number in range(40):
+        user = 'alice' if number % 3 else 'bob'
+        branch = 'rare' if number % 13 == 0 else 'common'
+        push = newpush(number, user=user)._replace(branches=(branch,))
+        expected.append((index.record(push), number % 5 == 0))
+        if number % 5 == 0:
+            index.setstatus(number + 1, model.Status('test', 'failure'))
+    for user in ('alice', 'bob'):
+        for branch in ('rare', 'common'):
+            for status in ('none', 'failure'):
+                found = index.pushes(user=user, branch=branch, status=status)
+                assert found == [
+                    push
+                    for push, failed in expected
+                    if (push.user, *push.branches) == (user, branch)
+                    and failed == (status == 'failure')
+                ]
 
 
 def test_removal_leaves_nothing_behind(index: Any) -> None:

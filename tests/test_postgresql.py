@@ -730,10 +730,13 @@ def test_round_trips(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert count(lambda: index.nodes('ab')) == 1
     assert count(lambda: index.push(1)) == 3
     filters: list[dict[str, Any]] = [{}, {'user': 'bob'}, {'since': 1.0}]
+    filters.append({'status': 'none'})
     for some in filters:
         page = functools.partial(index.pushes, limit=50, **some)
         assert count(page) == 3
-    assert count(lambda: index.pushes(limit=50, text='title')) == 4
+    for two in ({'text': 'title'}, {'user': 'bob', 'status': 'none'}):
+        page = functools.partial(index.pushes, limit=50, **two)
+        assert count(page) == 4
     for call in (
         index.lastid,
         index.users,
