@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import random
 import signal
+import subprocess
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
@@ -248,6 +249,52 @@ def test_first_requests_at_once(transport: WsgiTransport, base: Repo) -> None:
         urls = [f'{site}/{page}' for page in pages * 4]
         answers = list(pool.map(web.get, urls))
     assert {answer.status for answer in answers} == {200}
+
+
+REQUESTS = """\
+import gc, io, os, pkgutil, sys
+from mercurial.hgweb import hgwebdir
+
+application = hgwebdir(os.fsencode(sys.argv[1]))
+
+def request():
+    environ = {
+        'REQUEST_METHOD': 'GET', 'PATH_INFO': '/base/log', 'QUERY_STRING': '',
+        'SERVER_NAME': 'here', 'SERVER_PORT': '80', 'SCRIPT_NAME': '',
+        'SERVER_PROTOCOL': 'HTTP/1.1', 'wsgi.url_scheme': 'http',
+        'wsgi.input': io.BytesIO(), 'wsgi.errors': sys.stderr,
+        'wsgi.multithread': True, 'wsgi.multiprocess': True,
+        'wsgi.run_once': False, 'REMOTE_ADDR': '127.0.0.1',
+    }
+    told = []
+    list(application(environ, lambda status, *more: told.append(status)))
+    assert told[0].startswith('200'), told
+
+request()
+frozen = gc.get_freeze_count()
+# the repository is opened anew for each, the rooms are not looked for again
+pkgutil.iter_modules = None
+request()
+assert gc.get_freeze_count() <= frozen
+print(frozen)
+"""
+
+
+@pytest.mark.slow('a web server that starts for real')
+@pytest.mark.parametrize('transport_name', ['path'])
+@pytest.mark.parametrize('server_version', [matrix.VERSIONS[0], matrix.NEWEST])
+def test_hgwebdir_finds_all_loaded(base: Repo, tmp_path: Path) -> None:
+    """It collects garbage after each request: not among the modules, which are
+    most of what there is."""
+    webconf = tmp_path / 'web.conf'
+    webconf.write_text(f'[paths]\nbase = {base.path}\n')
+    done = subprocess.run(
+        [base.hg.python, '-c', REQUESTS, webconf],
+        env=base.hg.cleanenviron(),
+        stdout=subprocess.PIPE,
+        check=True,
+    )
+    assert int(done.stdout) > 10_000
 
 
 @pytest.mark.usefixtures('ownserver')

@@ -13,6 +13,7 @@ client, over ssh or as a CGI script, stays lazy.
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import os
 import pkgutil
@@ -47,16 +48,28 @@ def prepare(force: bool = False, ui=None) -> None:
     if force or _threaded():
         with _lock:
             loadall(True, ui)
+            _freeze()
+
+
+@functools.cache
+def _freeze() -> None:
+    """Leave what is loaded alone in collections of garbage, once. ``hgwebdir``
+    makes one with each request, which takes ten times as long as a request for
+    all these modules, and they stay anyway."""
+    import gc  # not for those who serve one client
+
+    gc.collect()
+    gc.freeze()
 
 
 def loadall(web: bool, ui=None) -> None:
     """Load the rooms, those for web servers if they are wanted, what the
     backends need that ``ui`` names, and all that waits in this process."""
-    package = sys.modules[PACKAGE]
-    for name in [*_LATE, *_rooms(package.__path__, f'{PACKAGE}.', web)]:
-        # whoever needs it will get the error; nobody may
-        with contextlib.suppress(Exception):
-            importlib.import_module(name)
+    for name in _names(web):
+        if name not in sys.modules:
+            # whoever needs it will get the error; nobody may
+            with contextlib.suppress(Exception):
+                importlib.import_module(name)
     if ui is not None:
         from .. import backends, config
 
@@ -69,6 +82,13 @@ def loadall(web: bool, ui=None) -> None:
             _load(module)
         # those loaded now have brought new ones
         waiting = [m for m in _waiting() if m not in waiting]
+
+
+@functools.cache
+def _names(web: bool) -> list[str]:
+    """Return the names of the modules; ``hgwebdir`` asks for each request."""
+    package = sys.modules[PACKAGE]
+    return [*_LATE, *_rooms(package.__path__, f'{PACKAGE}.', web)]
 
 
 def _rooms(path: Iterable[str], prefix: str, web: bool) -> Iterator[str]:
