@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -47,6 +48,8 @@ class Watched:
 
     def until(self, *words: str) -> None:
         for _ in patiently():
+            # to look is dear
+            time.sleep(0.3)
             text = self._browser.text
             if all(word in text for word in words):
                 break
@@ -122,8 +125,14 @@ def test_loop(
     machine.run('pull', '-r', node)
     assert machine.cat('README', node) == 'tried\n'
     tell(url, transport.cert, data['pushid'], 'success')
-    # page.until('success')
+    page.until('success')
     finish(waits, ok=(0,))
+    base.run('admin::bundlestore-land', node)
+    assert base.phase(node) == 'public'
+    browser.driver.refresh()
+    assert f'{node[:12]} as {node[:12]}' in browser.text
+    browser.follow(browser.link('pushes'))
+    assert f'landed as {node[:12]}' in browser.text
 
 
 # -- with a real Buildbot, on the machine that docs/deployment.rst sets up
@@ -230,6 +239,30 @@ def test_with_buildbot(
     page.until('linux')
     assert buildbot.hook(SECRET) == 400
     buildbot.worker(hg(ext=False))
-    (build,) = buildbot.builds(1)
-    assert build['properties']['pushvars'][0] == {'TRY': 'linux'}
+    page.until('buildbot/try', 'success')
     finish(waits, ok=(0,))
+    (build,) = buildbot.builds(1)
+    properties = {k: v[0] for k, v in build['properties'].items()}
+    assert properties['pushvars'] == {'TRY': 'linux'}
+    node = properties['got_revision']
+
+    # what is wrong ends otherwise
+    alice.write({'state': 'bad\n', 'more': ''})
+    alice.run('add', 'more')
+    alice.run(*PUSH)
+    alice.run('pushes', '--wait', '--timeout', TIMEOUT, ok=(1,))
+
+    # another lands something meanwhile
+    base = Repo(hg(), site.path(BASE))
+    other = hg().clone(base.path, site.root / 'home' / 'other')
+    other.commit({'other': 'other\n'}, 'other')
+    other.run('push')
+    land = site.run(
+        f'hg -R {base.path} admin::bundlestore-land --rebase {node}'
+    )
+    assert land.returncode == 0, land.stdout
+    tip = base.node('tip')
+    assert base.cat('state', tip) == 'good\n'
+    assert base.phase(tip) == 'public'
+    browser.driver.refresh()
+    assert f'{node[:12]} as {tip[:12]}' in browser.text

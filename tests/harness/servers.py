@@ -514,6 +514,7 @@ class HttpsTransport(WsgiTransport):
 
     name = 'https'
     scheme = 'https'
+    WORKERS = 1
 
     def __init__(self, hg: Hg, root: Path) -> None:
         super().__init__(hg, root)
