@@ -89,6 +89,14 @@ def _sameindex(source: Filled, target: Filled) -> None:
         for s in (source.state(), target.state())
     ]
     assert found[0] == found[1]
+    told = [
+        {
+            name: d._replace(edition=0)
+            for name, d in made.index.deliveries().items()
+        }
+        for made in (source, target)
+    ]
+    assert told[0] == told[1]
     kept = [
         set(made.index.bundles(source.store.keys()))
         for made in (source, target)
@@ -126,6 +134,8 @@ def source(tmp_path: Path) -> Filled:
         made.setstatus(id, 'linux')
     for id in (1, 3):
         made.setlanding(id, 1)
+    made.tell('ci', 3)
+    made.tell('mail', 4)
     made.gc(before=2)
     made.movebookmark('scratch/b', 4)
     made.movebookmark('scratch/d', 5)
@@ -223,6 +233,7 @@ def _something(chance: random.Random, made: Filled) -> None:
         state = chance.choice(model.STATES)
         made.setstatus(chance.choice(pushes).id, context, state)
         made.setlanding(chance.choice(pushes).id, chance.randrange(9))
+        made.tell(chance.choice(['ci', 'mail']), chance.choice(pushes).id)
     elif what < 8:
         made.remove(chance.choice(pushes).id, evenpinned=True)
     elif what < 9:
@@ -313,7 +324,9 @@ class Late:
     """An index to which something happens before a call of a method with such
     arguments."""
 
-    __implemented__ = Interfaces('IBundleIndex', 'IStatuses', 'ILandings')
+    __implemented__ = Interfaces(
+        *('IBundleIndex', 'IStatuses', 'ILandings', 'IDeliveries')
+    )
 
     def __init__(self, index: Any) -> None:
         self._index = index

@@ -5,6 +5,7 @@ What goes wrong on the way is in ``test_webhooks_faults.py``.
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import threading
@@ -46,12 +47,19 @@ def push(client: Repo, name: str, *args: str) -> str:
 
 def quiet(base: Repo) -> None:
     """Wait until nobody tells web hooks."""
+    end = time.monotonic() + PATIENCE
+    with opened(base) as index:
+        while any(one.worker for one in index.deliveries().values()):
+            assert time.monotonic() < end
+            time.sleep(0.01)
+
+
+@contextlib.contextmanager
+def opened(base: Repo) -> Iterator[Any]:
+    """Give the index of a repository."""
     place = model.Place(str(store.folder(base)).encode())
     index = backends.openindex('file', place)
-    end = time.monotonic() + PATIENCE
-    while any(one.worker for one in index.deliveries().values()):
-        assert time.monotonic() < end
-        time.sleep(0.01)
+    yield index
     index.close()
 
 
@@ -213,6 +221,9 @@ def test_each_in_its_order(
     push(client, 'before')
     assert base.run(DELIVER).out == 'no web hook is configured\n'
     hooked(base, receiver)
+    assert base.run(DELIVER, '--dry-run').out == ''
+    with opened(base) as index:
+        assert index.deliveries() == {}
     receiver.answer = lambda message: 500
     push(client, 'a')
     receiver.wait(1)
@@ -266,6 +277,37 @@ def test_each_in_its_order(
     )
     done = base.run(DELIVER, 'other', ok=(10, 255))
     assert done.err == "abort: no web hook 'other'\n(known web hooks: ci)\n"
+
+
+@SLOW
+@matrix.over('path')
+def test_who_may_push_and_cannot_sign(
+    transport: Transport, base: Repo, client: Repo, receiver: Receiver
+) -> None:
+    """Others tell of its pushes."""
+    path = hooked(base, receiver)
+    away = path.rename(path.with_name('away'))
+    base.configure('extensions', {'blackbox': ''})
+    base.configure('blackbox', {'track': 'bundlestore'})
+    client.commit({'a': 'a'}, 'one')
+    client.run('push', '--bundle-store')
+    log = (base.path / '.hg' / 'blackbox.log').read_text()
+    assert ' stored push=1 ' in log
+    assert ' webhook ' not in log
+    done = base.run(DELIVER, ok=(1,))
+    assert done.err == (
+        'abort: bundlestore.webhook.ci:secret-file: No such file or directory\n'
+    )
+    away.rename(path)
+    done = base.run(DELIVER, '--dry-run')
+    assert done.out == 'ci: is to be told of push 1\n'
+    assert base.run(DELIVER).out == 'ci: told of 1 push, nothing is owed\n'
+    assert receiver.pushes == [1]
+    for path in store.folder(base).glob('index.sqlite3*'):
+        path.write_bytes(b'damaged' * 1000)
+    base.run(DELIVER, ok=(255,))
+    log = (base.path / '.hg' / 'blackbox.log').read_text()
+    assert ' webhook result=failed reason="not a bundle index: ' in log
 
 
 @SLOW

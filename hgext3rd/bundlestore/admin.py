@@ -238,7 +238,7 @@ def verify(ui, repo, **opts):
       :message:  String. What is shown without a template.
       :pushes:   List of integers. The pushes concerned, at most ten.
       :bundle:   String. The key of the bundle concerned.
-      :name:     String. The note, stray or bookmark concerned.
+      :name:     String. The note, stray, bookmark or web hook concerned.
       :repaired: Boolean. Whether it has been repaired.
 
     Returns 0 if there is no problem, or none is left, 1 otherwise.
@@ -291,6 +291,7 @@ def stats(ui, repo, **opts):
       :strays:     Integer. The number of files of pushes that are under way
                    or were interrupted.
       :straysize:  Integer. Their size.
+      :owed:       Dictionary. Of how many pushes each web hook is to be told.
 
       With -u/--users there is one item for each user, most bytes first, with
       ``user``, ``pushes`` and ``size``. With --check there is one item for

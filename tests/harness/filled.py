@@ -18,7 +18,12 @@ from hgext3rd.bundlestore.bundle.changegroup import Entry
 from hgext3rd.bundlestore.declaring import Interfaces
 from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
 from hgext3rd.bundlestore.keep import audit, collect, findings, run
-from hgext3rd.bundlestore.stores import marks, notes, statusnotes
+from hgext3rd.bundlestore.stores import (
+    deliverynotes,
+    marks,
+    notes,
+    statusnotes,
+)
 from hgext3rd.bundlestore.stores.file import FileStore
 
 from .changegroups import NULL, Revision, Stream, encode, node
@@ -137,6 +142,13 @@ class Filled:
         key = self.index.push(id).key
         statusnotes.keep(self.store, self.index, notes.PushName(key, id))
 
+    def tell(self, hook: str, told: int) -> None:
+        """Say that a web hook was told of the pushes up to that one."""
+        known = self.index.deliveries().get(hook)
+        edition = known.edition if known else 0
+        self.index.setdelivery(model.Delivery(hook, told, edition=edition))
+        deliverynotes.write(self.store, hook, told)
+
     def state(self) -> State:
         pushes = self.index.pushes()
         stored = sorted(self.store.keys())
@@ -238,7 +250,7 @@ class Mortal:
             *('putnote', 'deletenote', 'delete', 'deletestray'),
             *('record', 'movebookmarks', 'remove', 'discard', 'pin'),
             *('restore', 'restoremove', 'reserve', 'setaside'),
-            *('setstatus', 'setlanding'),
+            *('setstatus', 'setlanding', 'setdelivery'),
         )
     )
 
@@ -276,5 +288,6 @@ class _Dying:
 
 class _DyingIndex(_Dying):
     __implemented__ = Interfaces(
-        *('IBundleIndex', 'ISetAside', 'IStatuses', 'ILandings')
+        *('IBundleIndex', 'ISetAside', 'IStatuses', 'ILandings'),
+        'IDeliveries',
     )

@@ -50,7 +50,8 @@ class Deliverer:
     """Tells the web hook ``name``. ``send`` is called with a push, and returns
     the status of HTTP (0 if there was none) and why it was in vain, if so.
 
-    With ``force`` it tells at once what it would try later on, or never.
+    With ``force`` it tells at once what it would try later on, or never. With
+    ``dry`` nothing is changed, and it can only be asked what is owed.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Deliverer:
         name: str,
         send: Callable[[model.Push], tuple[int, str]],
         force: bool = False,
+        dry: bool = False,
         clock: Callable[[], float] = time.time,
     ) -> None:
         self._store = store
@@ -67,13 +69,18 @@ class Deliverer:
         self._name = name
         self._send = send
         self._force = force
+        self._dry = dry
         self._clock = clock
         self._worker = f'{socket.gethostname()[:200]} {os.getpid()}'
         #: how far it was told, when this was last known
         self.state = self._known()
 
     def _known(self) -> model.Delivery:
-        (found,) = announce.known(self._index, [self._name]).values()
+        if self._dry:
+            new = model.Delivery(self._name, self._index.lastid())
+            found = self._index.deliveries().get(self._name, new)
+        else:
+            (found,) = announce.known(self._index, [self._name]).values()
         noted = deliverynotes.read(self._store, self._name)
         if noted > found.told:
             # the index was lost

@@ -31,20 +31,14 @@ def run(ui, repo, names: Iterable[bytes], opts) -> int:
         ui.status(_(b'no web hook is configured\n'))
         return 0
     command = _Command(ui, repo, server, opts)
-    failed = False
-    with (
-        aborting(),
-        ui.formatter(b'bundlestore-deliver', command.byteopts) as fm,
-    ):
-        if not provides(server.index, 'IDeliveries'):
-            raise errors.BundleStoreError(
-                'the bundle index cannot keep how far web hooks were told'
-            )
-        if not opts['dry_run']:
-            server.checkopen()
-        for name in sorted(names or known):
-            failed |= not command.tell(fm, name)
-    return int(failed)
+    try:
+        return int(not command.tellall(sorted(names or known)))
+    except Exception as exc:
+        # nobody may be there to be told
+        log.event(
+            ui, server, 'webhook', result='failed', reason=log.reason(exc)
+        )
+        raise
 
 
 class _Command:
@@ -54,9 +48,26 @@ class _Command:
         self._server = server
         self._dry = bool(opts['dry_run'])
         self._now = bool(opts['now'])
-        self.byteopts = pycompat.byteskwargs(opts)
+        self._opts = pycompat.byteskwargs(opts)
 
-    def tell(self, fm, name: bytes) -> bool:
+    def tellall(self, names: list[bytes]) -> bool:
+        """Tell web hooks; return whether all is well."""
+        server = self._server
+        with (
+            aborting(),
+            self._ui.formatter(b'bundlestore-deliver', self._opts) as fm,
+        ):
+            if not provides(server.index, 'IDeliveries'):
+                raise errors.BundleStoreError(
+                    'the bundle index cannot keep how far web hooks were told'
+                )
+            if not self._dry:
+                server.checkopen()
+            # one that cannot be told does not keep others waiting
+            well = [self._tell(fm, name) for name in names]
+        return all(well)
+
+    def _tell(self, fm, name: bytes) -> bool:
         """Tell one web hook; return whether that is well."""
         try:
             hook = webhooks.read(self._ui, name)
@@ -78,6 +89,7 @@ class _Command:
         deliverer = Deliverer(
             *(self._server.store, self._server.index, hook.name, send),
             force=self._now,
+            dry=self._dry,
         )
         if self._dry:
             self._show(fm, hook, _owed(deliverer))

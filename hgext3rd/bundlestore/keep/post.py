@@ -64,10 +64,14 @@ def post(ui, hook: Hook, body: bytes, heads: dict[str, str]) -> Answer:
             )
             # what else it says is not read
             status = connection.getresponse().status
+        trouble = ''
     except (OSError, http.client.HTTPException, error.Abort) as exc:
-        if time.monotonic() >= until:
-            return Answer(0, f'no answer within {PATIENCE:g} seconds')
-        return Answer(0, _reason(exc))
+        status, trouble = 0, _reason(exc)
+    if time.monotonic() >= until:
+        # heads that are cut off look as though they were whole
+        return Answer(0, f'no answer within {PATIENCE:g} seconds')
+    if trouble:
+        return Answer(status, trouble)
     if 200 <= status < 300:
         return Answer(status, '')
     more = ', and redirects are not followed' if 300 <= status < 400 else ''
