@@ -89,4 +89,6 @@ def threads(count: int, work: Callable[[int], None]) -> Iterator[None]:
     finally:
         for thread in started:
             thread.join()
-    assert failures == []
+    if failures:
+        # the first tells more than a list of all
+        raise failures[0]

@@ -108,7 +108,8 @@ class Rclone(ObjectStore):
             *(self._program(), 'serve', 's3', str(self.data)),
             *('--config=', f'--addr=127.0.0.1:{self.port}'),
             f'--auth-key={KEY},{SECRET}',
-            # without it, to overwrite is not atomic
+            # without it, a reader sees more of what is overwritten; with it,
+            # some still, see test_s3.py
             '--vfs-cache-mode=full',
             f'--cache-dir={self.folder / "cache"}',
             # what is written is in the file when it is answered

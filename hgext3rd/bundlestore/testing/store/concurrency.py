@@ -21,15 +21,27 @@ class ConcurrencyTests(StoreTests):
     def test_threads(self, store: Any) -> None:
         def work(thread: int) -> None:
             for number in range(10):
-                shared = content(number, 100000)
                 own = content((thread, number), 1000)
-                for data in (shared, own):
+                for data in (content(number, 100000), own):
                     key = store.put(chunks(data, 30000))
-                    assert readwhole(store, key) == data
+                assert readwhole(store, key) == own
 
         with processes.threads(8, work):
             pass
-        assert len(list(store.keys())) == 90
+        keys = list(store.keys())
+        assert len(keys) == 90
+        for key in keys:
+            assert keyof(readwhole(store, key)) == key
+
+    def test_threads_read_what_others_put_again(self, store: Any) -> None:
+        def work(_thread: int) -> None:
+            for number in range(10):
+                data = content(number, 100000)
+                key = store.put(chunks(data, 30000))
+                assert readwhole(store, key) == data
+
+        with processes.threads(8, work):
+            pass
 
     @pytest.mark.parametrize('method', processes.METHODS)
     def test_processes(
