@@ -87,6 +87,15 @@ def test_end_to_end(version: str, tmp_path: Path, tempfolder: Path) -> None:
             answer = get(f'{url}/{page}')
             assert answer.status == 200, answer
             assert node[:12] in answer.text
+        base.run('admin::bundlestore-land', node)
+        base.run('update')
+        base.write({'b': 'b\n'})
+        base.run('commit', '--addremove', '--message', 'another')
+        base.run('admin::bundlestore-land', '--rebase', 'scratch/x')
+        base.run('update')
+        assert (base.path / 'a').read_text() == 'tried again\n'
+        assert 'landed as' in get(f'{url}/pushes').text
+        assert node[:12] in bob.run('pushes').out
         base.run('admin::bundlestore-verify')
         base.run('admin::bundlestore-gc')
     finally:
