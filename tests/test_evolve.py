@@ -10,6 +10,7 @@ import pytest
 import environments
 from harness import matrix
 from harness.hg import DATE, Hg, Repo
+from harness.history import History
 from harness.servers import Transport
 from harness.snapshot import NOTED, untouched
 from harness.store import tryurl
@@ -124,3 +125,27 @@ def test_working_copy(base: Repo, client: Repo) -> None:
     client.run('commit', *fixed)
     assert f'{client.node(".")[:12]} try' in out
     assert client.log('{extras}', '.') == 'branch=defaulttopic=parser'
+
+
+@matrix.over('path')
+def test_landing(
+    transport: Transport, base: Repo, client: Repo, hashes: History
+) -> None:
+    """It is rebased with its topic, and who pulls learns of it."""
+    evolves(base, client)
+    for repo in (base, client):
+        repo.configure('experimental', {'evolution': 'all'})
+    base.configure('phases', {'publish': 'no'})
+    moved = base.commit({'b': 'b\n'}, 'moved', parent=hashes.tagged)
+    client.run('topic', 'mine')
+    client.write({'a': 'a\n'})
+    client.run('commit', '--addremove', '-m', 'first')
+    node = client.run('log', '-r', '.', '-T', '{node}').out
+    client.run('push', '--bundle-store', '-r', node)
+    base.run('admin::bundlestore-land', '--rebase', node)
+    client.run('pull')
+    shown = '{topic} {phase} {p1.node} {predecessors % "{node}"}'
+    found = client.run('log', '-r', 'tip', '-T', shown).out
+    assert found.split()[:2] == ['mine', 'draft']
+    assert client.run('log', '-r', 'tip^', '-T', '{node}').out == moved
+    assert node in client.run('debugobsolete').out

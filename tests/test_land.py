@@ -217,6 +217,8 @@ def test_rebase(base: Repo, client: Repo, hashes: History) -> None:
     two = client.commit({'gone': None}, 'two', user='bob')
     pushed(base, client, one, two)
     moved = base.commit({'README': 'changed\n'}, 'moved', parent=hashes.tagged)
+    # what hooks say is not where a program reads
+    base.configure('hooks', {'changegroup': 'echo said by a hook'})
     with untouched(base.path, CACHES):
         dry = landing(base, two, '--rebase', '--dry-run')
     first = landing(base, one, '--rebase')
@@ -349,6 +351,37 @@ def test_markers(base: Repo, client: Repo, hashes: History) -> None:
     client.run('pull', base.path)
     assert client.run('log', '-r', 'obsolete()', '-T', '{node}').out == node
     assert client.phase(new) == 'public'
+
+
+@bypath
+def test_branches_are_kept(base: Repo, client: Repo, hashes: History) -> None:
+    one = client.commit({'a': 'a\n'}, 'one')
+    two = client.commit({'b': 'b\n'}, 'two', branch='new')
+    pushed(base, client)
+    moved = base.commit({'c': 'c\n'}, 'moved', parent=hashes.tagged)
+    refused = base.run(LAND, two, '--rebase', ok=REFUSED)
+    assert "branch 'new' has 0 heads" in refused.err
+    options = ('--rebase', '--dest', 'default')
+    refused = base.run(LAND, two, *options, ok=REFUSED)
+    assert '(use --new-branch)' in refused.err
+    found = landing(base, two, *options, '--new-branch')
+    new = found[two]['landed']
+    assert base.log('{branch} ', f'{moved}::{new}') == 'default default new '
+    assert base.node(f'{new}^') == found[one]['landed']
+
+
+@bypath
+def test_hidden_in_the_base(base: Repo, client: Repo, hashes: History) -> None:
+    """It is obsolete there, so nobody would see it if it landed."""
+    base.configure('experimental', {'evolution': 'all'})
+    client.configure('phases', {'publish': 'no'})
+    node = client.commit({'a': 'a\n'}, 'old')
+    pushed(base, client)
+    base.inspect('pull', '--quiet', '-r', node, str(client.path))
+    base.run('debugobsolete', node)
+    refused = base.run(LAND, node, ok=REFUSED)
+    assert f'abort: {node[:12]} did not land\n' in refused.err
+    assert 'it is there, and secret or obsolete' in refused.err
 
 
 # -- what may happen

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from harness import history, matrix, servers, store
-from harness.backends import ObjectStore, Rclone, SeaweedFS
+from harness.backends import ObjectStore, PostgreSQL, Rclone, SeaweedFS
 from harness.backends.session import Getter
 from harness.hg import Repo
 from harness.servers import Transport, WebTransport
@@ -268,3 +268,23 @@ def test_tryurl(
     vanilla.run('push', '-r', node, transport.url(tryurl))
     assert len(clients(objects, base)) == 2
     base.run(VERIFY)
+
+
+@_LIKE
+@matrix.over('path')
+def test_landing(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    postgresql: PostgreSQL,
+) -> None:
+    """From a bucket, and the index in a database keeps where."""
+    base.configure('bundlestore', {'index': postgresql.fresh()})
+    base.run('admin::bundlestore-migrate', '--schema')
+    for name in 'ab':
+        node = client.commit({name: name}, name)
+        client.run('push', '--bundle-store', '-r', node, base.path)
+    base.run('admin::bundlestore-land', node)
+    assert base.phase(node) == 'public'
+    assert f'landed:      {node[:12]}\n' in base.run('pushes').out
+    assert '0 problems' in base.run(VERIFY).out

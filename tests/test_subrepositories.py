@@ -10,6 +10,7 @@ import pytest
 
 from harness import matrix
 from harness.hg import Repo
+from harness.history import History
 from harness.servers import Transport, serve_bundlestore
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
@@ -140,3 +141,19 @@ def test_git(
     with untouched(base.path), untouched(server, exclude=()):
         client.run('push', '--bundle-store')
     assert len(bundles(base)) == 1
+
+
+@matrix.over('path')
+def test_landing(
+    transport: Transport, base: Repo, sub: Repo, client: Repo, hashes: History
+) -> None:
+    """It lands, but is not rebased: that would look at a working copy."""
+    addsub(client)
+    node = client.node('.')
+    client.run('push', '--bundle-store', '-r', node, base.path)
+    moved = base.commit({'c': 'c\n'}, 'moved', parent=hashes.tagged)
+    land = ('admin::bundlestore-land', node)
+    refused = base.run(*land, '--rebase', ok=(20, 255))
+    assert 'which changes subrepositories' in refused.err
+    base.run(*land, '--force')
+    assert base.nodes('heads(branch(default))') == [moved, node]

@@ -107,7 +107,7 @@ def commit(view, ctx) -> bytes:
             memory.written[path][1] if path in memory.written else flagsof(path)
         )
     with (
-        _committing(view),
+        writing(view),
         view.ui.configoverride({(b'phases', b'new-commit'): b'draft'}),
     ):
         node: bytes = view.commitctx(ctx, error=True)
@@ -120,7 +120,7 @@ def add(view, bundle: reading.File) -> None:
     """Have ``view`` hold the changesets of a bundle, as drafts, and its
     obsolescence markers."""
     places = bundle.layout()
-    with _committing(view):
+    with writing(view):
         manifests = view.manifestlog._rootstore
         new = _addgroup(view, view.changelog, bundle, places.changelog)
         _addgroup(view, revlogof(manifests), bundle, places.manifest)
@@ -157,18 +157,20 @@ def _addgroup(view, log, bundle: reading.File, offset: int) -> list[bytes]:
 
 
 @contextlib.contextmanager
-def _committing(view) -> Iterator[None]:
-    """Have what the body adds to ``view`` be kept in memory."""
+def writing(view) -> Iterator[None]:
+    """Have what the body adds to ``view``, or merges, be kept in memory."""
     memory = view.memory
     if not memory.iskept:
         memory.iskept = True
         keep(view.changelog, Changelog, memory.spool)
         keepmanifest(view.manifestlog._rootstore, memory.spool)
         view._phasecache.__class__ = bundlerepo.bundlephasecache
-    memory.iscommitting = True
-    yield
-    memory.iscommitting = False
-    view.invalidatevolatilesets()
+    before, memory.iswriting = memory.iswriting, True
+    try:
+        yield
+    finally:
+        memory.iswriting = before
+        view.invalidatevolatilesets()
 
 
 def _tellabilities(view) -> None:
@@ -272,7 +274,7 @@ class _State:
         self.files: dict[bytes, Any] = {}
         #: texts and flags in the place of those of the working copy, by path
         self.written: dict[bytes, tuple[bytes, bytes]] = {}
-        self.iscommitting = False
+        self.iswriting = False
         #: whether changelog and manifests keep what is added in memory
         self.iskept = False
 
@@ -280,13 +282,18 @@ class _State:
 class _Memory(_Unknown):
     """An instance that writes into memory."""
 
+    def wlock(self, wait=True, *args, **kwargs):
+        if self.memory.iswriting:
+            return _NoLock()
+        return super().wlock(wait, *args, **kwargs)
+
     def file(self, path, *args, **kwargs):
         # the other arguments say that it is going to be written
         memory = self.memory
         log = memory.files.get(path)
         if log is None:
             log = super().file(path)
-            if memory.iscommitting:
+            if memory.iswriting:
                 keep(revlogof(log), Revlog, memory.spool)
                 memory.files[path] = log
         return log

@@ -105,8 +105,9 @@ def revlogof(store):
 
 
 def unfitted() -> error.Abort:
-    """Return what to raise for a repository of another kind."""
+    """Return what to raise for a repository of another kind: no server is one,
+    as it would have no bundle store."""
     return error.Abort(
-        _(b'this kind of repository cannot have changesets in memory'),
+        _(b'this kind of repository cannot push its working copy'),
         hint=_(b'commit, and push the changeset'),
     )

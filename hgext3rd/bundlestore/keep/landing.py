@@ -140,7 +140,11 @@ def push(base, view, node: bytes, wish: Wish) -> None:
             newbranch=wish.newbranch,
         )
         if not done.cgresult or not hasnode(base, node):
-            raise error.Abort(_(b'%s did not land') % short(node))
+            ishere = base.unfiltered().changelog.hasnode(node)
+            raise error.StateError(
+                _(b'%s did not land') % short(node),
+                hint=ishere and _(b'it is there, and secret or obsolete'),
+            )
 
 
 def _hinting(base, view, node: bytes, exc: error.StateError) -> Exception:

@@ -42,6 +42,7 @@ def rebase(
     parent = dest
     with (
         view.ui.configoverride(_CONFIG, b'bundlestore'),
+        memory.writing(view),
         ui.makeprogress(_(b'rebasing'), _(b'changesets'), len(nodes)) as bar,
     ):
         for node in nodes:
