@@ -24,7 +24,7 @@ help:
 	@echo '            faults, 200 kills and upstream: hours'
 	@echo 'make lint   ruff and mypy'
 	@echo 'make bench [QUICK=1] [WORK=folder] [REPO=path]'
-	@echo '            what we and our peers take, in 20 minutes (QUICK=1: 3)'
+	@echo '            what we and our peers take, in 25 minutes (QUICK=1: 3)'
 	@echo 'make bench-index'
 	@echo '            the index at ten million changesets'
 	@echo 'make bench-web'

@@ -30,12 +30,14 @@ from typing import Callable, NamedTuple
 ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(ROOT), str(ROOT / 'tools'), str(ROOT / 'tests')]
 
+import environments  # noqa: E402
 from bench import measure, repositories  # noqa: E402
 from bench.__main__ import workfolder  # noqa: E402
 from bench.measure import CommandFailed  # noqa: E402
 from bench.place import Place, say  # noqa: E402
 from bench.report import asmarkdown  # noqa: E402
 from bench.repositories import remove  # noqa: E402
+from bench.systems import infinitepush  # noqa: E402
 from bench.systems.ours import Ours  # noqa: E402
 from bench.ways import PULL, Servers, Way  # noqa: E402
 from bench.wires import Cost, Wire  # noqa: E402
@@ -43,6 +45,7 @@ from bench.wires import Cost, Wire  # noqa: E402
 #: of the repository that is made up: changesets, files, bytes in these
 SIZES = (8400, 1270, 10_000_000)
 QUICKSIZES = (800, 300, 1_000_000)
+SMOKESIZES = (20, 10, 10_000)
 
 
 class Many(NamedTuple):
@@ -236,7 +239,7 @@ def _goal(what: str, figure: str, held: bool) -> str:
     return f'* {what}: {figure}: {"held" if held else "**missed**"}'
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -253,6 +256,9 @@ def main() -> None:
         help='the folder to work in, which keeps what is built',
     )
     parser.add_argument('--quick', action='store_true', help='small sizes')
+    parser.add_argument(
+        '--smoke', action='store_true', help='tiny ones: does each way work?'
+    )
     parser.add_argument('--rounds', type=int)
     parser.add_argument('--machines', type=int)
     parser.add_argument('--only', default='', help='ways with this in them')
@@ -260,8 +266,15 @@ def main() -> None:
         '--json', type=Path, help='the table, for the report of make bench'
     )
     options = parser.parse_args()
-    rounds = options.rounds or (1 if options.quick else 3)
-    count = options.machines or (5 if options.quick else 50)
+    sizes, rounds, count, version = SIZES, 3, 50, infinitepush.VERSION
+    if options.quick:
+        sizes, rounds, count = QUICKSIZES, 1, 5
+    if options.smoke:
+        # the oldest Mercurial has infinitepush, too, and is there for the tests
+        sizes, rounds, count = SMOKESIZES, 1, 2
+        version = environments.supported()[0]
+    rounds = options.rounds or rounds
+    count = options.machines or count
     measure.setup()
     with workfolder(options.work) as folder:
         place = Place(folder / 'ci')
@@ -270,9 +283,8 @@ def main() -> None:
         if options.repo:
             template = repositories.copied(place, maker, options.repo)
         else:
-            sizes = QUICKSIZES if options.quick else SIZES
             template = repositories.history(place, maker, *sizes)
-        servers = Servers(place, template)
+        servers = Servers(place, template, version)
         run = Run(servers, count, options.only)
         try:
             run.go(rounds)
@@ -288,7 +300,8 @@ def main() -> None:
     if options.json:
         found = {'title': '\n'.join([title, '', *goals]), 'table': lines}
         options.json.write_text(json.dumps(found, indent=1) + '\n')
+    return 1 if run.failed else 0
 
 
 if __name__ == '__main__':
-    main()
+    sys.exit(main())

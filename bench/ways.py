@@ -84,13 +84,14 @@ class _Peer(NamedTuple):
 class Servers:
     """The servers, all with the same pushes."""
 
-    def __init__(self, place: Place, template: Template) -> None:
+    def __init__(self, place: Place, template: Template, version: str) -> None:
+        """``version`` is that of a Mercurial with infinitepush."""
         self.place = place
         self._ours = Ours(place)
         self._peers: dict[str, _Peer] = {}
         self._serve(self._ours, template, ARCHIVES + SERVER)
         self._serve(Plain(place), template, ARCHIVES)
-        self._serve(InfinitePush(place), template)
+        self._serve(InfinitePush(place, version), template)
         self._serve(Git(place), template)
 
     def _serve(

@@ -85,3 +85,21 @@ def test_each_row_runs(tmp_path: Path) -> None:
     )
     assert done.returncode == 0, done.stdout
     assert (output / 'RESULTS.md').exists()
+
+
+@pytest.mark.nightly('machines of all kinds, and their starts')
+def test_each_way_works(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [
+            *(sys.executable, 'bench/ci.py', '--smoke'),
+            *('--work', str(tmp_path)),
+        ],
+        cwd=environments.ROOT,
+        env={**os.environ, 'BUNDLESTORE_STALE': '1'},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        encoding='utf-8',
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout
+    assert '2 of 2: held' in done.stdout
