@@ -20,6 +20,7 @@ pytestmark = pytest.mark.slow('starts a browser')
 #: what machines are told when nothing came
 EMPTY = b'{"lastpushid":1,"pus'
 
+STATUSES = '[data-part=statuses]'
 STYLES = ('paper', 'coal', 'gitweb', 'monoblue', 'spartan')
 
 #: Has a page be shown, or not, as where another tab is in front of it.
@@ -87,10 +88,10 @@ def test_statuses_appear(
     run('window.mine = 1')
     assert 'how it went' not in browser.text
     tell(base, 'linux', 'pending')
-    becomes(browser, '.push-statuses', 'linux')
+    becomes(browser, STATUSES, 'linux')
     assert 'how it went' in browser.text
     # a script of hgweb makes ages of dates
-    becomes(browser, '.push-statuses .age', 'second')
+    becomes(browser, f'{STATUSES} .age', 'second')
     assert run('return document.querySelector(".push-fresh")') is None
     run(
         'getSelection().selectAllChildren(document.querySelector(".push-state"))'
@@ -104,16 +105,32 @@ def test_statuses_appear(
     time.sleep(0.5)
     assert run('return String(getSelection())') == 'pending'
     run('getSelection().removeAllRanges()')
-    becomes(browser, '.push-statuses', 'mac')
-    (linux, mac) = browser.findall('.push-statuses li')
+    becomes(browser, STATUSES, 'mac')
+    (linux, mac) = browser.findall(f'{STATUSES} li')
     assert linux.text.startswith('success linux')
     assert mac.text.startswith('failure mac')
-    run('document.querySelector(".push-statuses li:last-child").id = "same"')
+    run('arguments[0].id = "same"', mac)
     tell(base, 'linux', 'error')
-    becomes(browser, '.push-statuses', 'error')
+    becomes(browser, STATUSES, 'error')
     # what is the same is left alone
     assert browser.find('#same').text.startswith('failure mac')
     assert run('return window.mine') == 1
+    assert browser.errors() == []
+
+
+@servers.overweb('wsgi')
+def test_landing(
+    transport: WsgiTransport, base: Repo, pushed: str, browser: Browser
+) -> None:
+    browser.open(f'{transport.url(base, "nobody")}/push/1')
+    # so that it waits, by a repository that does not have what lands
+    tell(base, 'linux', 'pending')
+    becomes(browser, STATUSES, 'linux')
+    assert 'landed' not in browser.text
+    time.sleep(3.5)
+    base.run('admin::bundlestore-land', '--force', pushed)
+    becomes(browser, '[data-part=landings]', f'as {pushed[:12]}')
+    assert 'landed' in browser.text
     assert browser.errors() == []
 
 
@@ -159,7 +176,7 @@ def test_nobody_looks(
     site = transport.url(base, 'nobody')
     browser.open(f'{site}/push/1')
     tell(base, 'linux', 'pending')
-    becomes(browser, '.push-statuses', 'linux')
+    becomes(browser, STATUSES, 'linux')
     # one that waits now
     time.sleep(3.5)
     browser.driver.execute_script(TURN, True)
@@ -171,9 +188,9 @@ def test_nobody_looks(
     tell(base, 'linux', 'success')
     time.sleep(4)
     assert asked(transport) == before
-    assert 'pending' in browser.find('.push-statuses').text
+    assert 'pending' in browser.find(STATUSES).text
     browser.driver.execute_script(TURN, False)
-    becomes(browser, '.push-statuses', 'success')
+    becomes(browser, STATUSES, 'success')
     for _ in patiently():
         if asked(transport) > before:
             return
@@ -213,12 +230,12 @@ def test_policy(
         browser.open(f'{site}/push/1')
         tell(base, 'mac', 'success' if isrun else 'error')
         if isrun:
-            becomes(browser, '.push-statuses', 'mac')
+            becomes(browser, STATUSES, 'mac')
             # styles without a nonce are those of hgweb
             assert not [e for e in browser.errors() if 'script' in e]
         else:
             time.sleep(2)
-            assert 'error' not in browser.find('.push-statuses').text
+            assert 'error' not in browser.find(STATUSES).text
 
 
 @servers.overweb('wsgi')

@@ -187,7 +187,7 @@ def _collected(
 
 def _atom(web, server):
     wanted = selection.select(web, server)
-    found, _statuses = _entries(web, server, wanted, PAGE)
+    found = _entries(web, server, wanted, PAGE)
     return web.sendtemplate(
         b'pushes',
         entries=_shown(web, found),
@@ -205,16 +205,14 @@ def _page(web, server):
         wanted = selection.select(web, server)
         forward = wanted.forward
         isfirst = not forward and wanted.last is None and wanted.until is None
-        if (
-            isfirst
-            and live.isasked(web)
-            and live.issame(web, server, lambda: _newest(server, wanted))
-        ):
-            return live.same(web)
-        found, statuses = _entries(web, server, wanted, PAGE + 1)
+        if isfirst:
+            answer = live.answer(web, server, lambda: _newest(server, wanted))
+            if answer is not None:
+                return answer
+        found = _entries(web, server, wanted, PAGE + 1)
         if isfirst:
             shown = [int(entry[b'push']) for entry in found[:PAGE]]
-            seen = live.printof(shown, statuses)
+            seen, _statuses = live.look(server, shown)
         more = len(found) > PAGE
         if more:
             # the last that was found
@@ -290,9 +288,8 @@ def _newest(server, wanted: selection.Selection) -> list[int]:
 
 def _entries(
     web, server, wanted: selection.Selection, limit: int
-) -> tuple[list[Entry], live.Statuses]:
-    """Return what is shown of up to ``limit`` pushes, the highest id first,
-    and how they went."""
+) -> list[Entry]:
+    """Return what is shown of up to ``limit`` pushes, the highest id first."""
     pushes = selection.find(server, wanted, not wanted.forward)
     found, heads = {}, {}
     # A whole push may be large, and is let go at once.
@@ -302,10 +299,11 @@ def _entries(
     statuses = telling.statusesof(server, list(found))
     for id, entry in found.items():
         entry[b'outcome'] = outcomes.counted(id, statuses.get(id, []))
+        entry[b'landings'] = templateutil.mappinglist([])
     most = entries.MAX_HEADS
     for id, its in outcomes.landings(web, server, heads, most).items():
         found[id][b'landings'] = its
-    return [found[id] for id in sorted(found, reverse=True)], statuses
+    return [found[id] for id in sorted(found, reverse=True)]
 
 
 def _shown(web, found: list[Entry]):

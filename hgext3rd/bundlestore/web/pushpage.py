@@ -14,7 +14,6 @@ from mercurial.node import hex
 from mercurial.utils import dateutil
 
 from .. import model, server as servermod
-from ..bundle import telling
 from ..push import reply
 from ..server import tolocal
 from . import (
@@ -83,12 +82,12 @@ def _find(web, server) -> model.Push:
 
 
 def _page(web, server, push: model.Push):
-    statuses = telling.statusesof(server, [push.id])
-    ended = _hasended(push, statuses.get(push.id, []))
-    if live.isasked(web) and live.issame(
-        web, server, lambda: [push.id], waits=not ended
-    ):
-        return live.same(web)
+    seen, found = live.look(server, [push.id])
+    statuses = found.get(push.id, [])
+    ended = _hasended(push, statuses)
+    answer = live.answer(web, server, lambda: [push.id], waits=not ended)
+    if answer is not None:
+        return answer
     limit = _limit(web)
     # the heads come first, as in every log
     nodes = push.changesets[::-1][:limit]
@@ -103,7 +102,7 @@ def _page(web, server, push: model.Push):
     return web.sendtemplate(
         b'push',
         onepush=b'1',
-        live=live.printof([push.id], statuses),
+        live=seen,
         ended=b'1' if ended else b'',
         **_strings(entries.facts(web, push)),
         changesets=templateutil.mappinglist(rows),
@@ -117,7 +116,7 @@ def _page(web, server, push: model.Push):
                 for name, value in push.pushvars
             ]
         ),
-        statuses=_statuses(statuses.get(push.id, [])),
+        statuses=_statuses(statuses),
         landings=_landings(web, server, push, limit),
         pinned=b'1' if push.pinned else b'',
         pullnodes=(
@@ -196,9 +195,11 @@ def _statuses(found: list[dict[str, Any]]):
 
 
 def _landings(web, server, push, limit: int):
-    """Return where the push landed, empty if it did not."""
+    """Return where the push landed."""
     heads = {push.id: [head.node for head in push.heads]}
-    return outcomes.landings(web, server, heads, limit).get(push.id, b'')
+    return outcomes.landings(web, server, heads, limit).get(
+        push.id, templateutil.mappinglist([])
+    )
 
 
 def _links(web, server, push, limit: int) -> Iterator[entries.Entry]:
