@@ -446,6 +446,44 @@ def test_whatever_fails_is_no_matter_of_the_push(tmp_path: Path) -> None:
     announce.start(repo, broken)
 
 
+def test_one_process_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None is started where one is at it already, which looks once more."""
+    from mercurial import ui as uimod
+
+    started: list[str] = []
+    monkeypatch.setattr(
+        announce, '_start', lambda *a, folder: started.append('x')
+    )
+    ui = uimod.ui()
+    secret = tmp_path / 'secret'
+    secret.write_text(SECRET)
+    for item in (b'webhook.ci', b'webhook.mail'):
+        ui.setconfig(b'bundlestore', item, b'https://ci.example.org')
+        ui.setconfig(
+            b'bundlestore', item + b':secret-file', os.fsencode(secret)
+        )
+    repo = SimpleNamespace(ui=ui, root=os.fsencode(tmp_path))
+    index = backends.openindex('file', model.Place(os.fsencode(tmp_path)))
+    server: Any = SimpleNamespace(index=index, basevfs=None)
+    assert announce.prepare(repo, server)
+    announce.start(repo, server)
+    assert started == ['x']
+    now = time.time()
+    for name, change in (
+        ('ci', {'worker': 'another', 'lease': now + 60}),
+        ('mail', {'again': now + 60}),
+    ):
+        announce.start(repo, server)
+        state = index.deliveries()[name]._replace(**change)
+        assert index.setdelivery(state)
+    assert started == ['x'] * 3
+    announce.start(repo, server)
+    assert started == ['x'] * 3
+    index.close()
+
+
 @pytest.mark.parametrize(
     ('found', 'expected'),
     [

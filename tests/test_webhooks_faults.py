@@ -10,7 +10,6 @@ import signal
 import socket
 import sqlite3
 import ssl
-import subprocess
 import threading
 import time
 from collections.abc import Iterator
@@ -26,6 +25,7 @@ from harness.hg import Repo
 from harness.listener import HOST, blackhole, listening
 from harness.receiver import SECRET, hooked, receiving
 from harness.servers import Transport
+from harness.tls import certify
 from hgext3rd.bundlestore import errors, model
 from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex
 from hgext3rd.bundlestore.keep import deliver, deliverycheck, post, webhooks
@@ -195,7 +195,7 @@ def test_killed_when_it_was_sent(site: Site) -> None:
     another = site.deliverer()
     assert another.isbusy
     assert list(another.run()) == []
-    site.now += deliver.LEASE
+    site.now += announce.LEASE
     assert site.run() == [(1, 'delivered'), (2, 'delivered')]
     assert site.told == [1, 1, 2]
 
@@ -220,7 +220,7 @@ def test_who_stood_still_finds_that_another_went_on(site: Site) -> None:
 
     def slow() -> tuple[int, str]:
         if not another:
-            site.now += deliver.LEASE + 1
+            site.now += announce.LEASE + 1
             another.append((0, ''))
             another.extend(site.run())
         return BROKEN
@@ -309,7 +309,7 @@ def test_an_index_that_is_locked(site: Site, tmp_path: Path) -> None:
         blocker.execute('ROLLBACK')
     del site.answers[1]
     assert site.state.told == 0
-    site.now += deliver.LEASE
+    site.now += announce.LEASE
     assert site.run() == [(1, 'delivered')]
     assert site.told == [1, 1]
 
@@ -512,31 +512,22 @@ def test_a_name_is_resolved_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_certificates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """They are checked, with Mercurial's settings."""
-    files = [tmp_path / name for name in ('key.pem', 'cert.pem')]
-    subprocess.run(
-        [
-            *('openssl', 'req', '-x509', '-nodes', '-newkey', 'ec'),
-            *('-pkeyopt', 'ec_paramgen_curve:prime256v1', '-days', '2'),
-            *('-subj', '/CN=ci', '-addext', 'subjectAltName=DNS:ci.example'),
-            *('-keyout', files[0], '-out', files[1]),
-        ],
-        check=True,
-        capture_output=True,
-    )
+    cert, key = tmp_path / 'cert.pem', tmp_path / 'key.pem'
+    certify(cert, key)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(files[1], files[0])
+    context.load_cert_chain(cert, key)
     with receiving(context) as receiver:
         port = receiver.port
         monkeypatch.setattr(
             'socket.getaddrinfo', lambda *a, **k: [_info(HOST, port)]
         )
         ui = uimod.ui()
-        ui.setconfig(b'web', b'cacerts', os.fsencode(files[1]))
-        assert posted(hook(port, 'ci.example', istls=True), ui) == (204, '')
+        ui.setconfig(b'web', b'cacerts', os.fsencode(cert))
+        assert posted(hook(port, 'localhost', istls=True), ui) == (204, '')
         (message,) = receiver.messages
-        assert message.heads['host'] == f'ci.example:{port}'
+        assert message.heads['host'] == f'localhost:{port}'
         monkeypatch.setattr(ui, '_write', lambda *a, **k: None)
-        for host, other in (('ci.example', uimod.ui()), ('other.example', ui)):
+        for host, other in (('localhost', uimod.ui()), ('other.example', ui)):
             other.pushbuffer(error=True)
             found = posted(hook(port, host, istls=True), other)
             other.popbuffer()

@@ -22,8 +22,6 @@ from ..push import announce
 from ..server import totext
 from ..stores import deliverynotes
 
-#: seconds for which nobody else tells; more than a message takes
-LEASE = 120.0
 #: A push that is older is not told of any more, in seconds.
 AGE = 3 * 86400.0
 #: seconds before it is tried again, the first time and at most
@@ -92,9 +90,7 @@ class Deliverer:
     @property
     def isbusy(self) -> bool:
         """Whether another process is at it."""
-        left = self.state.lease - self._clock()
-        # a clock that was set back must not stop it for good
-        return bool(self.state.worker) and 0 < left <= LEASE
+        return announce.isheld(self.state, self._clock())
 
     @property
     def isdue(self) -> bool:
@@ -150,7 +146,7 @@ class Deliverer:
         return found[0] if found else None
 
     def _leased(self) -> model.Delivery:
-        until = self._clock() + LEASE
+        until = self._clock() + announce.LEASE
         return self.state._replace(worker=self._worker, lease=until)
 
     def _keep(self, state: model.Delivery) -> bool:

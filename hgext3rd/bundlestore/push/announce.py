@@ -18,6 +18,9 @@ from .. import config, log, model
 from ..declaring import provides
 from ..server import totext
 
+#: seconds for which nobody else tells a web hook; more than a message takes
+LEASE = 120.0
+
 #: runs ``hg`` as this process would, wherever its modules come from
 _CODE = """\
 import sys
@@ -68,6 +71,12 @@ def isdue(delivery: model.Delivery, now: float) -> bool:
     return delivery.again is not None and delivery.again <= now
 
 
+def isheld(delivery: model.Delivery, now: float) -> bool:
+    """Whether somebody tells it. A clock that was set back must not stop it
+    for good."""
+    return bool(delivery.worker) and 0 < delivery.lease - now <= LEASE
+
+
 def _maysend(secretfile: bytes | None) -> bool:
     """Whether this account can sign: others may push over ssh than may read
     the secret."""
@@ -77,6 +86,14 @@ def _maysend(secretfile: bytes | None) -> bool:
 def start(repo, server) -> None:
     """Start to send what is owed. Nothing is raised."""
     try:
+        names = map(totext, config.webhooks(repo.ui))
+        now = time.time()
+        if all(
+            isheld(delivery, now) or not isdue(delivery, now)
+            for delivery in known(server.index, names).values()
+        ):
+            # whoever holds them looks once more when it is done
+            return
         _start(
             *('--repository', os.fsdecode(repo.root), '--noninteractive'),
             *('admin::bundlestore-deliver', '--quiet'),
