@@ -19,7 +19,7 @@ import environments
 import hgext3rd.bundlestore
 from harness import matrix
 from harness.hg import Hg, Repo
-from harness.servers import Transport
+from harness.servers import Transport, patiently
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
 from hgext3rd.bundlestore.start import wraps
@@ -83,6 +83,8 @@ REPOSITORY = {
 }
 #: that this has a bundle store
 STORE = {
+    # built in
+    'gc',
     'hgext3rd.bundlestore.start.loading',
     # these have nothing in them but their rooms
     'hgext3rd.bundlestore.bundle',
@@ -433,3 +435,38 @@ def test_repository_opened_while_the_extension_loads(
     assert done.returncode == 0, done.stderr
     assert 'was opened before its bundle store' in done.stdout
     assert bundles(base)
+
+
+#: an extension that tells how a process ends
+ENDING = """\
+import atexit, gc
+
+def tell():
+    with open({path!r}, 'a') as fh:
+        print(bool(gc.get_freeze_count()), file=fh)
+
+def extsetup(ui):
+    atexit.register(tell)
+"""
+
+
+@matrix.over('ssh')
+def test_ends_without_a_search_for_garbage(
+    tmp_path: Path, base: Repo, client: Repo
+) -> None:
+    """Both ends of a scratch push; commands that do without a store end as
+    ever."""
+    code = tmp_path / 'ending.py'
+    told = tmp_path / 'told'
+    code.write_text(ENDING.format(path=str(told)))
+    for repo in (base, client):
+        repo.configure('extensions', {'ending': str(code)})
+    client.commit({'a': 'a\n'}, 'one')
+    told.unlink(missing_ok=True)
+    client.run('push', '--bundle-store', '-r', '.')
+    # the server may end after its client
+    for _again in patiently():
+        if told.read_text().count('\n') == 2:
+            break
+    client.run('log', '-l', '1')
+    assert told.read_text() == 'True\nTrue\nFalse\n'

@@ -28,6 +28,7 @@ from mercurial.utils import stringutil, urlutil
 from .. import compat
 from ..names import CAPABILITY
 from ..start import wraps
+from ..start.loading import quickend
 from ..start.wraps import inplaceof
 from ..wire import exchange
 from . import processes
@@ -69,6 +70,7 @@ def ask(
     none, raises ``NoAnswer``. Raises what Mercurial does for an ambiguous
     name.
     """
+    quickend()
     question = _Question(repo, location, names, ground)
     try:
         if urlutil.url(location).islocal():

@@ -28,6 +28,7 @@ from mercurial.node import short
 from mercurial.utils import stringutil, urlutil
 
 from .. import compat, config, names
+from ..start.loading import quickend
 from ..start.wraps import apply, inplaceof
 from ..wire import stored
 from . import fromstore, known, noted, storeless, subrepos, workingcopy
@@ -175,6 +176,7 @@ def exchangepush(orig, repo, remote, *args, **kwargs):
         scratch = True
         repo, kwargs['revs'] = wish.made.repo, [wish.made.node]
     if scratch:
+        quickend()
         with _connected():
             pushop = _scratchpush(repo, remote, wish, *args, **kwargs)
     else:

@@ -16,7 +16,7 @@ from .. import bookmarks, lookup, server as servermod
 from ..names import TRYURL
 
 # by name, so that this module at least is loaded before there are threads
-from ..start.loading import prepare as prepareloading
+from ..start.loading import prepare as prepareloading, quickend
 from ..start.wraps import apply as applywraps, room
 from . import keys
 
@@ -24,6 +24,7 @@ from . import keys
 def setup(repo) -> None:
     """Give a repository with ``bundlestore.server`` its bundle store."""
     prepareloading(ui=repo.ui)
+    quickend()
     # Core puts every upload into a temporary file before it hands it on; the
     # limits on a push would come too late. ``route`` does it for pushes to
     # the base, unless the administrator wants those to stream, too.
