@@ -31,6 +31,7 @@ from hgext3rd.bundlestore.push import announce
 DELIVER = 'admin::bundlestore-deliver'
 #: each start of a process in the background is dear
 SLOW = pytest.mark.slow('a push, and a process that tells of it')
+AGAIN = pytest.mark.nightly('others start such a process, too')
 
 
 @pytest.fixture
@@ -82,7 +83,7 @@ def zombies(parent: int) -> list[str]:
 
 @pytest.mark.parametrize(
     'transport_name',
-    ['ssh', *(pytest.param(n, marks=SLOW) for n in ('path', 'http', 'wsgi'))],
+    ['ssh', *(pytest.param(n, marks=SLOW) for n in ('http', 'wsgi'))],
 )
 def test_a_push_is_told(
     transport: Transport, base: Repo, client: Repo, receiver: Receiver
@@ -133,7 +134,13 @@ def test_a_push_is_told(
 
 
 @pytest.mark.slow('a push of each version')
-@pytest.mark.parametrize('version', matrix.VERSIONS[:-1])
+@pytest.mark.parametrize(
+    'version',
+    [
+        matrix.VERSIONS[0],
+        *(pytest.param(v, marks=AGAIN) for v in matrix.VERSIONS[1:-1]),
+    ],
+)
 def test_each_version(
     version: str, hg: Callable[..., Hg], tmp_path: Path, receiver: Receiver
 ) -> None:
@@ -170,7 +177,7 @@ def test_a_command_server(
     server.close()
 
 
-@SLOW
+@AGAIN
 @pytest.mark.realstarts('chg starts its servers itself')
 @matrix.over('path')
 def test_chg(
@@ -195,7 +202,7 @@ def test_chg(
         chg.close()
 
 
-@SLOW
+@AGAIN
 @matrix.over('path')
 def test_a_try_url(
     transport: Transport, base: Repo, client: Repo, receiver: Receiver
