@@ -24,12 +24,18 @@ REFUSED = (10, 20, 40, 50, 100, 255)
 CACHES = ('.hg/bundlestore', '.hg/cache')
 
 bypath = matrix.over('path')
+_DETAIL = pytest.mark.slow('a detail of what lands')
+_MARKS = {
+    '6.3.2': matrix.ANOTHER,
+    '6.9.5': matrix.ANOTHER,
+    '7.0.3': pytest.mark.nightly('the releases around it are in CI'),
+}
 each_version = pytest.mark.parametrize(
     ('transport_name', 'client_version', 'server_version'),
     [
         pytest.param(
             *('path', version, version),
-            marks=() if version == matrix.NEWEST else matrix.ANOTHER,
+            marks=_MARKS.get(version, ()),
             id=version,
         )
         for version in matrix.VERSIONS
@@ -131,6 +137,7 @@ def test_hook_that_refuses(base: Repo, client: Repo) -> None:
     assert listed(base) == []
 
 
+@_DETAIL
 @bypath
 def test_drafts_of_a_base_that_does_not_publish(
     base: Repo, client: Repo
@@ -161,6 +168,7 @@ def test_heads_and_branches(base: Repo, client: Repo, hashes: History) -> None:
     assert base.knows(branch)
 
 
+@_DETAIL
 @bypath
 def test_names(base: Repo, client: Repo) -> None:
     node = client.commit({'a': 'a\n'}, 'named')
@@ -176,6 +184,7 @@ def test_names(base: Repo, client: Repo) -> None:
     assert landing(base, 'scratch/x')[node]['pushes'] == [1]
 
 
+@_DETAIL
 @bypath
 def test_changeset_in_the_middle_of_a_push(base: Repo, client: Repo) -> None:
     """The push keeps where it landed, though it is no head of it."""
@@ -247,6 +256,7 @@ def test_rebase(base: Repo, client: Repo, hashes: History) -> None:
     assert expected in listed(base)
 
 
+@_DETAIL
 @bypath
 def test_nothing_to_rebase(base: Repo, client: Repo) -> None:
     node = client.commit({'a': 'a\n'}, 'on the head')
@@ -269,6 +279,7 @@ def test_conflict(base: Repo, client: Repo, hashes: History) -> None:
     )
 
 
+@_DETAIL
 @bypath
 def test_deleted_file_that_was_changed(
     base: Repo, client: Repo, hashes: History
@@ -325,6 +336,7 @@ def test_dest(base: Repo, client: Repo, hashes: History) -> None:
     assert listed(base) == [expected]
 
 
+@_DETAIL
 @bypath
 def test_merge_is_not_rebased(
     base: Repo, client: Repo, hashes: History
@@ -339,6 +351,7 @@ def test_merge_is_not_rebased(
     assert f'abort: cannot rebase merge {node[:12]}' in refused.err
 
 
+@_DETAIL
 @bypath
 def test_markers(base: Repo, client: Repo, hashes: History) -> None:
     """Who pulls learns what became of a changeset."""
@@ -353,6 +366,7 @@ def test_markers(base: Repo, client: Repo, hashes: History) -> None:
     assert client.phase(new) == 'public'
 
 
+@_DETAIL
 @bypath
 def test_branches_are_kept(base: Repo, client: Repo, hashes: History) -> None:
     one = client.commit({'a': 'a\n'}, 'one')
@@ -370,6 +384,7 @@ def test_branches_are_kept(base: Repo, client: Repo, hashes: History) -> None:
     assert base.node(f'{new}^') == found[one]['landed']
 
 
+@_DETAIL
 @bypath
 def test_hidden_in_the_base(base: Repo, client: Repo, hashes: History) -> None:
     """It is obsolete there, so nobody would see it if it landed."""
@@ -432,6 +447,7 @@ def test_two_at_once(base: Repo, client: Repo, hashes: History) -> None:
     base.verify()
 
 
+@_DETAIL
 @bypath
 def test_note_that_cannot_be_written(base: Repo, client: Repo) -> None:
     """It landed, and ``verify --repair`` writes it."""
