@@ -204,15 +204,20 @@ def test_landed_by_a_push(base: Repo, client: Repo) -> None:
     assert listed(base) == [expected]
 
 
+@pytest.mark.usefixtures('ownserver')
 @bypath
-def test_try_url(transport: Transport, base: Repo, client: Repo) -> None:
-    """From there it goes to the base."""
-    tried = store.tryurl(transport, base)
-    node = client.commit({'a': 'a\n'}, 'tried')
-    client.run('push', '-r', node, tried.path)
+def test_try_url(transport: Transport, plainbase: Repo, client: Repo) -> None:
+    """From there it goes to the base, which may have no store of its own, with
+    what lfs keeps."""
+    tried = store.tryurl(transport, plainbase)
+    blobs.enable('lfs', plainbase, tried, client)
+    node = blobs.commit(client, 'lfs', {'a': 'tried\n'})
+    client.run('push', '--bundle-store', '-r', node, tried.path)
+    assert blobs.landed(plainbase, 'lfs') == []
     tried.run(LAND, node)
-    assert base.phase(node) == 'public'
-    assert [one['landed'] for one in listed(base)] == [node]
+    assert plainbase.phase(node) == 'public'
+    assert blobs.landed(plainbase, 'lfs') == ['tried\n']
+    assert [one['landed'] for one in listed(tried)] == [node]
 
 
 # -- where the heads have moved

@@ -66,7 +66,7 @@ def init(ui, base: bytes, try_: bytes, url: bytes) -> None:
     """Make a try URL, or mend one; ``url`` is its address, or empty."""
     if len(url.split()) > 1:
         raise error.InputError(_(b"an address has no spaces: '%s'") % url)
-    ui = _enabled(ui)
+    ui = enabled(ui)
     source = compat.repository(ui, util.expandpath(base)).unfiltered()
     target = util.expandpath(try_)
     if os.path.lexists(target):
@@ -96,7 +96,7 @@ def init(ui, base: bytes, try_: bytes, url: bytes) -> None:
         )
 
 
-def _enabled(ui):
+def enabled(ui):
     """Return ``ui`` with this extension on: it may be so in the repository
     alone in which the command is run."""
     ui = ui.copy()

@@ -12,7 +12,7 @@ from mercurial import error, hook, pycompat, scmutil
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
-from .. import access, bookmarks, compat, log, lookup
+from .. import access, bookmarks, compat, log, lookup, tryurl
 from ..declaring import provides
 from ..names import TRYURL
 from ..server import aborting, hasnode, servedview
@@ -76,7 +76,10 @@ def _base(repo):
     """Return the repository where things land: of a try URL its base."""
     if TRYURL not in repo.requirements:
         return repo
-    return compat.repository(repo.baseui, os.path.dirname(repo.sharedpath))
+    # the store is its own, but need not have been turned on there
+    ui = tryurl.enabled(repo.baseui)
+    ui.setconfig(b'bundlestore', b'server', b'yes', b'bundlestore')
+    return compat.repository(ui, os.path.dirname(repo.sharedpath))
 
 
 def _find(repo, server, name: bytes) -> bytes:
