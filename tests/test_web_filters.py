@@ -7,6 +7,7 @@ import os
 import re
 import threading
 import time
+from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
@@ -141,9 +142,13 @@ def test_form(
 
 @servers.overweb('wsgi')
 def test_pushes_of_an_older_release(
-    transport: servers.WebTransport, base: Repo, pushed: list[str]
+    transport: servers.WebTransport,
+    base: Repo,
+    pushed: list[str],
+    tmp_path: Path,
 ) -> None:
-    """Their branches come back by a repair, from note, index or bundle."""
+    """Their branches come back by a repair, from note, index or bundle, and go
+    along where the index moves."""
     place = model.Place(os.fsencode(store.folder(base)))
     index = backends.openindex('file', place)
     kept = backends.openstore('file', place)
@@ -171,3 +176,10 @@ def test_pushes_of_an_older_release(
     index.close()
     again = base.run('admin::bundlestore-verify', '--repair', '-Tjson')
     assert json.loads(again.out) == []
+    copy = f'file:{tmp_path / "copy.sqlite3"}'
+    base.run('admin::bundlestore-migrate', '--index', copy, '--no-close')
+    moved = backends.openindex(copy, place)
+    assert moved.pushes() == recorded
+    for status, ids in (('failure', [1]), ('none', [2]), ('pending', [3])):
+        assert [p.id for p in moved.pushes(status=status)] == ids
+    moved.close()
