@@ -177,6 +177,17 @@ def test_base_that_lacks_what_is_public(
     other.verify()
 
 
+@matrix.over('ssh')
+def test_markers_that_nobody_wants(
+    transport: Transport, base: Repo, client: Repo, count: Count
+) -> None:
+    """A server without obsolescence markers is not asked whether it has any."""
+    client.configure('experimental', {'evolution': 'all'})
+    client.commit({'a': 'a\n'}, 'change')
+    client.commit({'a': 'b\n'}, 'amended', amend=True)
+    assert count(client, 'push', '--bundle-store') == ['batch', 'unbundle']
+
+
 OLDER = """\
 from hgext3rd.bundlestore import names
 

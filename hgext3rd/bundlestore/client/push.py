@@ -309,7 +309,9 @@ def _scratchpush(
     repo.checkpush(pushop)
     _checkpushvars(pushop)
     said = known.discover(pushop, everything=force)
-    exchange.pushdiscoverymapping[b'obsmarker'](pushop)
+    # that would ask whether the server takes any
+    if bundle2.obsmarkersversion(bundle2.bundle2caps(remote)):
+        exchange.pushdiscoverymapping[b'obsmarker'](pushop)
     moves = _bookmarkmoves(pushop, wish, force)
     excluded = _Excluded(pushop)
     if not pushop.outgoing.missing and not moves:
