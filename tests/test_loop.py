@@ -129,8 +129,7 @@ def test_loop(
     finish(waits, ok=(0,))
     base.run('admin::bundlestore-land', node)
     assert base.phase(node) == 'public'
-    browser.driver.refresh()
-    assert f'{node[:12]} as {node[:12]}' in browser.text
+    page.until(f'{node[:12]} as {node[:12]}')
     browser.follow(browser.link('pushes'))
     assert f'landed as {node[:12]}' in browser.text
 
@@ -264,5 +263,4 @@ def test_with_buildbot(
     tip = base.node('tip')
     assert base.cat('state', tip) == 'good\n'
     assert base.phase(tip) == 'public'
-    browser.driver.refresh()
-    assert f'{node[:12]} as {tip[:12]}' in browser.text
+    page.until(f'{node[:12]} as {tip[:12]}')
