@@ -306,6 +306,11 @@ def test_who_may_push_and_cannot_sign(
         'abort: bundlestore.webhook.ci:secret-file: No such file or directory\n'
     )
     away.rename(path)
+    remark = "web hook 'ci' has no note that is up to date\n"
+    verify = ('admin::bundlestore-verify', '--quick')
+    assert f'remark: {remark}' in base.run(*verify).out
+    assert f'repaired: {remark}' in base.run(*verify, '--repair').out
+    assert remark not in base.run(*verify).out
     done = base.run(DELIVER, '--dry-run')
     assert done.out == 'ci: is to be told of push 1\n'
     assert base.run(DELIVER).out == 'ci: told of 1 push, nothing is owed\n'

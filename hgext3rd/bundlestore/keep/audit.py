@@ -372,7 +372,7 @@ class Audit:
             return
         repaired = self._wish.repair
         for name in deliverycheck.check(self._store, self._index, repaired):
-            message = _(b"web hook '%s' was not told as far as is noted")
+            message = _(b"web hook '%s' has no note that is up to date")
             yield Finding(
                 'note',
                 message % tolocal(name),

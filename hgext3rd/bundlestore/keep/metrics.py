@@ -10,7 +10,7 @@ from typing import Any
 
 from mercurial import util
 
-from .. import metadata
+from .. import config, metadata
 from ..server import totext
 from . import deliver, health
 
@@ -63,9 +63,10 @@ def text(repo, server) -> bytes:
     if not troubles.intersection(('index', 'store')):
         try:
             counts = _current(server)
-            owed = server.need(
-                lambda index: deliver.owed(repo.ui, index), retry=True
-            )
+            if config.webhooks(repo.ui):
+                owed = server.need(
+                    lambda index: deliver.owed(repo.ui, index), retry=True
+                )
         except Exception:
             # it broke a moment ago
             troubles.add('index')
