@@ -24,7 +24,7 @@ from harness.store import bundles, tryurl
 from harness.wire import Part, Wire
 from hgext3rd.bundlestore import access, bookmarks, names
 from hgext3rd.bundlestore.server import tolocal
-from hgext3rd.bundlestore.start import wraps
+from hgext3rd.bundlestore.start import points, wraps
 
 #: what a shell, SQL, a template, a path or a pattern might trip over
 HOSTILE = (
@@ -52,7 +52,7 @@ def test_our_commands_declare_a_permission(hg: Callable[..., object]) -> None:
     wraps.MOMENTS['ask']()
     declared = {
         name: wireprotov1server.commands[name].permission
-        for name in wraps.WIRECOMMANDS
+        for name in points.WIRECOMMANDS
     }
     assert declared == {
         names.PUSHES: b'pull',

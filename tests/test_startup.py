@@ -22,7 +22,7 @@ from harness.hg import Hg, Repo
 from harness.servers import Transport, patiently
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
-from hgext3rd.bundlestore.start import wraps
+from hgext3rd.bundlestore.start import points, wraps
 
 pytestmark = pytest.mark.realstarts('which modules a start loads')
 
@@ -54,6 +54,7 @@ ALWAYS = {
     'hgext3rd.bundlestore.metadata',
     'hgext3rd.bundlestore.names',
     'hgext3rd.bundlestore.start',
+    'hgext3rd.bundlestore.start.points',
     'hgext3rd.bundlestore.start.wraps',
     'mercurial.__version__',
     'mercurial.exthelper',
@@ -194,20 +195,20 @@ def test_rooms_and_the_table_agree() -> None:
                 room = name.partition('bundlestore.')[2]
                 marked[f'{room}.{key}'] = wrapped
     listed = {}
-    for table in (wraps.REPOSITORY, wraps.STORE, wraps.PEER, wraps.ASKING):
+    for table in (points.REPOSITORY, points.STORE, points.PEER, points.ASKING):
         for wrapped, target in table.items():
             listed[target] = wrapped
-    tables = (wraps.COMMANDS, wraps.DEBUGCOMMANDS, wraps.WIRE, wraps.OTHERS)
+    tables = (points.COMMANDS, points.DEBUGCOMMANDS, points.WIRE, points.OTHERS)
     for commands in tables:
         for command, target in commands.items():
             listed.setdefault(target, f'the command {command.decode()}')
-    for wrapped, target in {**wraps.SUBREPOS, **wraps.SSH}.items():
+    for wrapped, target in {**points.SUBREPOS, **points.SSH}.items():
         listed[target] = wrapped
-    for name, table in wraps.NEIGHBOURS.items():
+    for name, table in points.NEIGHBOURS.items():
         for wrapped, target in table.items():
             listed[target] = f'{name}.{wrapped}'
     assert marked == listed
-    for target in wraps.WIRECOMMANDS.values():
+    for target in points.WIRECOMMANDS.values():
         assert callable(wraps.room(target))
 
 
@@ -233,12 +234,12 @@ before = {id(f[0]): f[0] for f in commands.table.values()}
 ui = uimod.ui.load()
 ui.setconfig(b'extensions', b'bundlestore', b'')
 extensions.loadall(ui)
-from hgext3rd.bundlestore.start import wraps, warm
+from hgext3rd.bundlestore.start import points, wraps, warm
 for moment in ('repository', 'store', 'ask', 'peer', 'web'):
     wraps.apply(moment)
 warm._startforking()
 pairs = [(getattr(c, n), o) for (_i, n), (c, o) in places.items()]
-for name in wraps.COMMANDS:
+for name in points.COMMANDS:
     function = commands.table[[
         k for k in commands.table if name in k.split(b'|')][0]][0]
     assert id(function) not in before, name
@@ -252,7 +253,7 @@ for new, old in pairs:
     if isinstance(new, __import__('functools').partial):
         assert new.__code__ is old.__code__, old
     assert new.__code__, old
-for name in wraps.WIRECOMMANDS:
+for name in points.WIRECOMMANDS:
     function = wireprotov1server.commands[name].func
     assert function.__name__ != 'call' and function.__code__
 """

@@ -1,4 +1,4 @@
-"""``hg pushes``."""
+"""``hg pushes``, and what is new of ``hg push``."""
 
 from __future__ import annotations
 
@@ -12,6 +12,57 @@ from mercurial.i18n import _
 from ..start import wraps
 
 eh = exthelper.exthelper()
+
+#: what the extension adds to the help of ``hg push``
+PUSH = """
+    With --bundle-store, or -B and a scratch bookmark (``scratch/NAME``), the
+    changesets are stored beside the repository, and nothing lands in it. The
+    bookmark goes where -r says, or else where the local one is. If there is
+    neither, ``hg push --force -B scratch/NAME`` deletes it from the bundle
+    store, and without --force nothing is done.
+
+    Changesets that were fetched from a bundle store do not land by a push
+    that names nothing: name them with -r, or use -f/--force.
+
+    With --working-copy, what is not committed goes to the bundle store, too,
+    as the changeset that :hg:`commit` would make of it, while nothing here is
+    changed. Its description, date and user are those of -m/--message or
+    -l/--logfile, -d/--date and -u/--user.
+
+    See :hg:`help -e bundlestore`.
+    """
+
+#: and to its options
+PUSHOPTIONS = [
+    (
+        b'',
+        b'bundle-store',
+        None,
+        _(b'push to the bundle store: nothing lands in the repository'),
+    ),
+    (
+        b'',
+        b'working-copy',
+        None,
+        _(b'push what is not committed to the bundle store'),
+    ),
+    (
+        b'm',
+        b'message',
+        b'',
+        _(b'describe the working copy by text'),
+        _(b'TEXT'),
+    ),
+    (
+        b'l',
+        b'logfile',
+        b'',
+        _(b'read this description from file'),
+        _(b'FILE'),
+    ),
+    (b'd', b'date', b'', _(b'date of the working copy'), _(b'DATE')),
+    (b'u', b'user', b'', _(b'user of the working copy'), _(b'USER')),
+]
 
 
 @eh.command(

@@ -1,28 +1,12 @@
-"""Which functions of Mercurial are wrapped, by which room, and from when on.
+"""How functions of Mercurial are wrapped: those in ``points.py``, each when it
+can first matter.
 
-This is the one list of them; in the rooms, :func:`inplaceof` marks them. Each
-entry names a function below ``mercurial`` and the room's function that takes
-its place, which gets the original as its first argument. A room is loaded
-when a function of it is first called, so a server never loads the client's
-rooms, nor a client the server's. A room that cannot be loaded ends the
-request with an abort: no push goes on to the base because of it.
+A room is loaded when a function of it is first called, so a server never loads
+the client's rooms, nor a client the server's. A room that cannot be loaded
+ends the request with an abort: no push goes on to the base because of it.
 
-To wrap a function means to load its module. Only commands are therefore
-wrapped when a process starts, the others when they can first matter:
-
-* ``REPOSITORY``: when the process opens its first repository. No push and no
-  pull comes before. Last of all, the stream parameter that asks for the
-  bundle store becomes known: by then ``exchange.unbundle`` is wrapped, and
-  nothing that asks for the store can get past it.
-* ``STORE``: when it opens the first repository with a bundle store, before
-  anybody can use that.
-* ``PEER``: when such a repository is opened by its path, as another's peer.
-* ``ASKING``: when a command asks a server for what it does not know.
-* ``SSH``: when such a command, or a push, is about to connect over ssh.
-* ``SUBREPOS``: when a subrepository is opened, or updated by its outer one.
-
-What fails there fails the opening of the repository, so that nobody works
-with half an extension.
+What fails when something is wrapped fails the opening of the repository, so
+that nobody works with half an extension.
 """
 
 from __future__ import annotations
@@ -36,181 +20,9 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil
 
 from .. import compat, config, names
-from . import PACKAGE, loading
+from . import PACKAGE, loading, points
 
 eh = exthelper.exthelper()
-
-COMMANDS = {
-    b'push': 'client.push.push',
-    b'pull': 'client.named.pull',
-    b'clone': 'client.named.clone',
-    b'serve': 'start.warm.serve',
-    b'help': 'start.manual.help',
-}
-
-#: what the extension adds to the help of ``hg push``
-PUSH = """
-    With --bundle-store, or -B and a scratch bookmark (``scratch/NAME``), the
-    changesets are stored beside the repository, and nothing lands in it. The
-    bookmark goes where -r says, or else where the local one is. If there is
-    neither, ``hg push --force -B scratch/NAME`` deletes it from the bundle
-    store, and without --force nothing is done.
-
-    Changesets that were fetched from a bundle store do not land by a push
-    that names nothing: name them with -r, or use -f/--force.
-
-    With --working-copy, what is not committed goes to the bundle store, too,
-    as the changeset that :hg:`commit` would make of it, while nothing here is
-    changed. Its description, date and user are those of -m/--message or
-    -l/--logfile, -d/--date and -u/--user.
-
-    See :hg:`help -e bundlestore`.
-    """
-
-#: those that not each process has: Mercurial 7.2 loads them where there is a
-#: command line, and not in a web server
-DEBUGCOMMANDS = {
-    b'debugupgraderepo': 'tryurl.upgrade',
-    b'debugrevspec': 'client.fromstore.debugrevspec',
-}
-
-REPOSITORY = {
-    'exchange.pull': 'client.named.exchangepull',
-    'exchange.push': 'client.push.exchangepush',
-    'exchange._processcompared': 'client.push.processcompared',
-    'exchange._pushdiscovery': 'client.push.pushdiscovery',
-    'exchange._pullbundle2extraprepare': 'client.fromstore.prepare',
-    'utils.urlutil.get_push_paths': 'client.push.getpushpaths',
-    'scmutil.revrange': 'client.pull.revrange',
-    'subrepoutil.submerge': 'client.subrepos.submerge',
-    'exchange.unbundle': 'push.receive.unbundle',
-}
-
-STORE = {
-    'exchange.getbundlechunks': 'fetch.getbundle.getbundlechunks',
-    'exchange.check_heads': 'fetch.handshake.checkheads',
-    'repoview.pinnedrevs': 'bundle.overlay.pinnedrevs',
-    'wireprotov1server._capabilities': 'fetch.handshake.capabilities',
-    'wireprotov1server.getdispatchrepo': 'fetch.handshake.getdispatchrepo',
-    'wireprotov1server.find_pullbundle': 'fetch.getbundle.findpullbundle',
-    compat.REPOCAPS: 'fetch.handshake.getrepocaps',
-}
-
-PEER = {
-    'scmutil.revsingle': 'fetch.bypath.revsingle',
-    'bundlerepo.getremotechanges': 'fetch.bypath.getremotechanges',
-}
-
-ASKING = {
-    'sshpeer._makeconnection': 'client.asking.makeconnection',
-    'url.opener': 'client.asking.opener',
-    'setdiscovery.findcommonheads': 'client.ground.findcommonheads',
-}
-
-SSH = {
-    'sshpeer.sshv1peer._call': 'client.sshtrips.call',
-    'sshpeer.sshv1peer._submitbatch': 'client.sshtrips.submitbatch',
-    'sshpeer.sshv1peer._sendrequest': 'client.sshtrips.sendrequest',
-}
-
-#: commands of the wire protocol that are wrapped, from ``STORE`` on
-WIRE = {
-    b'heads': 'fetch.handshake.heads',
-    b'unbundle': 'push.pace.unbundle',
-}
-
-#: commands of the wire protocol that other extensions bring, where they are
-#: there; asked for each repository, as not all may have those extensions
-OTHERS = {
-    b'evoext_obshashrange_v1': 'fetch.neighbours.obshashrange',
-    b'_exttopics_heads': 'fetch.handshake.heads',
-    b'tns_heads': 'fetch.handshake.heads',
-    b'putlfile': 'blobs.largefiles.putlfile',
-}
-
-#: what Mercurial loads when there is a subrepository
-SUBREPOS = {
-    'subrepo.hgsubrepo._get': 'client.subrepos.get',
-    'subrepo.hgsubrepo._cachestorehash': 'client.subrepos.cachestorehash',
-    'subrepo.gitsubrepo.push': 'client.subrepos.pushgit',
-}
-
-#: functions of extensions that come with Mercurial, from when these are loaded
-NEIGHBOURS = {
-    'lfs': {
-        'blobstore.local': 'blobs.lfs.local',
-        'blobstore.remote': 'client.blobs.remote',
-        'wireprotolfsserver._batchresponseobjects': 'blobs.lfs.batch',
-        'wireprotolfsserver._processbasictransfer': 'blobs.lfs.transfer',
-    },
-    'largefiles': {
-        'lfutil.findfile': 'blobs.largefiles.findfile',
-        'localstore.localstore.put': 'blobs.largefiles.put',
-        'localstore.localstore.exists': 'blobs.largefiles.exists',
-    },
-}
-
-#: template keywords of ours, and what their help says
-KEYWORDS = {
-    b'fromstore': (
-        'client.fromstore.keyword',
-        'String. "fromstore" if the changeset came from a bundle store and is'
-        ' not public, else empty.',
-    ),
-    b'pushes': (
-        'client.inlog.pushes',
-        'List of the pushes of the changeset to bundle stores that are known'
-        ' here, the newest first, each with ``push`` (its number), ``date``,'
-        ' ``source``, ``status`` and ``url``.',
-    ),
-    b'pushid': (
-        'client.inlog.pushid',
-        'Integer. The number of the newest push of the changeset to a bundle'
-        ' store that is known here. No server is asked.',
-    ),
-    b'pushstatus': (
-        'client.inlog.pushstatus',
-        'String. How that push went when it was last seen ("success",'
-        ' "pending", "error" or "failure"); empty if nothing was known.',
-    ),
-    b'pushurl': (
-        'client.inlog.pushurl',
-        'String. The address of a page that tells of that push; empty if none'
-        ' is known.',
-    ),
-}
-
-#: predicates of revsets that are ours, whether searches of the web may use
-#: them, and what their help says
-REVSETS = {
-    b'fromstore()': (
-        'client.fromstore.fromstore',
-        True,
-        'Draft and secret changesets that came from a bundle store.',
-    ),
-    b'pushed([status])': (
-        'client.inlog.pushed',
-        # it tells where somebody pushes to
-        False,
-        'Changesets that were pushed to a bundle store, as far as is known'
-        ' here: no server is asked. With a status, those whose newest push'
-        ' went so when it was last seen: "success", "pending", "error" or'
-        ' "failure".',
-    ),
-}
-
-#: commands of the wire protocol that are ours, from ``STORE`` on and when a
-#: client is about to send one
-WIRECOMMANDS = {
-    names.PUSHES: 'fetch.pushlist.serve',
-    names.KNOWN: 'push.known.serve',
-    names.REMOVE: 'keep.removal.serve',
-    names.PUTBLOB: 'blobs.upload.serve',
-    names.LFS: 'blobs.lfs.serve',
-}
-
-#: those of them that change something
-PUSHING = (names.REMOVE, names.PUTBLOB)
 
 
 def inplaceof(name: str):
@@ -306,53 +118,21 @@ def _holding(step):
 def _wrapcommands() -> None:
     from mercurial import commands
 
-    there = {c: t for c, t in DEBUGCOMMANDS.items() if c in commands.table}
-    for command, target in {**COMMANDS, **there}.items():
+    there = {
+        c: t for c, t in points.DEBUGCOMMANDS.items() if c in commands.table
+    }
+    for command, target in {**points.COMMANDS, **there}.items():
         entry = extensions.wrapcommand(commands.table, command, late(target))
         for function, *_rest in commands.table.values():
             if getattr(function, '_origfunc', None) is entry[0]:
                 _resemble(function, entry[0])
                 if command == b'push':
-                    function.__doc__ += PUSH
+                    function.__doc__ += room('client.commands.PUSH')
         if command == b'push':
-            entry[1].extend(_pushoptions())
+            entry[1].extend(room('client.commands.PUSHOPTIONS'))
     compat.boolpathoption(b'bundle-store', 'bundle_store')(
         late('client.push.pathoption')
     )
-
-
-def _pushoptions() -> list[tuple]:
-    """Return what the extension adds to the options of ``hg push``."""
-    return [
-        (
-            b'',
-            b'bundle-store',
-            None,
-            _(b'push to the bundle store: nothing lands in the repository'),
-        ),
-        (
-            b'',
-            b'working-copy',
-            None,
-            _(b'push what is not committed to the bundle store'),
-        ),
-        (
-            b'm',
-            b'message',
-            b'',
-            _(b'describe the working copy by text'),
-            _(b'TEXT'),
-        ),
-        (
-            b'l',
-            b'logfile',
-            b'',
-            _(b'read this description from file'),
-            _(b'FILE'),
-        ),
-        (b'd', b'date', b'', _(b'date of the working copy'), _(b'DATE')),
-        (b'u', b'user', b'', _(b'user of the working copy'), _(b'USER')),
-    ]
 
 
 def _knowtryurls() -> None:
@@ -390,7 +170,7 @@ eh.extsetup(_holding(_startweb))
 
 @eh.extsetup
 def _awaitneighbours(ui) -> None:
-    for name, table in NEIGHBOURS.items():
+    for name, table in points.NEIGHBOURS.items():
         extensions.afterloaded(
             name.encode(), functools.partial(_metneighbour, name, table)
         )
@@ -448,7 +228,7 @@ def apply(moment: str) -> None:
 def _applyrepository() -> None:
     from mercurial import bundle2, exchange
 
-    _wrap(REPOSITORY)
+    _wrap(points.REPOSITORY)
     addkeywords()
     tables = compat.revsets()
     # elsewhere it waits for ``client.fromstore.register``
@@ -470,7 +250,7 @@ def addkeywords() -> None:
     """Make the template keywords known."""
     table = compat.keywords()
     declare = registrar.templatekeyword(table)
-    for name, (target, doc) in KEYWORDS.items():
+    for name, (target, doc) in points.KEYWORDS.items():
         # other extensions have some of these names, too
         if name not in table:
             declare(name, requires={b'ctx', b'cache'})(late(target, doc))
@@ -478,7 +258,7 @@ def addkeywords() -> None:
 
 def addrevsets(symbols: dict, safe: set[bytes]) -> None:
     """Make the predicates known to Mercurial's tables of them."""
-    for declaration, (target, issafe, doc) in REVSETS.items():
+    for declaration, (target, issafe, doc) in points.REVSETS.items():
         name = declaration.partition(b'(')[0]
         if name in symbols:
             continue
@@ -492,11 +272,11 @@ def addrevsets(symbols: dict, safe: set[bytes]) -> None:
 def _applystore() -> None:
     from mercurial import exchange, wireprotov1server
 
-    _wrap(STORE)
+    _wrap(points.STORE)
     if names.FROMSTORE not in exchange.getbundle2partsmapping:
         declare = exchange.getbundle2partsgenerator(names.FROMSTORE, idx=0)
         declare(late('fetch.origin.step'))
-    for command, target in WIRE.items():
+    for command, target in points.WIRE.items():
         _wrapattribute(wireprotov1server.commands[command], 'func', target)
     apply('ask')
 
@@ -504,7 +284,7 @@ def _applystore() -> None:
 def _wrapothers() -> None:
     from mercurial import wireprotov1server
 
-    for command, target in OTHERS.items():
+    for command, target in points.OTHERS.items():
         entry = wireprotov1server.commands.get(command)
         if entry is not None:
             _wrapattribute(entry, 'func', target)
@@ -513,27 +293,27 @@ def _wrapothers() -> None:
 def _applyask() -> None:
     from mercurial import wireprotov1server
 
-    for command, target in WIRECOMMANDS.items():
+    for command, target in points.WIRECOMMANDS.items():
         if command not in wireprotov1server.commands:
             declare = wireprotov1server.wireprotocommand
-            permission = b'push' if command in PUSHING else b'pull'
+            permission = b'push' if command in points.PUSHING else b'pull'
             declare(command, b'*', permission=permission)(late(target))
 
 
 def _applypeer() -> None:
-    _wrap(PEER)
+    _wrap(points.PEER)
 
 
 def _applyasking() -> None:
-    _wrap(ASKING)
+    _wrap(points.ASKING)
 
 
 def _applyssh() -> None:
-    _wrapinside('mercurial', SSH)
+    _wrapinside('mercurial', points.SSH)
 
 
 def _applysubrepos() -> None:
-    _wrapinside('mercurial', SUBREPOS)
+    _wrapinside('mercurial', points.SUBREPOS)
 
 
 MOMENTS = {
