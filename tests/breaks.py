@@ -479,7 +479,7 @@ BREAKS = (
         ('test_autopull.py::test_hash_that_is_a_name_elsewhere',),
     ),
     Break(
-        'client/push.py',
+        'client/scratchpush.py',
         'a scratch push goes to a server without a store',
         'if not remote.capable(names.CAPABILITY):',
         'if not remote.capable(b"unbundle"):',
