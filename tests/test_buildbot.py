@@ -16,7 +16,7 @@ from harness import matrix
 from harness.buildbot import Buildbot
 from harness.hg import Hg, Repo
 from harness.history import History
-from harness.servers import NOBODY, Transport
+from harness.servers import NOBODY, Transport, WsgiTransport
 
 pytestmark = [
     pytest.mark.nightly('Buildbot has to be fetched'),
@@ -45,7 +45,10 @@ def buildbot(
 ) -> Iterator[Buildbot]:
     folder = tmp_path / 'buildbot'
     folder.mkdir()
+    # a reporter for another repository, too
+    reporters = "c['services'] = [PushStatus(URL, auth=LOGIN)"
     words = {
+        reporters: f"{reporters}, PushStatus(URL + '-other', auth=LOGIN)",
         'https://hg.example.org/project': transport.url(base, NOBODY),
         "LOGIN = ('buildbot'": "LOGIN = ('carol'",
         # what takes no care
@@ -108,7 +111,11 @@ def test_builds_what_is_pushed(
 
 
 def test_each_head_has_a_status(
-    buildbot: Buildbot, client: Repo, hashes: History, hg: Callable[..., Hg]
+    transport: WsgiTransport,
+    buildbot: Buildbot,
+    client: Repo,
+    hashes: History,
+    hg: Callable[..., Hg],
 ) -> None:
     buildbot.worker(hg(ext=False))
     states = {}
@@ -123,6 +130,9 @@ def test_each_head_has_a_status(
     found = {s['context']: s['state'] for s in json.loads(shown)[0]['statuses']}
     told = {'good': 'success', 'bad': 'failure'}
     assert found == {name: told[state] for name, state in states.items()}
+    requests = transport.accesslog.read_text()
+    assert '/push-status/1' in requests
+    assert 'other/push-status/1' not in requests
 
 
 def test_a_build_names_its_changeset(

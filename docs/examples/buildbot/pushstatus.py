@@ -31,14 +31,17 @@ class PushStatus(base.ReporterBase):
     """``url`` is the address of the repository, ``auth`` the user and the
     password of somebody in its ``[bundlestore] allow-status``."""
 
-    name = 'PushStatus'
     secrets = ['auth']
+
+    def __init__(self, url: str, **kwargs: Any) -> None:
+        super().__init__(url, **{'name': f'statuses at {url}', **kwargs})
 
     def checkConfig(self, url: str, auth: Any = None, **kwargs: Any) -> None:
         super().checkConfig(generators=_generators(), **kwargs)
 
     @defer.inlineCallbacks
     def reconfigService(self, url: str, auth: Any = None, **kwargs: Any) -> Any:
+        self._url = url
         self._http = httpclientservice.HTTPSession(
             self.master.httpservice, url, auth=auth
         )
@@ -49,7 +52,8 @@ class PushStatus(base.ReporterBase):
         for report in reports:
             (built,) = report['builds']
             found = {k: v[0] for k, v in built['properties'].items()}
-            if 'pushid' in found:
+            # others have numbers of their own
+            if 'pushid' in found and found.get('repository') == self._url:
                 yield self._tell(found, status(built, found))
 
     @defer.inlineCallbacks
