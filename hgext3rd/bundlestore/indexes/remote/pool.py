@@ -11,6 +11,7 @@ are put aside for ever: the driver may hold a lock on one that was in use.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import threading
@@ -102,3 +103,11 @@ def _noticefork() -> None:
 
 if hasattr(os, 'register_at_fork'):
     os.register_at_fork(after_in_child=_noticefork)
+
+
+@atexit.register
+def _atend() -> None:
+    """Take leave of the servers: a process may end without a search for
+    garbage (``start/loading.py``)."""
+    for pool in [*_pools.values()]:
+        pool.closeidle()

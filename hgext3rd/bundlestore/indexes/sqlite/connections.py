@@ -13,6 +13,7 @@ about forks. A look-up would take fifteen times as long, a push twice.
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import os
 import sqlite3
@@ -343,3 +344,16 @@ if hasattr(os, 'register_at_fork'):
         after_in_parent=_afterforkinparent,
         after_in_child=_afterforkinchild,
     )
+
+
+# -- the end of the process
+
+
+@atexit.register
+def _atend() -> None:
+    """Close what is open: a process may end without a search for garbage
+    (``start/loading.py``)."""
+    with _lock:
+        _noticefork()
+        for pool in _pools:
+            pool._closeidle()
