@@ -57,7 +57,7 @@ def test_what_is_ours_does_not_differ() -> None:
         'pushkey%0Aremote-changegroup%3Dhttp%2Chttps'
     )
     ours = (
-        f'  batch branchmap {caps} bundlestore bundlestoreknown'
+        f'  batch branchmap {caps} bundlestore bundlestoreknown=parents'
         ' changegroupsubset unbundle\n'
     )
     assert difference(theirs.replace('$', r'\$'), ours) == []

@@ -26,7 +26,9 @@ EXPECTED = Path(__file__).with_name('expected')
 #: the pushes, and its capabilities, also quoted, and quoted twice
 _LINK = re.compile(r'<div class="bundlestore-nav".*?</div>')
 _CAPABILITIES = re.compile(r'\bchangegroupsubset\b|%0A|%250A')
-_OURS = re.compile(r'(?<=\S)( |%0A|%250A)bundlestore[a-z]*(?=[ %]|$)')
+_OURS = re.compile(
+    r'(?<=\S)( |%0A|%250A)bundlestore[a-z]*(?:=[a-z]+)?(?=[ %]|$)'
+)
 
 #: what follows from the length of these, in headers and in the listing of a
 #: conversation: numbers, where one chunk ends and another one begins, columns
