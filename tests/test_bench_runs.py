@@ -25,38 +25,43 @@ exec {hg} "$@"
 """
 
 
-def _warm(folder: Path, config: Path) -> None:
-    """Have environments in a folder whose ``hg`` is forked where it has no
-    other configuration than ``config``."""
-    program = forked.standin()
-    for version in environments.supported():
-        for kind in ('plain', 'ext'):
-            real = environments.Environment(kind, version).path / 'bin'
-            path = folder / version / kind / 'bin'
-            path.mkdir(parents=True)
-            python = path / 'python'
-            python.write_text(f'#!/bin/sh\nexec {real}/python "$@"\n')
-            python.chmod(0o755)
-            hg, script = path / 'hg', path / 'ssh'
-            if program is None or os.environ.get('BUNDLESTORE_REAL_STARTS'):
-                hg.symlink_to(real / 'hg')
-                continue
-            environ = {
-                **forked.FIXED,
-                'PATH': os.environ['PATH'],
-                'HGRCPATH': str(config),
-            }
-            words = [f'{k}={v}' for k, v in environ.items()]
-            parts = [forked.Server.of(real / 'hg').path, str(real / 'hg')]
-            script.write_text(
-                f'#!{program}\n' + '\0'.join([*parts, *words, ''])
-            )
-            hg.write_text(
-                HG.format(config=config, hg=real / 'hg', script=script)
-            )
-            script.chmod(0o755)
-            hg.chmod(0o755)
+def _environments(folder: Path, config: Path) -> None:
+    """Have those environments in a folder that the bench uses; their ``hg``
+    is forked where it has no other configuration than ``config``."""
+    oldest, *_, newest = environments.supported()
+    for kind, version in (
+        ('plain', oldest),
+        ('plain', newest),
+        ('ext', newest),
+    ):
+        real = environments.Environment(kind, version).path / 'bin'
+        path = folder / version / kind / 'bin'
+        path.mkdir(parents=True)
+        _script(path / 'python', f'#!/bin/sh\nexec {real}/python "$@"\n')
+        _warm(path, real / 'hg', config)
     (folder / 'chg').symlink_to(environments.ENVS / 'chg')
+
+
+def _warm(path: Path, real: Path, config: Path) -> None:
+    program = forked.standin()
+    if program is None or os.environ.get('BUNDLESTORE_REAL_STARTS'):
+        (path / 'hg').symlink_to(real)
+        return
+    environ = {
+        **forked.FIXED,
+        'PATH': os.environ['PATH'],
+        'HGRCPATH': str(config),
+    }
+    words = [f'{name}={value}' for name, value in environ.items()]
+    parts = [forked.Server.of(real).path, str(real), *words, '']
+    script = path / 'ssh'
+    _script(script, f'#!{program}\n' + '\0'.join(parts))
+    _script(path / 'hg', HG.format(config=config, hg=real, script=script))
+
+
+def _script(path: Path, text: str) -> None:
+    path.write_text(text)
+    path.chmod(0o755)
 
 
 @pytest.mark.slow('all of the bench')
@@ -64,7 +69,7 @@ def test_each_row_runs(tmp_path: Path) -> None:
     if shutil.which('git') is None:
         pytest.skip('no git')
     work = tmp_path / 'work'
-    _warm(tmp_path / 'envs', work / 'run' / 'hg.rc')
+    _environments(tmp_path / 'envs', work / 'run' / 'hg.rc')
     output = tmp_path / 'output'
     done = subprocess.run(
         [

@@ -53,7 +53,8 @@ def _prepare(
         made = revisions[number * each : (number + 1) * each]
         full.append([system.push(client, server, one) for one in made])
         empty.append([system.push(client, server, None)] * sizes.pushes)
-    measure.run(empty[0][0])
+    if context.sizes.warmup:
+        measure.run(empty[0][0])
     return full, empty
 
 
