@@ -512,6 +512,7 @@ def test_statistics_by_their_command(server: Repo) -> None:
         'changesets': 3,
         'newest': [1700086400, 0],
         'oldest': [1700000000, 0],
+        'owed': {},
         'pinned': 1,
         'pushes': 2,
         'size': one.size + two.size,

@@ -146,11 +146,7 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
         server.rememberroots(overlay.scratchroots(view))
         if kwargs.get('bundlecaps'):
             # here those of the base come along with the others
-            kwargs['bundlecaps'] = {
-                cap
-                for cap in kwargs['bundlecaps']
-                if not neighbours.isfileless(cap)
-            }
+            kwargs['bundlecaps'] = neighbours.withfiles(kwargs['bundlecaps'])
         with sound.reading():
             info, chunks = orig(
                 servedview(view), source, heads, *args, **kwargs

@@ -13,6 +13,8 @@ that the repository lacks.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from mercurial import wireprototypes
 
 from .. import server as servermod
@@ -34,6 +36,12 @@ def isfileless(cap: bytes) -> bool:
     """Whether the capability ``cap`` of a bundle asks for changesets without
     the contents of files."""
     return cap == _FILELESS or cap.startswith(_FILEPATTERNS)
+
+
+def withfiles(bundlecaps: Iterable[bytes]) -> set[bytes]:
+    """Return the capabilities without those: where changesets of the base go
+    in front of stored ones, their files come along, too."""
+    return {cap for cap in bundlecaps if not isfileless(cap)}
 
 
 @inplaceof('the command evoext_obshashrange_v1')

@@ -31,7 +31,7 @@ from mercurial import (
 from .. import errors, model
 from ..bundle import container, graph
 from ..server import hasnode, tolocal
-from . import sources, subset
+from . import neighbours, sources, subset
 from .answer import Answer
 from .wanted import Wanted
 
@@ -267,7 +267,7 @@ class Verbatim(Answer):
             self._lacking,
             self._version,
             self.wanted.source,
-            bundlecaps=self.wanted.bundlecaps,
+            bundlecaps=neighbours.withfiles(self.wanted.bundlecaps),
         )
         read = util.chunkbuffer(base).read
         return self._source.chunks(self._version, read)

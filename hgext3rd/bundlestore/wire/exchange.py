@@ -40,13 +40,25 @@ def batch(
     waits for before it ends, whatever that one waits for.
     """
     sent = [
-        (command, {key.encode(): args[key] for key in args})
+        (_asked(peer, command), {key.encode(): args[key] for key in args})
         for command, args in requests
     ]
     answers = list(peer._submitbatch(sent))
     if len(answers) != len(sent):
         raise _nonsense()
     return answers
+
+
+def _asked(peer, command: bytes) -> bytes:
+    """Return the command to send. A client with the extension largefiles asks
+    for heads by another one, or a server with large files would refuse it."""
+    if (
+        command == b'heads'
+        and hasattr(peer, 'lheads')
+        and peer.capable(b'largefiles')
+    ):
+        return b'lheads'
+    return command
 
 
 def readheads(data: bytes) -> list[bytes]:
