@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import sys
 import urllib.parse
 from collections.abc import Iterable, Iterator
 from typing import Optional, Union
@@ -115,6 +116,9 @@ def troubles(
 
 def room(path: bytes) -> int:
     """Return how many bytes may still be written."""
+    if not hasattr(os, 'statvfs'):
+        # Windows, where clients run, and nobody who has to save
+        return sys.maxsize
     found = os.statvfs(path)
     return found.f_bavail * found.f_frsize
 
