@@ -593,7 +593,7 @@ def uncommitted(scene: Scene) -> None:
         repo.inspect('branch', '-q', '--force', branch)
     settle(repo, wire)
     # a push locks and unlocks subrepositories
-    with untouched(repo.path, ('nested',)):
+    with untouched(repo.path, ('nested', *NOTED)):
         out = repo.run(*PUSH, *fixed, config=wire).out
     repo.run('commit', *fixed)
     assert repo.node('.')[:12] == stored(out)
