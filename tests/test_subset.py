@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from harness import matrix
+from harness import forgery, matrix, rawpush
 from harness.answers import Log
+from harness.changegroups import Stream
 from harness.hg import Hg, Repo
 from harness.history import History
 from harness.servers import Transport
@@ -140,3 +141,24 @@ def test_below_what_is_left_out(
     assert vanilla.nodes() == [hashes.start, right]
     vanilla.verify()
     assert vanilla.cat('README', right) == readme
+
+
+@over_ssh
+def test_made_from_itself(
+    transport: Transport, base: Repo, client: Repo, vanilla: Repo, log: Log
+) -> None:
+    """A push with manifests that cannot be rebuilt is not read for ever."""
+    lower = bytes.fromhex('11' * 20), bytes.fromhex('22' * 20)
+    one = forgery.changeset([b'a'], lower[0])
+    two = forgery.changeset([b'a'], lower[1], p1=one.entry.node)
+    manifests = [
+        forgery.revision(b'', top.entry.node, node=node, delta=b'', base=other)
+        for top, node, other in zip((one, two), lower, reversed(lower))
+    ]
+    push = forgery.pushof(Stream((one, two), tuple(manifests)))
+    assert rawpush.send(client, transport.url(base), [push]) == [{}]
+    log.new()
+    for node in (one.entry.node.hex(), two.entry.node.hex()):
+        result = vanilla.run('pull', '-r', node, ok=(1, 255))
+        assert 'abort: ' in result.err
+        assert not vanilla.knows(node)

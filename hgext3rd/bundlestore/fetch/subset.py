@@ -98,7 +98,9 @@ class _Revisions:
             place = self._places[base]
             chain.append(place)
             size += place.length
-            if place.entry.flags or size > MOST:
+            # a hostile one may be made from itself, by a detour or not
+            endless = len(chain) > len(self._places)
+            if place.entry.flags or size > MOST or endless:
                 raise Unfit
             base = place.entry.base
         text = self._basetext(base)
