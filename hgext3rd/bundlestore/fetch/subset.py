@@ -25,13 +25,22 @@ from typing import Any, BinaryIO, Callable, NamedTuple, Optional
 from mercurial import mdiff
 from mercurial.utils import storageutil
 
-from ..bundle import changegroup, graph, manifests, reading, revisions
+from ..bundle import (
+    changegroup,
+    graph,
+    manifests,
+    reading,
+    revisions,
+    sound,
+)
 from ..bundle.changegroup import END, Entry, Layout
 from ..bundle.graph import NULLID
 from ..server import hasnode
 
 #: the most bytes of texts and deltas that are in memory to rebuild a revision
 MOST = 16 * 1024 * 1024
+#: the most bytes that are gone through to rebuild all of them
+_ALLOWED = 1024 * 1024 * 1024
 #: the most bytes of texts that are kept, as others may be made from them
 _KEPT = 8 * 1024 * 1024
 
@@ -68,6 +77,7 @@ class _Revisions:
         groups: Iterable[_Group],
         storage: Callable[[], Any],
         isbelow: Callable[[bytes], bool],
+        allowance: sound.Allowance,
     ) -> None:
         self._places: dict[bytes, _Place] = {}
         for fh, layout, start in groups:
@@ -78,6 +88,7 @@ class _Revisions:
                 self._places.setdefault(entry.node, place)
         self._storage = storage
         self._isbelow = isbelow
+        self._allowance = allowance
         self._sent: set[bytes] = {NULLID}
         self._texts: dict[bytes, bytes] = {}
         self._kept = 0
@@ -106,6 +117,10 @@ class _Revisions:
         text = self._basetext(base)
         if size + len(text) > MOST:
             raise Unfit
+        try:
+            self._allowance.take(size + len(text))
+        except sound.TooMuch as exc:
+            raise Unfit from exc
         if chain:
             deltas = [place.delta() for place in reversed(chain)]
             text = _patched(chain[0].entry, text, deltas)
@@ -229,16 +244,19 @@ class _Choice:
             if hasnode(repo, node)
         }
         self._islinkbelow: dict[int, bool] = {-1: True}
+        self._allowance = sound.Allowance(_ALLOWED)
         self._changesets = _Revisions(
             [(fh, layout, layout.changelog) for fh, layout in self._parts],
             lambda: changelog,
             lambda node: hasnode(repo, node),
+            self._allowance,
         )
         manifeststorage = repo.manifestlog.getstorage(b'')
         self._manifests = _Revisions(
             [(fh, layout, layout.manifest) for fh, layout in self._parts],
             lambda: manifeststorage,
             lambda node: self._hasbelow(manifeststorage, node),
+            self._allowance,
         )
         #: the manifests of changesets
         self._manifestof: dict[bytes, bytes] = {NULLID: NULLID}
@@ -317,6 +335,7 @@ class _Choice:
                 groups.get(name, ()),
                 functools.partial(self._repo.file, name),
                 functools.partial(self._hasbelow, storage),
+                self._allowance,
             )
             wanted = files[name]
             head = changegroup.opening(name)
