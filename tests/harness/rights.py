@@ -18,6 +18,7 @@ from hgext3rd.bundlestore import errors
 from hgext3rd.bundlestore.testing import processes
 
 from .hg import Hg
+from .servers import patiently
 
 NOBODY = 65534
 
@@ -71,8 +72,13 @@ def publicfolder() -> Iterator[Path]:
     try:
         yield path
     finally:
-        unprotect(path)
-        shutil.rmtree(path)
+        # what a push has started may be at work in it for a moment
+        for _again in patiently():
+            with contextlib.suppress(OSError):
+                unprotect(path)
+                shutil.rmtree(path)
+            if not path.exists():
+                break
 
 
 def protect(folder: Path) -> None:
