@@ -282,7 +282,7 @@ class Narrow(Answer):
             yield from make()
             return
         with file:
-            yield from iter(lambda: file.read(container.BLOCK), b'')
+            yield from container.blocks(file)
 
     def markers(self) -> Iterable[Any]:
         obsstore = self._view.obsstore

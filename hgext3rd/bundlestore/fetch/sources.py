@@ -76,8 +76,8 @@ class Whole:
 
     def _plain(self) -> Iterator[bytes]:
         self._kept.seek(0)
-        yield from iter(lambda: self._kept.read(container.BLOCK), b'')
-        yield from iter(lambda: self._stream.read(container.BLOCK), b'')
+        yield from container.blocks(self._kept)
+        yield from container.blocks(self._stream)
 
     def check(self) -> None:
         """Read to the very end; raises ``CorruptBundle`` if the bundle is not

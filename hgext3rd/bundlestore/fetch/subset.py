@@ -23,7 +23,6 @@ from collections.abc import Iterable, Iterator
 from typing import Any, BinaryIO, Callable, NamedTuple, Optional
 
 from mercurial import mdiff
-from mercurial.utils import storageutil
 
 from ..bundle import (
     changegroup,
@@ -90,8 +89,7 @@ class _Revisions:
         self._isbelow = isbelow
         self._allowance = allowance
         self._sent: set[bytes] = {NULLID}
-        self._texts: dict[bytes, bytes] = {}
-        self._kept = 0
+        self._texts = revisions.Recent(_KEPT)
 
     def __contains__(self, node: bytes) -> bool:
         return node in self._places
@@ -124,25 +122,18 @@ class _Revisions:
         if chain:
             deltas = [place.delta() for place in reversed(chain)]
             text = _patched(chain[0].entry, text, deltas)
-        self._keep(node, text)
+        self._texts.add(node, text)
         return text
 
     def _basetext(self, node: bytes) -> bytes:
         if node == NULLID:
             return b''
         if node in self._texts:
-            return self._texts[node]
+            return self._texts.get(node)
         text, flags = revisions.text(self._storage(), node)
         if flags:
             raise Unfit
         return text
-
-    def _keep(self, node: bytes, text: bytes) -> None:
-        if node not in self._texts:
-            self._texts[node] = text
-            self._kept += len(text)
-        while self._kept > _KEPT:
-            self._kept -= len(self._texts.pop(next(iter(self._texts))))
 
     def change(self, node: bytes, before: bytes) -> bytes:
         """Return the delta that makes a revision of the one ``before``."""
@@ -190,7 +181,7 @@ def _patched(entry: Entry, base: bytes, deltas: list[bytes]) -> bytes:
     except Exception as exc:
         # of a kind that depends on the build of Mercurial
         raise Unfit from exc
-    if storageutil.hashrevisionsha1(text, entry.p1, entry.p2) != entry.node:
+    if not revisions.istrue(entry, text):
         raise Unfit
     return text
 
@@ -238,12 +229,7 @@ class _Choice:
         self._parts: list[tuple[BinaryIO, Layout]] = joint.parts()
         self._chosen = chosen
         changelog = repo.unfiltered().changelog
-        self._below = {
-            changelog.rev(node)
-            for node in graph.below(chosen)
-            if hasnode(repo, node)
-        }
-        self._islinkbelow: dict[int, bool] = {-1: True}
+        self._below = revisions.Below(repo, graph.below(chosen))
         self._allowance = sound.Allowance(_ALLOWED)
         self._changesets = _Revisions(
             [(fh, layout, layout.changelog) for fh, layout in self._parts],
@@ -267,12 +253,7 @@ class _Choice:
             link = storage.linkrev(storage.rev(node))
         except LookupError:
             return False
-        if link not in self._islinkbelow:
-            changelog = self._repo.unfiltered().changelog
-            self._islinkbelow[link] = any(
-                changelog.isancestorrev(link, rev) for rev in self._below
-            )
-        return self._islinkbelow[link]
+        return self._below.brought(link)
 
     def changegroup(self) -> Iterator[bytes]:
         """Yield a changegroup with all that is needed, and no more."""

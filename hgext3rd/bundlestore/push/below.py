@@ -14,7 +14,14 @@ from typing import Optional
 from mercurial import error
 
 from .. import errors, model
-from ..bundle import changegroup, container, graph, reading, sound
+from ..bundle import (
+    changegroup,
+    container,
+    graph,
+    reading,
+    revisions,
+    sound,
+)
 from ..bundle.graph import NULLID, Graph
 from ..server import hasnode, servedview
 from . import check, known
@@ -225,7 +232,7 @@ class _StoredChangesets:
         else:
             basetext = self._basetext(entry.base)
         text = check.rebuilt(entry, basetext, delta)
-        if not check.istrue(entry, text):
+        if not revisions.istrue(entry, text):
             raise self._corrupt()
         self._texts.add(entry.node, text)
         self.parents[entry.node] = (entry.p1, entry.p2)

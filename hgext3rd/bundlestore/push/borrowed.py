@@ -38,14 +38,13 @@ def find(
     it is made from. What the base does not show stays where it is."""
     unfiltered = repo.unfiltered().changelog
     shown = servedview(repo).changelog
-    below = {shown.rev(node) for node in parents if shown.hasnode(node)}
-    below.discard(-1)
+    below = revisions.Below(repo, parents)
 
     def isneeded(store: Any, node: bytes) -> bool:
         link = store.linkrev(store.rev(node))
         if not shown.hasnode(unfiltered.node(link)):
             return False
-        return not any(unfiltered.isancestorrev(link, rev) for rev in below)
+        return not below.brought(link)
 
     found: Borrowed = {}
     for (name, node), link in named.items():

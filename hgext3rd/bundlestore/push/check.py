@@ -18,7 +18,6 @@ from collections.abc import Iterable
 from typing import Protocol
 
 from mercurial import changelog, error, mdiff, pathutil, scmutil
-from mercurial.utils import storageutil
 
 from ..bundle.changegroup import (
     FLAG_ELLIPSIS,
@@ -28,6 +27,7 @@ from ..bundle.changegroup import (
     Visitor,
 )
 from ..bundle.graph import NULLID, Graph
+from ..bundle.revisions import istrue
 from ..errors import BundleStoreError
 from ..model import TEXT_LENGTH, Head, branches, totext
 from ..words import counted
@@ -319,13 +319,6 @@ def rebuilt(entry: Entry, basetext: bytes, delta: bytes) -> bytes:
         raise MalformedChangegroup(
             f'changeset {entry.node.hex()[:12]} cannot be rebuilt'
         ) from exc
-
-
-def istrue(entry: Entry, text: bytes) -> bool:
-    """Whether ``text`` is what the hash of the changeset says."""
-    return bool(
-        entry.node == storageutil.hashrevisionsha1(text, entry.p1, entry.p2)
-    )
 
 
 def _readable(text: bytes) -> bool:

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import functools
-from collections import OrderedDict
 from collections.abc import Iterable
 from contextlib import AbstractContextManager
 from typing import Any, Callable, Optional
@@ -27,7 +26,7 @@ from ..bundle import changegroup, overlay, reading, revisions
 from ..bundle.changegroup import MalformedChangegroup
 from ..bundle.graph import NULLID
 from ..server import of
-from .check import Refused, Texts, checkfilename, istrue
+from .check import Refused, Texts, checkfilename
 
 #: Deltas may unfold to far more than was sent: a text of a megabyte and a
 #: thousand deltas of a few bytes are a gigabyte to be hashed. A push may
@@ -101,8 +100,7 @@ class _Revisions:
         self._bundle = bundle
         self._limit = limit
         self._unfolded = 0
-        self._texts: OrderedDict[bytes, bytes] = OrderedDict()
-        self._kept = 0
+        self._texts = revisions.Recent(_KEPT)
         self._changesets = Texts(0)
         self._summary = functools.lru_cache(maxsize=16)(self._summarized)
 
@@ -118,8 +116,7 @@ class _Revisions:
         """Check the group at ``offset``. ``storage`` is where the overlay has
         its revisions. ``visit`` gets each with its text, and tells whether the
         changeset that it names is one with that revision."""
-        self._texts.clear()
-        self._kept = 0
+        self._texts = revisions.Recent(_KEPT)
         payload = self._bundle.payload
         payload.seek(offset)
         for entry, delta in changegroup.revisions(
@@ -173,34 +170,26 @@ class _Revisions:
         base = self._base(storage, entry.base)
         self._count(mdiff.patchedsize(len(base), delta))
         text = bytes(mdiff.patches(base, [delta]))
-        if not istrue(entry, text):
+        if not revisions.istrue(entry, text):
             raise MalformedChangegroup(
                 f'revision {entry.node.hex()[:12]} does not match its hash'
             )
-        self._keep(entry.node, text)
+        self._texts.add(entry.node, text)
         return text
 
     def _base(self, storage: Any, node: bytes) -> bytes:
         if node == NULLID:
             return b''
         if node in self._texts:
-            self._texts.move_to_end(node)
-            return self._texts[node]
+            return self._texts.get(node)
         text: bytes = storage.revision(node)
         # it was made of all that it is a delta against
         rev, chain = storage.rev(node), 1
         while rev > storage.repotiprev:
             rev, chain = storage.index[rev][3], chain + 1
         self._count(len(text) * chain)
-        self._keep(node, text)
+        self._texts.add(node, text)
         return text
-
-    def _keep(self, node: bytes, text: bytes) -> None:
-        self._kept += len(text) - len(self._texts.pop(node, b''))
-        self._texts[node] = text
-        while self._kept > _KEPT and len(self._texts) > 1:
-            _node, dropped = self._texts.popitem(last=False)
-            self._kept -= len(dropped)
 
     def _count(self, size: int) -> None:
         self._unfolded += size
