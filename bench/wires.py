@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import re
 import time
@@ -13,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+from harness import others
 from harness.proxy import Proxy
 
 from . import measure
@@ -101,7 +101,7 @@ def gunicorn(
     hgrc = (path / '.hg' / 'hgrc').read_text()
     webconf.write_text(f'[paths]\n{path.name} = {path}\n{hgrc}')
     order = {
-        'packages': str(_packages(folder)),
+        'packages': str(others.gunicorn(folder / 'packages')),
         'application': application,
         'lazy': False,
         'root': str(path.parent),
@@ -137,18 +137,6 @@ def _warm(url: str, workers: list[int]) -> None:
     while cold:
         with urllib.request.urlopen(url, timeout=PATIENCE) as answer:
             cold.discard(int(answer.headers['X-Worker']))
-
-
-def _packages(folder: Path) -> Path:
-    """Return a folder that has gunicorn in it, and nothing else."""
-    packages = folder / 'packages'
-    packages.mkdir(exist_ok=True)
-    for name in ('gunicorn', 'packaging'):
-        spec = importlib.util.find_spec(name)
-        link = packages / name
-        if spec is not None and spec.origin and not link.exists():
-            link.symlink_to(Path(spec.origin).parent)
-    return packages
 
 
 def _booted(output: Path) -> tuple[int, list[int]]:

@@ -23,6 +23,7 @@ from harness import (
     servers,
     shelf as shelves,
 )
+from harness.answers import Log
 from harness.backends import (
     KINDS,
     OBJECTS,
@@ -458,6 +459,14 @@ def newproxy() -> Iterator[Callable[[int], Proxy]]:
     yield start
     for proxy in made:
         proxy.close()
+
+
+@pytest.fixture
+def log(transport: servers.Transport, base: Repo) -> Log:
+    """How the server's answers to pulls come to be."""
+    log = Log(base)
+    transport.restart()
+    return log
 
 
 # programs of others

@@ -19,11 +19,9 @@ PACKED = b'HG20\0\0\0\x0eCompression=ZS'
 
 
 @pytest.fixture
-def log(transport: Transport, base: Repo) -> Log:
+def base(base: Repo) -> Repo:
     base.configure('bundlestore', {'compression': 'zstd'})
-    log = Log(base)
-    transport.restart()
-    return log
+    return base
 
 
 def text(seed: int) -> str:

@@ -22,13 +22,6 @@ from harness.servers import Transport
 over_ssh = pytest.mark.parametrize('transport_name', ['ssh'])
 
 
-@pytest.fixture
-def log(transport: Transport, base: Repo) -> Log:
-    log = Log(base)
-    transport.restart()
-    return log
-
-
 def lines(seed: int) -> list[str]:
     """Return lines that no compression makes much smaller."""
     made = random.Random(seed)

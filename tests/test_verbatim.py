@@ -35,13 +35,6 @@ quick_combinations = pytest.mark.parametrize(
 )
 
 
-@pytest.fixture
-def log(transport: Transport, base: Repo) -> Log:
-    log = Log(base)
-    transport.restart()
-    return log
-
-
 def forceoverlays(transport: Transport, base: Repo) -> None:
     base.configure('hooks', {'outgoing.overlay': 'true'})
     transport.restart()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 import shlex
 import shutil
 from collections.abc import Sequence
@@ -16,7 +17,7 @@ class Unavailable(Exception):
     """The system cannot be had here; the message tells why."""
 
 
-class System:
+class System(abc.ABC):
     """Makes servers and clients (folders), and the commands to run.
 
     A *revision* is what the system calls a changeset: a hash.
@@ -31,21 +32,21 @@ class System:
         self.folder.mkdir()
 
     @property
+    @abc.abstractmethod
     def title(self) -> str:
         """What it is, and of what version."""
-        raise NotImplementedError
 
-    def prepare(self) -> None:
+    def prepare(self) -> None:  # noqa: B027  some are there already
         """Install it; raises :class:`Unavailable`."""
 
+    @abc.abstractmethod
     def server(self, name: str, template: Template, stored: int = 0) -> Path:
         """Make a server's repository in which that many pushes are stored
         (heads or references, for those that have no store)."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def client(self, name: str, template: Template) -> Path:
         """Make a clone of what is in ``template``."""
-        raise NotImplementedError
 
     def twin(self, client: Path, name: str) -> Path:
         """Copy a client with all that it has."""
@@ -53,18 +54,19 @@ class System:
         shutil.copytree(client, path)
         return path
 
+    @abc.abstractmethod
     def changes(self, client: Path, seed: int, count: int) -> list[str]:
         """Make changesets beside each other in a client; return them."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def big(self, client: Path, size: int) -> str:
         """Make a changeset with one file of ``size`` random bytes."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def stack(self, client: Path, height: int, count: int) -> list[str]:
         """Make a stack and ``count`` - 1 amended tops; return all tops."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def push(
         self,
         client: Path,
@@ -75,8 +77,8 @@ class System:
         """Return the command that pushes a revision, or, without one, what
         the server has already. ``server`` is a folder, taken by ssh, or a
         URL; ``ssh`` another script in place of the usual one."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def pull(
         self,
         client: Path,
@@ -86,8 +88,8 @@ class System:
     ) -> Command:
         """Return the command that fetches a revision, or, without one, what
         the client has already."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def clone(
         self,
         name: str,
@@ -98,8 +100,8 @@ class System:
         """Return the command that makes a clone with a revision and all that
         it rests on, without a working folder, in the place of what was
         there."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def update(
         self,
         client: Path,
@@ -109,21 +111,20 @@ class System:
     ) -> Command:
         """Return what gets the files of a revision that the client does not
         have yet: one command, or where that cannot be, two."""
-        raise NotImplementedError
 
+    @abc.abstractmethod
     def lower(self, client: Path, top: str, count: int) -> list[str]:
         """Return the upper ``count`` changesets of a stack, ``top`` the
         last."""
-        raise NotImplementedError
 
     def serve(self, server: Path) -> Sequence[Argument]:
         """Return the command that serves a repository by http, and prints
         its URL."""
         raise Unavailable('not measured')
 
+    @abc.abstractmethod
     def storedbytes(self, server: Path) -> int:
         """Return how many bytes of changesets a server holds."""
-        raise NotImplementedError
 
     def indexbytes(self, server: Path) -> int:
         """Return the bytes on disk of what finds the changesets."""

@@ -6,6 +6,7 @@ test is skipped where it is not to be had.
 
 from __future__ import annotations
 
+import importlib.util
 import shutil
 import subprocess
 from collections.abc import Sequence
@@ -17,6 +18,18 @@ import environments
 
 #: seconds
 PATIENCE = 600
+
+
+def gunicorn(folder: Path) -> Path:
+    """Return ``folder`` with the gunicorn of the tests in it and nothing else:
+    beside that, there are a Mercurial and this project."""
+    folder.mkdir(exist_ok=True)
+    for name in ('gunicorn', 'packaging'):
+        spec = importlib.util.find_spec(name)
+        link = folder / name
+        if spec is not None and spec.origin and not link.exists():
+            link.symlink_to(Path(spec.origin).parent)
+    return folder
 
 
 def frompypi(folder: Path, *names: str) -> Path:

@@ -11,7 +11,6 @@ several processes with threads, where users log in (see wsgi.py).
 from __future__ import annotations
 
 import contextlib
-import importlib.util
 import json
 import os
 import re
@@ -28,7 +27,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from . import cost, forked, matrix, pool, tls
+from . import cost, forked, matrix, others, pool, tls
 from .hg import CONFIG, PATIENCE, Hg, Repo
 
 #: not resolved by anything: the stand-in for ssh drops it
@@ -427,7 +426,7 @@ class WsgiTransport(WebTransport):
 
     def _command(self) -> list[str]:
         order = {
-            'packages': str(self._packages()),
+            'packages': str(others.gunicorn(self.root / 'packages')),
             'application': self.application,
             'lazy': self.lazy,
             'root': str(self.root),
@@ -451,18 +450,6 @@ class WsgiTransport(WebTransport):
             # nothing is under way any more when a test ends
             'graceful_timeout': 2,
         }
-
-    def _packages(self) -> Path:
-        """Return a folder with gunicorn in it and nothing else: beside it,
-        there are a Mercurial and this project."""
-        folder = self.root / 'packages'
-        folder.mkdir(exist_ok=True)
-        for name in ('gunicorn', 'packaging'):
-            spec = importlib.util.find_spec(name)
-            link = folder / name
-            if spec is not None and spec.origin and not link.exists():
-                link.symlink_to(Path(spec.origin).parent)
-        return folder
 
     def _readport(self, output: str) -> int | None:
         found = re.search(r'Listening at: https?://127\.0\.0\.1:(\d+) ', output)
