@@ -6,6 +6,11 @@ rooms that talk to a user turn them into ``error.Abort`` with the hint.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .viewmodel import View
+
 
 class BundleStoreError(Exception):
     """Something about a store or an index went wrong.
@@ -67,6 +72,33 @@ class BookmarkMoved(BundleStoreError):
         )
         self.name = name
         self.actual = actual
+
+
+class UnknownView(BundleStoreError, LookupError):
+    """A view that the index does not hold (any more)."""
+
+
+class ViewMoved(BundleStoreError):
+    """A view does not have the version that was to be changed.
+
+    ``view`` is what it is now, None if it is not there.
+    """
+
+    def __init__(self, view: View | None) -> None:
+        if view is None:
+            message = 'the view was removed meanwhile'
+        else:
+            message = f'{view.owner}/{view.name} was changed meanwhile'
+        super().__init__(message, 'look at it and try again')
+        self.view = view
+
+
+class ViewExists(BundleStoreError):
+    """Another view of the same owner has the name: ``view``."""
+
+    def __init__(self, view: View) -> None:
+        super().__init__(f'there is a view {view.owner}/{view.name} already')
+        self.view = view
 
 
 class BundleGone(BundleStoreError):

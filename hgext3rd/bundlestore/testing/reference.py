@@ -9,6 +9,7 @@ from typing import Optional
 
 from .. import errors, model
 from ..declaring import Interfaces
+from .referenceviews import ReferenceViews
 
 
 def pushof(
@@ -39,15 +40,17 @@ def pushof(
     )
 
 
-class ReferenceIndex:
+class ReferenceIndex(ReferenceViews):
     """The contract of ``IBundleIndex`` and of all that an index may be able to
     besides, in the memory of one thread."""
 
     __implemented__ = Interfaces(
-        *('IBundleIndex', 'IStatuses', 'IDeliveries', 'ILandings', 'ILabels')
+        *('IBundleIndex', 'IStatuses', 'IDeliveries', 'ILandings', 'ILabels'),
+        'IViews',
     )
 
     def __init__(self, ignoresaccents: bool = True) -> None:
+        super().__init__()
         self._ignoresaccents = ignoresaccents
         self._lastid = 0
         # in ascending order
