@@ -61,6 +61,7 @@ from hgext3rd.bundlestore.testing.store import (
     keyof,
     readwhole,
 )
+from hgext3rd.bundlestore.viewmodel import View
 
 pytestmark = pytest.mark.filterwarnings(processes.IGNOREFORKS)
 
@@ -107,12 +108,12 @@ def index(place: model.Place) -> Iterator[Any]:
 
 @pytest.fixture
 def smalldisk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for 256 kB."""
+    """A file system with room for 320 kB."""
     if os.geteuid() != 0:
         pytest.skip('only root can mount a small disk')
     path = tmp_path / 'disk'
     path.mkdir()
-    options = ['-t', 'tmpfs', '-o', 'size=256k']
+    options = ['-t', 'tmpfs', '-o', 'size=320k']
     mounted = subprocess.run(
         ['mount', *options, 'bundlestore-test', path],
         capture_output=True,
@@ -699,6 +700,12 @@ def test_newer_format(place: model.Place, index: Any, version: int) -> None:
     assert caught.value.hint == 'upgrade hg-bundlestore'
 
 
+_VIEWS = tuple(
+    f'DROP TABLE {name}'
+    for name in ('viewnow', 'viewstate', 'viewnode', 'viewlog')
+)
+
+
 def test_older_format(place: model.Place, index: Any) -> None:
     """It is read as it is, and gets the new tables when something is
     written."""
@@ -712,6 +719,7 @@ def test_older_format(place: model.Place, index: Any) -> None:
         'DROP TABLE delivery',
         'DROP TABLE landing',
         'DROP TABLE label',
+        *_VIEWS,
         'PRAGMA user_version = 1',
     )
     assert index.pushes() == [recorded]
@@ -733,8 +741,30 @@ _TO_FORMAT_2 = (
     'DROP TABLE delivery',
     'DROP TABLE landing',
     'DROP TABLE label',
+    *_VIEWS,
     'PRAGMA user_version = 2',
 )
+
+
+def test_format_3(place: model.Place, index: Any) -> None:
+    recorded = index.record(newpush('one'))
+    sql(place, *_VIEWS, 'PRAGMA user_version = 3')
+    view = View('alice', 'parser', (b'n' * 20,), uid='0' * 32)
+    assert index.view('alice', 'parser') is None
+    assert index.viewbyid(view.uid) is None
+    assert index.viewat(view.uid, 1) is None
+    assert index.viewlog(view.uid) == index.views() == []
+    assert index.viewed(view.heads) == set()
+    assert index.oldviews(9e9) == {}
+    index.forgetviews(view.uid, 1)
+    index.removeview(view.uid)
+    assert list(index.problems()) == []
+    assert _version(index) == 3
+    made = index.putview(view._replace(uid=''), 0)
+    assert _version(index) == schema.VERSION
+    assert index.view('alice', 'parser') == made
+    assert index.pushes() == [recorded]
+    assert list(index.problems()) == []
 
 
 def test_format_2(place: model.Place, index: Any) -> None:
@@ -1219,6 +1249,11 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
         index.setstatus(id, model.Status('test', 'success'))
         index.setlanding(id, model.Landing(b'n' * 20, b'm' * 20))
         index.remove(id)
+    nodes = (b'n' * 20,)
+    view = View('alice', 'x', nodes, (('m', nodes[0]),), 'a state')
+    view = index.putview(view, 0)
+    view = index.putview(view._replace(name='y'), 1)
+    index.removeview(view.uid)
     (connection,) = index._database._connections._idle
     rows = connection.execute(
         "SELECT name FROM sqlite_master WHERE type = 'table'"
@@ -1231,6 +1266,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
         *('description', 'search_content', 'rest', 'kept', 'below'),
         *('pin', 'holder', 'event', 'pushvar', 'status'),
         *('delivery', 'landing', 'label'),
+        *('viewnow', 'viewstate', 'viewnode', 'viewlog'),
     }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')

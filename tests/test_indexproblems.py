@@ -15,6 +15,7 @@ from hgext3rd.bundlestore import backends, errors, model
 from hgext3rd.bundlestore.indexes.sql import problems as looking
 from hgext3rd.bundlestore.testing.index import moveto, newpush
 from hgext3rd.bundlestore.testing.reference import pushof
+from hgext3rd.bundlestore.viewmodel import View
 
 
 @pytest.fixture
@@ -44,6 +45,8 @@ def fill(index: Any) -> None:
     index.record(newpush('other', user='bob'))
     index.remove(1)
     index.pin(3)
+    view = View('alice', 'x', (base.nodes[0],), (('m', base.nodes[1]),))
+    index.putview(view, 0)
 
 
 TOP = newpush('top').key[:12]
@@ -55,6 +58,15 @@ OTHER = newpush('other').key[:12]
     ('damage', 'problems'),
     [
         ('UPDATE push SET bundle = 9 WHERE id = 3', ['push 3 names', OTHER]),
+        (
+            "INSERT INTO viewnode VALUES (1, '', x'00')",
+            ['has not as many heads and bookmarks'],
+        ),
+        ('UPDATE viewlog SET version = 7', ['how view', 'came about']),
+        (
+            "INSERT INTO viewstate VALUES (7, 'x')",
+            ['something of a view 7 that is not recorded'],
+        ),
         ('DELETE FROM push WHERE id = 3', ['push 3', 'bob', OTHER]),
         ('DELETE FROM bundle WHERE id = 1', [f'{TOP} rests on one']),
         ('DELETE FROM kept', [f'{BASE} has no push', 'changesets of push 1']),

@@ -26,6 +26,7 @@ from hgext3rd.bundlestore.indexes.remote import tables
 from hgext3rd.bundlestore.testing import processes
 from hgext3rd.bundlestore.testing.index import IndexConformance, newpush
 from hgext3rd.bundlestore.testing.index.data import moveto, nodeof
+from hgext3rd.bundlestore.viewmodel import View
 
 pytestmark = [
     pytest.mark.slow('a database of others'),
@@ -358,6 +359,14 @@ def test_tables_of_version_1(index: Any, admin: Any) -> None:
     rows(admin, 'UPDATE gate SET version = 2')
     assert index.schema(create=True) is True
     assert index.pushes(status='success') == [recorded]
+    rows(admin, 'DROP TABLE viewnow, viewstate, viewnode, viewlog')
+    rows(admin, 'UPDATE gate SET version = 3')
+    with pytest.raises(errors.BackendUnavailable, match='older'):
+        index.views()
+    assert index.schema(create=True) is True
+    made = index.putview(View('alice', 'x'), 0)
+    assert index.view('alice', 'x') == made
+    assert index.pushes() == [recorded, index.push(2)]
     assert list(index.problems()) == []
 
 

@@ -47,6 +47,7 @@ from hgext3rd.bundlestore.testing.index.randomuse import (
     randomquery,
 )
 from hgext3rd.bundlestore.testing.reference import ReferenceIndex
+from hgext3rd.bundlestore.viewmodel import View
 
 pytestmark = [
     pytest.mark.slow('a database of others'),
@@ -270,6 +271,15 @@ def test_tables_of_version_1(index: Any, url: str, admin: Any) -> None:
     rows(admin, f'UPDATE {schema}.gate SET version = 2')
     assert index.schema(create=True) is True
     assert index.pushes(status='success') == [recorded]
+    its = ('viewnow', 'viewstate', 'viewnode', 'viewlog')
+    rows(admin, f'DROP TABLE {", ".join(f"{schema}.{name}" for name in its)}')
+    rows(admin, f'UPDATE {schema}.gate SET version = 3')
+    with pytest.raises(errors.BackendUnavailable, match='older'):
+        index.views()
+    assert index.schema(create=True) is True
+    made = index.putview(View('alice', 'x'), 0)
+    assert index.view('alice', 'x') == made
+    assert index.pushes() == [recorded, index.push(2)]
     assert list(index.problems()) == []
 
 

@@ -598,6 +598,11 @@ class IViews(Interface):
         was last changed at ``since`` (a time) or later, where given. The cost
         does not depend on how many views there are."""
 
+    def oldviews(before: float) -> dict:
+        """Return which views are known as they were at more than one time
+        before that one, as ``{uid: version}``: the version that they had
+        then. Older ones may be forgotten. This may take a while."""
+
     def forgetviews(uid: str, before: int) -> None:
         """Forget the versions of a view that are less than ``before``, but
         never what it is now."""

@@ -16,7 +16,7 @@ from .model import NAME_LENGTH, NODE_LENGTH, istext
 
 #: the most heads, bookmarks and writers of a view
 HEADS = 100_000
-BOOKMARKS = 100_000
+BOOKMARKS = 10_000
 WRITERS = 1000
 
 #: how long the state of a view may be, in characters

@@ -99,6 +99,14 @@ class ReferenceViews:
             for node in view.nodes
         )
 
+    def oldviews(self, before: float) -> dict[str, int]:
+        found = {}
+        for uid, versions in self._versions.items():
+            old = [view.version for view in versions if view.time < before]
+            if len(old) > 1:
+                found[uid] = old[-1]
+        return found
+
     def forgetviews(self, uid: str, before: int) -> None:
         versions = self._versions.get(uid, [])
         while len(versions) > 1 and versions[0].version < before:

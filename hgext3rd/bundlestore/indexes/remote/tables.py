@@ -19,7 +19,7 @@ from typing import NamedTuple
 from ..sql import labels
 
 #: changes with the tables
-VERSION = 3
+VERSION = 4
 
 #: so many names are locked apart from each other
 STRIPES = 256
@@ -128,6 +128,33 @@ TABLES = (
         'name, push',
         {'label_push': 'push, name'},
         since=3,
+    ),
+    Table(
+        'viewnow',
+        'id id, uid name, owner name, name name, version number, time time,'
+        ' username name, machine name, writers text, dropped small,'
+        ' heads number, bookmarks number',
+        'id',
+        {'viewnow_uid': 'uid', 'viewnow_name': 'owner, name'},
+        ('viewnow_uid', 'viewnow_name'),
+        since=4,
+    ),
+    Table('viewstate', 'viewid id, text text', 'viewid', since=4),
+    Table(
+        'viewnode',
+        'viewid id, name name, node node',
+        'viewid, name, node',
+        {'viewnode_node': 'node, viewid'},
+        since=4,
+    ),
+    Table(
+        'viewlog',
+        'viewid id, version number, time time, username name, machine name,'
+        ' added blob, removed blob, bookmarks text, name name, writers text,'
+        ' dropped small',
+        'viewid, version',
+        {'viewlog_time': 'time, viewid, version'},
+        since=4,
     ),
     Table(
         'word', 'word word, push id', 'word, push', {'word_push': 'push, word'}

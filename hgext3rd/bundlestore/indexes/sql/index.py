@@ -7,7 +7,7 @@ hold it can be listed page by page.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING, Callable, Optional, TypeVar, Union
 
 from ... import errors, model
@@ -26,7 +26,9 @@ from . import (
 )
 
 if TYPE_CHECKING:
+    from ...viewmodel import View, ViewChange, ViewSummary
     from .dialect import Database, Row, Sql
+    from .views import Views
 
 _T = TypeVar('_T')
 
@@ -350,6 +352,61 @@ class SqlIndex:
         return self._database.read(
             lambda sql: deliveries.owed(sql, max(told, 0)), 0, brief=True
         )
+
+    # -- views
+
+    @property
+    def _views(self) -> Views:
+        # most processes need none
+        from .views import Views
+
+        return Views(self._database)
+
+    def putview(self, view: View, expected: int) -> View:
+        return self._views.put(view, expected)
+
+    def view(self, owner: str, name: str) -> Optional[View]:
+        return self._views.named(owner, name)
+
+    def viewbyid(self, uid: str) -> Optional[View]:
+        return self._views.get(uid)
+
+    def viewat(self, uid: str, version: int) -> Optional[View]:
+        return self._views.at(uid, version)
+
+    def views(
+        self,
+        owner: Optional[str] = None,
+        prefix: str = '',
+        after: Optional[tuple[str, str]] = None,
+        limit: Optional[int] = None,
+    ) -> list[ViewSummary]:
+        return self._views.every(owner, prefix, after, limit)
+
+    def viewlog(
+        self,
+        uid: str,
+        before: Optional[int] = None,
+        limit: Optional[int] = None,
+    ) -> list[ViewChange]:
+        return self._views.log(uid, before, limit)
+
+    def viewed(
+        self, nodes: Iterable[bytes], since: Optional[float] = None
+    ) -> set[bytes]:
+        return self._views.viewed(nodes, since)
+
+    def oldviews(self, before: float) -> dict[str, int]:
+        return self._views.old(before)
+
+    def forgetviews(self, uid: str, before: int) -> None:
+        self._views.forget(uid, before)
+
+    def removeview(self, uid: str) -> None:
+        self._views.remove(uid)
+
+    def restoreview(self, view: View, log: Sequence[ViewChange]) -> None:
+        self._views.restore(view, log)
 
     # -- what there is
 

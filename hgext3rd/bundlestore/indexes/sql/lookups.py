@@ -100,10 +100,10 @@ def bookmarks(
     if prefix:
         conditions.append('name >= ?')
         values.append(prefix)
-    beyond = _beyond(prefix)
-    if beyond:
+    end = beyond(prefix)
+    if end:
         conditions.append('name < ?')
-        values.append(beyond)
+        values.append(end)
     if after:
         conditions.append('name > ?')
         values.append(after)
@@ -114,7 +114,7 @@ def bookmarks(
     )
 
 
-def _beyond(prefix: str) -> Optional[str]:
+def beyond(prefix: str) -> Optional[str]:
     """Return the least text above all that begin with ``prefix``, None if
     there is none."""
     prefix = prefix.rstrip('\U0010ffff')

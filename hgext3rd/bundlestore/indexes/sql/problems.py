@@ -156,8 +156,39 @@ _LABELCHECKS = (
         OR label.name < 't' AND label.name <> {labels.OUTCOME}""",
     ),
 )
+_VIEWCHECKS = (
+    (
+        'view {} has not as many heads and bookmarks as it should',
+        """SELECT uid FROM viewnow WHERE heads <> (
+            SELECT count(*) FROM viewnode
+            WHERE viewnode.viewid = viewnow.id AND viewnode.name = ''
+        ) OR bookmarks <> (
+            SELECT count(*) FROM viewnode
+            WHERE viewnode.viewid = viewnow.id AND viewnode.name > ''
+        )""",
+    ),
+    (
+        'how view {} came about is not recorded',
+        """SELECT uid FROM viewnow WHERE version <> coalesce((
+            SELECT max(viewlog.version) FROM viewlog
+            WHERE viewlog.viewid = viewnow.id
+        ), 0)""",
+    ),
+    (
+        'there is something of a view {} that is not recorded',
+        """SELECT DISTINCT viewid FROM (
+            SELECT viewid FROM viewnode UNION SELECT viewid FROM viewlog
+            UNION SELECT viewid FROM viewstate
+        ) AS every
+        WHERE NOT EXISTS (SELECT 1 FROM viewnow WHERE viewnow.id = viewid)""",
+    ),
+)
 #: those of tables that came later, by the version that they came with
-_LATERCHECKS = {2: _DETAILCHECKS, 3: (*_LANDINGCHECKS, *_LABELCHECKS)}
+_LATERCHECKS = {
+    2: _DETAILCHECKS,
+    3: (*_LANDINGCHECKS, *_LABELCHECKS),
+    4: _VIEWCHECKS,
+}
 _SEARCHCHECKS = (
     (
         'push {} is not found by its words',

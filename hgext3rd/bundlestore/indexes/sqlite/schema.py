@@ -12,7 +12,7 @@ from ..sql import labels
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
-VERSION = 3
+VERSION = 4
 
 #: Every beginning of a word, up to this length, has a list of the pushes with
 #: such a word; SQLite reads it in both directions, from any place on. (Without
@@ -190,6 +190,56 @@ _LABELS = (
     labels.FILL,
 )
 
+# What came with version 4.
+_VIEWS = (
+    # What each view is: as ``viewmodel.ViewSummary``; ``writers`` in JSON, if
+    # there are any.
+    """CREATE TABLE viewnow (
+        id INTEGER PRIMARY KEY,
+        uid TEXT NOT NULL UNIQUE,
+        owner TEXT NOT NULL,
+        name TEXT NOT NULL,
+        version INTEGER NOT NULL,
+        time REAL NOT NULL,
+        username TEXT NOT NULL,
+        machine TEXT NOT NULL,
+        writers TEXT NOT NULL,
+        dropped INTEGER NOT NULL,
+        heads INTEGER NOT NULL,
+        bookmarks INTEGER NOT NULL,
+        UNIQUE (owner, name)
+    )""",
+    # that of the client, where it is not empty
+    """CREATE TABLE viewstate (
+        viewid INTEGER PRIMARY KEY,
+        text TEXT NOT NULL
+    )""",
+    # its bookmarks, and its heads, which have no name
+    """CREATE TABLE viewnode (
+        viewid INTEGER NOT NULL,
+        name TEXT NOT NULL,
+        node BLOB NOT NULL,
+        PRIMARY KEY (viewid, name, node)
+    ) WITHOUT ROWID""",
+    'CREATE INDEX viewnode_node ON viewnode (node, viewid)',
+    # how its versions came about, as ``viewmodel.ViewChange``
+    """CREATE TABLE viewlog (
+        viewid INTEGER NOT NULL,
+        version INTEGER NOT NULL,
+        time REAL NOT NULL,
+        username TEXT NOT NULL,
+        machine TEXT NOT NULL,
+        added BLOB NOT NULL,
+        removed BLOB NOT NULL,
+        bookmarks TEXT NOT NULL,
+        name TEXT NOT NULL,
+        writers TEXT NOT NULL,
+        dropped INTEGER NOT NULL,
+        PRIMARY KEY (viewid, version)
+    ) WITHOUT ROWID""",
+    'CREATE INDEX viewlog_time ON viewlog (time, viewid, version)',
+)
+
 # What finds texts. ``words`` is what ``search.py`` makes of a text: this has
 # the same words with every release of SQLite, so the tokenizer only splits
 # them. The table keeps them, as they must be known again when a push is
@@ -207,7 +257,11 @@ STATEMENTS = (
     f'PRAGMA application_id = {APPLICATION_ID}',
 )
 #: what each version since the first has in addition
-_SINCE = {2: _DETAILS, 3: (*_DELIVERIES, *_LANDINGS, *_LABELS)}
+_SINCE = {
+    2: _DETAILS,
+    3: (*_DELIVERIES, *_LANDINGS, *_LABELS),
+    4: _VIEWS,
+}
 
 
 def create(sql: sqlite3.Connection) -> None:

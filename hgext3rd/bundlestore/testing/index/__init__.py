@@ -18,6 +18,7 @@ from .records import RecordTests
 from .repairs import RepairTests
 from .rests import RestTests
 from .statuses import LandingTests, StatusTests
+from .views import ViewTests
 
 __all__ = [
     'HOSTILE_TEXTS',
@@ -42,6 +43,7 @@ class IndexConformance(
     StatusTests,
     DeliveryTests,
     LabelTests,
+    ViewTests,
     RandomTests,
     ConcurrencyTests,
 ):
