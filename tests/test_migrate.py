@@ -227,7 +227,7 @@ def _something(chance: random.Random, made: Filled) -> None:
             model.NewPush(*again[1:7], (), again.text, again.rests, again.below)
         )
         latest = made.index.push(made.index.lastid())
-        notes.write(made.store, latest)
+        notes.write(made.store, made.index, latest)
     elif what < 7:
         context = chance.choice('ab')
         state = chance.choice(model.STATES)

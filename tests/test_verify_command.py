@@ -22,7 +22,7 @@ from harness.shelf import Shelf
 from harness.snapshot import untouched
 from harness.store import folder
 from hgext3rd.bundlestore import errors, model
-from hgext3rd.bundlestore.stores import notes
+from hgext3rd.bundlestore.stores import marks, notes
 
 VERIFY = 'admin::bundlestore-verify'
 
@@ -176,7 +176,7 @@ def test_notes_that_are_wrong(filled: Filled) -> None:
         name
         for name in filled.store.notes()
         if notes.parsebookmarkname(name)
-        and notes.readbookmark(filled.store, name).name == 'scratch/d'
+        and marks.read(filled.store, name).name == 'scratch/d'
     ]
     filled.store.deletenote(mark)
     assert filled.verify() == [('note', False)]

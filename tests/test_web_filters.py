@@ -162,7 +162,7 @@ def test_pushes_of_an_older_release(
     for push in (second, third):
         index.restore(push._replace(branches=()), False)
     for push in (first, third):
-        notes.write(kept, push._replace(branches=()))
+        notes.write(kept, index, push._replace(branches=()))
     index.close()
     assert index.pushes(branch='default') == [first]
     plain = base.run('admin::bundlestore-verify', '-Tjson')

@@ -160,6 +160,11 @@ class Head(NamedTuple):
     title: str
 
 
+def titles(heads: Iterable[Head]) -> str:
+    """Return the text of a push of which no other is kept."""
+    return '\n'.join(head.title for head in heads)[:TEXT_LENGTH]
+
+
 class BookmarkMove(NamedTuple):
     """A wish to move one scratch bookmark."""
 

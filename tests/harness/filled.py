@@ -115,7 +115,7 @@ class Filled:
             )
         )
         if note:
-            notes.write(self.store, pushed)
+            notes.write(self.store, self.index, pushed)
         return pushed
 
     def pin(self, id: int) -> None:

@@ -197,7 +197,7 @@ class Audit:
         if note.removed:
             # others that are to be restored may rest on it
             self._marked.append(notes.PushName(push.key, push.id))
-        elif _essence(note.push) != _essence(push):
+        elif not self._agree(note, push):
             yield self._mend(
                 Finding(
                     'row',
@@ -214,6 +214,24 @@ class Audit:
         ):
             other.add(push.id)
             self._rewrite(push)
+
+    def _agree(self, note: notes.Record, push: model.Push) -> bool:
+        """Whether the index has of a push what its note tells."""
+        held: list[bytes] = []
+        if note.places is not None:
+            held = notes.held(self._index, note.push)
+            if not held:
+                # that a bundle is not recorded is told of those on top of it
+                push = push._replace(below=())
+                note = note._replace(places=None)
+        heads = {head.node for head in push.heads}
+        inorder = tuple(node for node in push.nodes if node in heads)
+        bundle = model.Bundle(push.key, push.size, push.nodes, inorder, ())
+        try:
+            noted = notes.whole(note, bundle, held)
+        except errors.CorruptNote:
+            return False
+        return _essence(noted) == _essence(push)
 
     def _ismissing(self, key: str, id: int) -> bool:
         try:
@@ -398,7 +416,7 @@ class Audit:
             )
 
     def _checkbookmarks(self) -> Iterator[Finding]:
-        noted = notes.bookmarks(
+        noted = marks.latest(
             self._store,
             filter(notes.parsebookmarkname, self._store.notes()),
         )
@@ -468,13 +486,14 @@ class _Many:
 def _essence(push: model.Push) -> tuple[Any, ...]:
     """Return what an index must know of a push for as long as it is there.
 
-    An index made anew may have another order of what a bundle rests on.
+    An index made anew may have another order of what a bundle rests on, and
+    of its heads.
     """
     return (
         push.time,
         push.user,
         push.size,
-        push.heads,
+        frozenset(push.heads),
         push.bookmarks,
         push.pushvars,
         frozenset(push.rests),

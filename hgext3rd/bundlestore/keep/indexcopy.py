@@ -242,15 +242,15 @@ class IndexCopy:
                 with contextlib.suppress(
                     errors.UnknownNote, errors.CorruptNote
                 ):
-                    found.append(notes.read(self._store, *name).push)
+                    found.append(notes.read(self._store, *name))
         if not found:
             return None
-        push = min(found, key=lambda push: push.id)
-        if {head.node for head in push.heads} != set(bundle.heads):
-            return None
-        return push._replace(
-            size=bundle.size, nodes=bundle.nodes, rests=bundle.rests
-        )
+        record = min(found, key=lambda record: record.push.id)
+        with contextlib.suppress(errors.CorruptNote):
+            held = notes.held(self._source, record.push)
+            push = notes.whole(record, bundle, held)
+            return push._replace(size=bundle.size, rests=bundle.rests)
+        return None
 
     def _invented(self, bundle: model.Bundle, below: int) -> model.Push:
         """Return a push that might have had a bundle, where no note tells."""

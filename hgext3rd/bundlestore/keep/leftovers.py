@@ -148,13 +148,13 @@ class Leftovers:
             found.sort()
             last = found[-1][1]
             with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
-                mark = notes.readbookmark(self._run.store, last)
+                mark = marks.read(self._run.store, last)
                 for _id, name in found[:-1]:
                     yield self._dropmarknote(name)
                 if not self._isneeded(mark):
                     yield self._dropmarknote(last)
 
-    def _isneeded(self, mark: notes.BookmarkRecord) -> bool:
+    def _isneeded(self, mark: marks.Record) -> bool:
         """Whether an index made anew would be wrong without this note, the last
         one of a bookmark that is no push's."""
         here = marks.find(self._run.index, mark.name)

@@ -122,7 +122,7 @@ class Passes:
                     message = f'statuses of push {push.id} cannot be copied'
                     self._problem('different', message, None, [push.id])
             if self._stores:
-                self._stores.page(page, fresh)
+                self._stores.page(self._index, page, fresh)
                 for push in page:
                     for key in model.chain([push]):
                         if not self._stores.need(key) and self._is(push.id):

@@ -53,13 +53,17 @@ class Remover:
         if current.pinned and reason == ASKED and not evenpinned:
             raise errors.PinnedPush(f'push {push.id} is pinned')
         if not current.pinned or evenpinned:
-            notes.write(self._run.store, current, removed=True)
+            notes.write(self._run.store, self._run.index, current, removed=True)
         hadoutcome = statusnotes.outcomes(self._run.index, [push.id])
         try:
             needless = self._run.index.remove(push.id, evenpinned)
         except errors.PinnedPush:
             # the note says something else
-            notes.write(self._run.store, current._replace(pinned=True))
+            notes.write(
+                self._run.store,
+                self._run.index,
+                current._replace(pinned=True),
+            )
             if reason == ASKED:
                 raise
             return

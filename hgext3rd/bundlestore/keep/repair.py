@@ -18,6 +18,8 @@ from .base import Base
 
 #: a note that is there while repairs are under way
 _MARK = 'state/repair.json'
+#: bundles of which it is remembered what is in them
+_CONTENTS = 100
 
 
 class Irreparable(errors.BundleStoreError):
@@ -51,6 +53,8 @@ class Repairer:
         self.corrected = False
         # the notes of bundles that are not recorded, as far as they were told
         self._ids: dict[str, list[int]] = {}
+        # what was read last: many rest on the same bundles
+        self._contents: dict[str, content.Content] = {}
 
     # -- beginning and end
 
@@ -92,7 +96,7 @@ class Repairer:
         for page in walk.pushes(self._index):
             for push in page:
                 if not noted.hasid(push.id):
-                    notes.write(self._store, push)
+                    notes.write(self._store, self._index, push)
 
     def reserve(self) -> None:
         """See to it that no id is given again, and that all that was restored
@@ -138,11 +142,12 @@ class Repairer:
         if there is not None and there.key == name.key:
             # as something else rests on it
             return name.id
-        push = record.push._replace(nodes=self._nodes(record.push))
+        found = self._content(name.key)
         bases: list[int] = []
         try:
-            for key in push.rests:
+            for key in record.push.rests:
                 bases += self._restorebase(key)
+            push = self._whole(record, found)
             if there is not None:
                 return self._renumber(push)
             self._index.restore(push, bookmarks and not record.removed)
@@ -170,16 +175,22 @@ class Repairer:
         return False
 
     def _correct(self, push: model.Push) -> None:
+        inside = self._content(push.key)
+        name = notes.PushName(push.key, push.id)
+        isnoted = True
         try:
-            note = self._read(notes.PushName(push.key, push.id)).push
-        except Irreparable:
-            # its bundle tells the rest
-            note = push
-        note = note._replace(pinned=push.pinned, nodes=self._nodes(note))
-        try:
-            self._index.restore(note, False)
+            try:
+                found = self._whole(self._read(name), inside)
+            except Irreparable:
+                # its bundle tells the rest
+                isnoted = False
+                found = self._whole(notes.Record(push), inside)
+            found = found._replace(pinned=push.pinned)
+            self._index.restore(found, False)
         except errors.BundleGone as exc:
             raise Irreparable(f'bundle {exc.key} is not recorded') from exc
+        if not isnoted:
+            notes.keep(self._store, self._index, found)
 
     def _restorebase(self, key: str) -> list[int]:
         """See to it that a bundle is recorded; return the push that is to be
@@ -199,16 +210,47 @@ class Repairer:
         except (errors.UnknownNote, errors.CorruptNote) as exc:
             raise Irreparable('its note cannot be understood') from exc
 
-    def _nodes(self, push: model.Push) -> tuple[bytes, ...]:
+    def _whole(
+        self, record: notes.Record, found: content.Content
+    ) -> model.Push:
+        """Return the push of a note, whose bundle has that in it; raises
+        ``Irreparable``, and ``BundleGone`` if one that it rests on is not
+        recorded."""
+        push = record.push
+        held: list[bytes] = []
+        if record.places is not None:
+            held = notes.inorder(map(self._held, push.rests))
+        heads = tuple(node for node in found.nodes if node in found.heads)
+        bundle = model.Bundle(push.key, found.size, found.nodes, heads, ())
         try:
-            found = content.read(self._ui, self._store, push.key)
-        except errors.UnknownKey as exc:
-            raise Irreparable(f'bundle {push.key} is missing') from exc
-        except errors.CorruptBundle as exc:
-            raise Irreparable(f'bundle {push.key} is damaged') from exc
-        if {head.node for head in push.heads} != found.heads:
-            raise Irreparable('its note is not that of its bundle')
-        return found.nodes
+            return notes.whole(record, bundle, held)
+        except errors.CorruptNote as exc:
+            raise Irreparable('its note is not that of its bundle') from exc
+
+    def _held(self, key: str) -> tuple[bytes, ...]:
+        """Return what is in a bundle that another one rests on: as it says
+        itself, as the index may be wrong, if it can still be read."""
+        recorded = self._index.bundles([key]).get(key)
+        if recorded is None:
+            raise errors.BundleGone(key)
+        with contextlib.suppress(Irreparable):
+            return self._content(key).nodes
+        nodes: tuple[bytes, ...] = recorded.nodes
+        return nodes
+
+    def _content(self, key: str) -> content.Content:
+        found = self._contents.pop(key, None)
+        if found is None:
+            try:
+                found = content.read(self._ui, self._store, key)
+            except errors.UnknownKey as exc:
+                raise Irreparable(f'bundle {key} is missing') from exc
+            except errors.CorruptBundle as exc:
+                raise Irreparable(f'bundle {key} is damaged') from exc
+        self._contents[key] = found
+        if len(self._contents) > _CONTENTS:
+            del self._contents[next(iter(self._contents))]
+        return found
 
     def _renumber(self, push: model.Push) -> int:
         """Bring back a push whose id was given again."""
@@ -245,7 +287,8 @@ class Repairer:
         with contextlib.suppress(errors.CorruptNote):
             its = statusnotes.read(self._store, old)
             statuscheck.restore(self._index, found.id, its)
-        notes.write(self._store, found._replace(pinned=push.pinned))
+        found = found._replace(pinned=push.pinned)
+        notes.write(self._store, self._index, found)
         notes.delete(self._store, push.key, push.id)
         id: int = found.id
         return id
@@ -299,7 +342,7 @@ class Repairer:
         """Yield what a note that is not one of a push tells of bookmarks."""
         with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
             if notes.parsebookmarkname(note) is not None:
-                mark = notes.readbookmark(self._store, note)
+                mark = marks.read(self._store, note)
                 yield (
                     mark.name,
                     _Winner(mark.after, mark.node, False, mark.time, mark.user),

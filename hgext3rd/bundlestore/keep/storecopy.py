@@ -136,10 +136,13 @@ class StoreCopy:
                 self._othernotes.add(name)
 
     def page(
-        self, page: Iterable[model.Push], fresh: Iterable[model.Push]
+        self,
+        index: Any,
+        page: Iterable[model.Push],
+        fresh: Iterable[model.Push],
     ) -> None:
-        """Copy the notes of pushes. Those that are ``fresh`` are not known to
-        be in the target as they are in the source's index."""
+        """Copy the notes of pushes of ``index``. Those that are ``fresh`` are
+        not known to be in the target as they are in that."""
         ids = {push.id for push in fresh}
 
         def put(push: model.Push) -> bool:
@@ -147,7 +150,8 @@ class StoreCopy:
             if isthere and push.id not in ids:
                 return False
             name = notes.pushname(push.key, push.id)
-            return self._put(name, notes.encode(notes.Record(push)), isthere)
+            data = notes.encode(push, held=notes.held(index, push))
+            return self._put(name, data, isthere)
 
         self.notes += sum(atonce(put, page, self._threads))
 

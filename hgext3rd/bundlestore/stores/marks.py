@@ -11,10 +11,25 @@ written. There is no Mercurial in here.
 
 from __future__ import annotations
 
-from typing import Any, Optional
+import contextlib
+from collections.abc import Iterable
+from typing import Any, NamedTuple, Optional
 
-from .. import model
+from .. import errors, model
 from . import notes
+
+
+class Record(NamedTuple):
+    """The note of a bookmark."""
+
+    name: str
+    #: None: it was deleted
+    node: Optional[bytes]
+    #: the id of the move, or the highest one that was given by then
+    after: int
+    #: when, and by whom, it was moved
+    time: float = 0.0
+    user: str = ''
 
 
 def find(index: Any, name: str) -> Optional[model.Bookmark]:
@@ -33,14 +48,12 @@ def write(
 ) -> None:
     """Note a move without a push; raises ``BackendUnavailable``."""
     for name, node in moved.changed:
-        notes.writebookmark(
-            store, notes.BookmarkRecord(name, node, moved.id, time, user)
-        )
+        _put(store, Record(name, node, moved.id, time, user))
     replaced = dict(moved.replaced)
     for name, node in moved.changed:
         older = replaced.get(name)
         if older is not None:
-            notes.deletebookmark(store, name, older)
+            _delete(store, name, older)
         _dropneedless(store, index, name, node, moved.id)
 
 
@@ -57,7 +70,7 @@ def _dropneedless(
             return
         note(store, index, name)
     notes.keeplastid(store, index)
-    notes.deletebookmark(store, name, id)
+    _delete(store, name, id)
 
 
 def note(store: Any, index: Any, name: str) -> None:
@@ -68,7 +81,7 @@ def note(store: Any, index: Any, name: str) -> None:
     if mark is not None and mark.move is not None:
         after = mark.move
     node = None if mark is None else mark.node
-    notes.writebookmark(store, notes.BookmarkRecord(name, node, after))
+    _put(store, Record(name, node, after))
 
 
 def notegone(store: Any, index: Any, name: str, noted: bool) -> None:
@@ -77,3 +90,53 @@ def notegone(store: Any, index: Any, name: str, noted: bool) -> None:
     (``noted``)."""
     if index.bookmark(name) is None and (noted or index.moved([name])):
         note(store, index, name)
+
+
+# -- one note
+
+
+def _name(name: str, id: int) -> str:
+    return f'bookmarks/{notes.bookmarkdigest(name)}.{id}.json'
+
+
+def _put(store: Any, mark: Record) -> None:
+    node = mark.node and mark.node.hex()
+    fields = mark._replace(node=None)._asdict()
+    store.putnote(
+        _name(mark.name, mark.after), notes.dump({**fields, 'node': node})
+    )
+
+
+def _delete(store: Any, name: str, id: int) -> None:
+    """Remove the note of a bookmark, if it is there."""
+    with contextlib.suppress(errors.UnknownNote):
+        store.deletenote(_name(name, id))
+
+
+def latest(store: Any, names: Iterable[str]) -> dict[str, Record]:
+    """Return of each bookmark that the notes ``names`` are about, by its
+    name, the one that tells of the last move."""
+    found: dict[str, Record] = {}
+    for name in names:
+        with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
+            mark = read(store, name)
+            if mark.name not in found or found[mark.name].after <= mark.after:
+                found[mark.name] = mark
+    return found
+
+
+def read(store: Any, name: str) -> Record:
+    """Return what the note ``name`` tells of a bookmark; raises
+    ``UnknownNote``, ``CorruptNote``, ``UnsupportedFormat``."""
+    found = notes.load(store.note(name), name)
+    try:
+        node = found['node']
+        return Record(
+            notes.astext(found['name']),
+            None if node is None else notes.asnode(node),
+            notes.asnumber(found['after']),
+            float(found['time']),
+            notes.astext(found['user']),
+        )
+    except (KeyError, TypeError, ValueError) as exc:
+        raise notes.corrupt(name) from exc

@@ -5,9 +5,11 @@ from the notes and the bundles it can be made anew, with the ids that the
 pushes had. There is no Mercurial in here.
 
 A note is a JSON object in ASCII. That of a push is ``ab/<key>.<id>.json`` and
-has the fields of ``model.Push`` but for its ``nodes``, which the bundle tells,
-and ``removed``: such a push is one no more, and its note is there until
-nothing rests on its bundle. How it went is in ``statusnotes.py``. A bookmark
+has those fields of ``model.Push`` that neither its name nor its bundle tells
+(of each head the title), and none that is as with most pushes. What other
+bundles hold of the push is told by its places in these, see ``below``.
+``removed``: such a push is one no more, and its note is there until nothing
+rests on its bundle. How it went is in ``statusnotes.py``. A bookmark
 that was moved without a push, or went with one, has
 ``bookmarks/<SHA-256 of the name>.<id>.json``, with the id of the move or,
 where it has none, the highest that was given by then.
@@ -17,21 +19,25 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple, Optional
 
 from .. import errors, model
 
 #: changes with the form of the notes; one with a higher one is newer than
 #: this code
-VERSION = 1
+VERSION = 2
+#: ... of those that are not of pushes, which have not changed since
+_OTHERS = 1
 
 _PUSHNAME = re.compile(
     r'([0-9a-f]{2})/((?=\1)[0-9a-f]{64})\.([1-9][0-9]{0,18})\.json'
 )
-_BOOKMARKS = 'bookmarks/'
+#: those of most pushes
+_BRANCHES = ('default',)
 _BOOKMARKNAME = re.compile(
     r'bookmarks/([0-9a-f]{64})\.(0|[1-9][0-9]{0,18})\.json'
 )
@@ -48,10 +54,14 @@ class PushName(NamedTuple):
 class Record(NamedTuple):
     """The note of a push."""
 
-    #: without ``nodes``, which are in its bundle
+    #: with what the note has of it; :func:`whole` has the rest
     push: model.Push
     #: it is no push any more, but others may rest on its bundle
     removed: bool = False
+    #: Its ``below`` by places in what the bundles hold that it rests on, see
+    #: :func:`held`: from, to, from, to … None where ``push`` has it, as in
+    #: older notes.
+    places: Optional[tuple[int, ...]] = None
 
 
 class BookmarkName(NamedTuple):
@@ -60,19 +70,6 @@ class BookmarkName(NamedTuple):
     #: stands for the name of the bookmark
     digest: str
     id: int
-
-
-class BookmarkRecord(NamedTuple):
-    """The note of a bookmark that is where it is without a push."""
-
-    name: str
-    #: None: it was deleted
-    node: Optional[bytes]
-    #: the id of the move, or the highest one that was given by then
-    after: int
-    #: when, and by whom, it was moved
-    time: float = 0.0
-    user: str = ''
 
 
 # -- names
@@ -102,16 +99,17 @@ def bookmarkdigest(name: str) -> str:
     return digest.hexdigest()
 
 
-def _bookmarkname(name: str, id: int) -> str:
-    return f'{_BOOKMARKS}{bookmarkdigest(name)}.{id}.json'
-
-
 # -- pushes
 
 
-def write(store: Any, push: model.Push, removed: bool = False) -> None:
-    """Write the note of a recorded push; raises ``BackendUnavailable``."""
-    store.putnote(pushname(push.key, push.id), encode(Record(push, removed)))
+def write(
+    store: Any, index: Any, push: model.Push, removed: bool = False
+) -> None:
+    """Write the note of a push that the index has, or has had a moment ago;
+    raises ``BackendUnavailable``."""
+    store.putnote(
+        pushname(push.key, push.id), encode(push, removed, held(index, push))
+    )
 
 
 def keep(store: Any, index: Any, push: model.Push) -> None:
@@ -120,20 +118,31 @@ def keep(store: Any, index: Any, push: model.Push) -> None:
     The push may be removed at this moment, and its note with it. What is
     written here must not look as though it were lost, then.
     """
-    write(store, push)
+    write(store, index, push)
     try:
         index.push(push.id)
     except errors.UnknownPush:
-        write(store, push, removed=True)
+        write(store, index, push, removed=True)
+
+
+def held(index: Any, push: model.Push) -> list[bytes]:
+    """Return what the bundles hold that a push rests on: every changeset, each
+    once, of one bundle after the other; none where one is not recorded."""
+    found = index.bundles(push.rests) if push.rests else {}
+    if not found.keys() >= set(push.rests):
+        return []
+    return inorder(found[key].nodes for key in push.rests)
+
+
+def inorder(nodes: Iterable[Iterable[bytes]]) -> list[bytes]:
+    """Return what bundles hold as :func:`held`."""
+    return list(dict.fromkeys(itertools.chain.from_iterable(nodes)))
 
 
 def read(store: Any, key: str, id: int) -> Record:
     """Return the note of a push; raises ``UnknownNote``, ``CorruptNote``."""
     name = pushname(key, id)
-    record = decode(store.note(name), name)
-    if (record.push.key, record.push.id) != (key, id):
-        raise corrupt(name)
-    return record
+    return decode(store.note(name), name)
 
 
 def delete(store: Any, key: str, id: int) -> None:
@@ -178,119 +187,138 @@ def isindexlost(store: Any, index: Any) -> bool:
     return not index.lastid() and anyids(store) and not index.lastid()
 
 
-def encode(record: Record) -> bytes:
-    """Return the bytes of a note; the same for the same record."""
-    push = record.push
+def encode(
+    push: model.Push, removed: bool = False, held: Sequence[bytes] = ()
+) -> bytes:
+    """Return the bytes of a note, the same for the same push; ``held`` is as
+    of :func:`held`."""
+    titles = {head.node: head.title for head in push.heads}
+    heads = [titles[node] for node in push.nodes if node in titles]
     more: dict[str, Any] = {}
+    if push.text != model.titles(push.heads):
+        more['text'] = push.text
+    if push.bookmarks:
+        more['bookmarks'] = [
+            [name, node and node.hex()] for name, node in push.bookmarks
+        ]
+    if push.rests:
+        more['rests'] = push.rests
+    if push.below:
+        more['below'] = _places(push.below, held) or [
+            node.hex() for node in push.below
+        ]
+    if push.pinned:
+        more['pinned'] = True
+    if removed:
+        more['removed'] = True
     if push.pushvars:
-        more['pushvars'] = list(push.pushvars)
-    if push.branches:
-        more['branches'] = list(push.branches)
+        more['pushvars'] = push.pushvars
+    if push.branches != _BRANCHES:
+        more['branches'] = push.branches
     return dump(
-        {
-            'push': push.id,
-            'time': push.time,
-            'user': push.user,
-            'key': push.key,
-            'size': push.size,
-            'heads': [[head.node.hex(), head.title] for head in push.heads],
-            'bookmarks': [
-                [name, node and node.hex()] for name, node in push.bookmarks
-            ],
-            'text': push.text,
-            'rests': list(push.rests),
-            'below': [node.hex() for node in push.below],
-            'pinned': push.pinned,
-            'removed': record.removed,
-            **more,
-        }
+        {'time': push.time, 'user': push.user, 'heads': heads, **more}, VERSION
     )
+
+
+def _places(below: tuple[bytes, ...], held: Sequence[bytes]) -> list[int]:
+    """Return where changesets are in ``held``, nothing if one is not."""
+    wanted = set(below)
+    found: list[int] = []
+    for place, node in enumerate(held):
+        if node in wanted:
+            wanted.remove(node)
+            if found and found[-1] == place:
+                found[-1] += 1
+            else:
+                found += [place, place + 1]
+    return [] if wanted else found
 
 
 def decode(data: bytes, name: str) -> Record:
-    """Return what a note of a push tells.
+    """Return what the note ``name`` of a push tells.
 
-    ``name`` is for messages. Raises ``CorruptNote``, and
-    ``UnsupportedFormat`` for one of a newer release.
+    Raises ``CorruptNote``, and ``UnsupportedFormat`` for one of a newer
+    release.
     """
+    whose = parsename(name)
     found = load(data, name)
     try:
+        if whose is None:
+            raise ValueError('not the note of a push')
+        if found['version'] == 1:
+            # hg-bundlestore <= 0.1.0: it has all but the ``nodes``
+            if (found['key'], found['push']) != (whose.key, whose.id):
+                raise ValueError('the note of another push')
+            heads = [(asnode(node), title) for node, title in found['heads']]
+            branches = found.get('branches', ())
+        else:
+            heads = [(b'', title) for title in found['heads']]
+            branches = found.get('branches', _BRANCHES)
+        titled = tuple(model.Head(node, astext(title)) for node, title in heads)
+        below, places = found.get('below', ()), None
+        if below and isinstance(below[0], int):
+            below, places = (), tuple(map(asnumber, below))
         push = model.Push(
-            id=_int(found['push']),
+            id=whose.id,
             time=float(found['time']),
-            user=_text(found['user']),
-            key=model.checkkey(found['key']),
-            size=_int(found['size']),
+            user=astext(found['user']),
+            key=whose.key,
+            size=asnumber(found.get('size', 0)),
             nodes=(),
-            heads=tuple(
-                model.Head(_node(node), _text(title))
-                for node, title in found['heads']
-            ),
+            heads=titled,
             bookmarks=tuple(
-                (_text(mark), None if node is None else _node(node))
-                for mark, node in found['bookmarks']
+                (astext(mark), None if node is None else asnode(node))
+                for mark, node in found.get('bookmarks', ())
             ),
-            text=_text(found['text']),
-            rests=tuple(map(model.checkkey, found['rests'])),
-            below=tuple(map(_node, found['below'])),
-            pinned=bool(found['pinned']),
+            text=astext(found.get('text', model.titles(titled))),
+            rests=tuple(map(model.checkkey, found.get('rests', ()))),
+            below=tuple(map(asnode, below)),
+            pinned=bool(found.get('pinned')),
             pushvars=tuple(
-                (_text(name), _text(value))
+                (astext(name), astext(value))
                 for name, value in found.get('pushvars', ())
             ),
-            branches=tuple(map(_text, found.get('branches', ()))),
+            branches=tuple(map(astext, branches)),
         )
-        return Record(push, bool(found['removed']))
+        return Record(push, bool(found.get('removed')), places)
     except (KeyError, TypeError, ValueError) as exc:
         raise corrupt(name) from exc
 
 
-# -- bookmarks
+def whole(
+    record: Record, bundle: model.Bundle, held: Sequence[bytes]
+) -> model.Push:
+    """Return the push of a note with what its bundle tells, and what those
+    hold that it rests on (see :func:`held`).
 
-
-def writebookmark(store: Any, bookmark: BookmarkRecord) -> None:
-    """Write the note of a bookmark; raises ``BackendUnavailable``."""
-    node = bookmark.node and bookmark.node.hex()
-    fields = bookmark._replace(node=None)._asdict()
-    store.putnote(
-        _bookmarkname(bookmark.name, bookmark.after),
-        dump({**fields, 'node': node}),
+    Of ``bundle``, ``rests`` does not matter, and ``heads`` are in the order of
+    its ``nodes``. Raises ``CorruptNote`` if it is not the bundle of the note.
+    """
+    push = record.push
+    name = pushname(push.key, push.id)
+    if len(push.heads) != len(bundle.heads) or any(
+        head.node and head.node not in bundle.heads for head in push.heads
+    ):
+        raise corrupt(name)
+    below = push.below
+    if record.places is not None:
+        ends = record.places
+        if len(ends) % 2 or max(ends) > len(held):
+            raise corrupt(name)
+        below = tuple(
+            node
+            for begin, end in zip(ends[::2], ends[1::2])
+            for node in held[begin:end]
+        )
+    return push._replace(
+        size=push.size or bundle.size,
+        nodes=bundle.nodes,
+        heads=tuple(
+            model.Head(head.node or node, head.title)
+            for node, head in zip(bundle.heads, push.heads)
+        ),
+        below=below,
     )
-
-
-def deletebookmark(store: Any, name: str, id: int) -> None:
-    """Remove the note of a bookmark, if it is there."""
-    with contextlib.suppress(errors.UnknownNote):
-        store.deletenote(_bookmarkname(name, id))
-
-
-def bookmarks(store: Any, names: Iterable[str]) -> dict[str, BookmarkRecord]:
-    """Return of each bookmark that the notes ``names`` are about, by its
-    name, the one that tells of the last move."""
-    found: dict[str, BookmarkRecord] = {}
-    for name in names:
-        with contextlib.suppress(errors.UnknownNote, errors.CorruptNote):
-            mark = readbookmark(store, name)
-            if mark.name not in found or found[mark.name].after <= mark.after:
-                found[mark.name] = mark
-    return found
-
-
-def readbookmark(store: Any, name: str) -> BookmarkRecord:
-    """Return what the note ``name`` tells of a bookmark; raises
-    ``UnknownNote``, ``CorruptNote``, ``UnsupportedFormat``."""
-    found = load(store.note(name), name)
-    try:
-        node = found['node']
-        return BookmarkRecord(
-            _text(found['name']),
-            None if node is None else _node(node),
-            _int(found['after']),
-            float(found['time']),
-            _text(found['user']),
-        )
-    except (KeyError, TypeError, ValueError) as exc:
-        raise corrupt(name) from exc
 
 
 # -- the last id
@@ -318,7 +346,7 @@ def readlastid(store: Any) -> int:
     """Return the highest id that is noted as given, 0 for none; raises
     ``CorruptNote``, ``UnsupportedFormat``."""
     try:
-        return _int(load(store.note(_LASTID), _LASTID)['lastid'])
+        return asnumber(load(store.note(_LASTID), _LASTID)['lastid'])
     except errors.UnknownNote:
         return 0
     except (KeyError, TypeError, ValueError) as exc:
@@ -328,9 +356,9 @@ def readlastid(store: Any) -> int:
 # -- values
 
 
-def dump(fields: dict[str, Any]) -> bytes:
+def dump(fields: dict[str, Any], version: int = _OTHERS) -> bytes:
     """Return the bytes of any note."""
-    text = json.dumps({'version': VERSION, **fields}, separators=(',', ':'))
+    text = json.dumps({'version': version, **fields}, separators=(',', ':'))
     return text.encode('ascii') + b'\n'
 
 
@@ -339,7 +367,7 @@ def load(data: bytes, name: str) -> dict[str, Any]:
     ``UnsupportedFormat``."""
     try:
         found = json.loads(data)
-        version = _int(found['version'])
+        version = asnumber(found['version'])
     except (KeyError, RecursionError, TypeError, ValueError) as exc:
         raise corrupt(name) from exc
     if version > VERSION:
@@ -352,20 +380,23 @@ def load(data: bytes, name: str) -> dict[str, Any]:
     return fields
 
 
-def _int(value: object) -> int:
+def asnumber(value: object) -> int:
+    """Return a value of a note; raises ``ValueError`` if it is no number."""
     if not isinstance(value, int) or isinstance(value, bool) or value < 0:
         raise ValueError('not a number')
     return value
 
 
-def _text(value: object) -> str:
+def astext(value: object) -> str:
+    """Return a value of a note; raises ``ValueError`` if it is no text."""
     if not isinstance(value, str):
         raise ValueError('not a text')
     return value
 
 
-def _node(value: object) -> bytes:
-    node = bytes.fromhex(_text(value))
+def asnode(value: object) -> bytes:
+    """Return a changeset in a note; raises ``ValueError`` if it is none."""
+    node = bytes.fromhex(astext(value))
     if len(node) != 20:
         raise ValueError('not a node')
     return node

@@ -137,7 +137,7 @@ def texts(sql: Sql, bundles: Iterable[int]) -> dict[int, str]:
     found = descriptions(sql, ids)
     rest = [id for id in ids if id not in found]
     for id, its in heads(sql, rest).items():
-        found[id] = titles(its)
+        found[id] = model.titles(its)
     return found
 
 
@@ -148,11 +148,6 @@ def descriptions(sql: Sql, bundles: list[int]) -> dict[int, str]:
         bundles,
     )
     return {row[0]: row[1] for row in rows}
-
-
-def titles(heads: Iterable[model.Head]) -> str:
-    """Return the text of a bundle of which none is kept."""
-    return '\n'.join(head.title for head in heads)[: model.TEXT_LENGTH]
 
 
 # -- how they come and go
@@ -226,7 +221,7 @@ def addparts(
     lower = b''.join(push.below)
     if lower:
         sql.insert('below', [(id, lower)])
-    if push.text != titles(push.heads):
+    if push.text != model.titles(push.heads):
         sql.insert('description', [(id, push.text)])
     return lower
 

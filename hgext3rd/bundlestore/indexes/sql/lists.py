@@ -324,7 +324,7 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
             *contents[bundle],
             tuple(heads[bundle]),
             tuple(moves.get(id, ())),
-            texts.get(bundle, bundles.titles(heads[bundle])),
+            texts.get(bundle, model.titles(heads[bundle])),
             tuple(rests.get(bundle, {}).values()),
             tuple(bundles.split(below.get(bundle, b''))),
             id in pins,
