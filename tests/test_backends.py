@@ -928,6 +928,49 @@ def test_locked_index(place: model.Place, index: Any) -> None:
     other.close()
 
 
+def test_lock_is_had_soon_after_it_is_free(
+    place: model.Place, index: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """SQLite would sleep for a tenth of a second at a time."""
+    index.record(newpush('one'))
+    other = sqlite3.connect(os.fsdecode(place.directory) + '/index.sqlite3')
+    other.isolation_level = None
+    other.execute('BEGIN IMMEDIATE')
+    pauses: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        pauses.append(seconds)
+        if len(pauses) == 20:
+            other.execute('ROLLBACK')
+
+    monkeypatch.setattr(time, 'sleep', sleep)
+    with connections.hurried(0.5):
+        assert index.record(newpush('two')).id == 2
+    other.close()
+    assert len(pauses) == 20
+    assert max(pauses) < 0.01
+
+
+def test_threads_write_in_the_order_in_which_they_came(index: Any) -> None:
+    index.record(newpush('one'))
+    given: dict[int, int] = {}
+
+    def work(number: int) -> None:
+        # one is asleep for long when the other one comes
+        time.sleep(0.3 * number)
+        given[number] = index.record(newpush(f'of {number}')).id
+
+    def publish() -> None:
+        stack.enter_context(processes.threads(2, work))
+        time.sleep(0.31)
+
+    with contextlib.ExitStack() as stack:
+        for _time in range(3):
+            index.record(newpush('that all wait for'), publish)
+            stack.close()
+            assert given[0] < given[1]
+
+
 def test_index_on_full_disk(smalldisk: Path) -> None:
     place = model.Place(os.fsencode(smalldisk / 'bundlestore'))
     index = backends.openindex('file', place)

@@ -18,6 +18,7 @@ import contextlib
 import os
 import sqlite3
 import threading
+import time
 import urllib.parse
 import weakref
 from collections.abc import Iterator
@@ -83,6 +84,7 @@ class Connections:
         self._holders: list[int] = []
         self._file: Optional[tuple[int, int]] = None
         self._foundlonglog = False
+        self._turn = threading.Lock()
         with _lock:
             _pools.add(self)
 
@@ -181,6 +183,19 @@ class Connections:
                     self._takeback(connection, file, reuse)
                 _lock.notify_all()
 
+    @contextlib.contextmanager
+    def turn(self, deadline: float) -> Iterator[None]:
+        """Have one thread of the process write at a time, in the order in
+        which they came: who waits for SQLite's lock gets it by chance."""
+        turn = self._turn
+        if not turn.acquire(timeout=max(deadline - time.monotonic(), 0)):
+            # what SQLite would say
+            raise sqlite3.OperationalError('database is locked')
+        try:
+            yield
+        finally:
+            turn.release()
+
     def _checkfile(self) -> None:
         """Forget connections to what is not the file any more."""
         _noticefork()
@@ -265,6 +280,7 @@ class Connections:
         self._idle.clear()
         self._busy.clear()
         self._holders.clear()
+        self._turn = threading.Lock()
 
     def close(self) -> None:
         """Close the connections that no thread is using just now."""

@@ -19,6 +19,9 @@ from .dialect import DIALECT, Sql
 #: got in the way of
 _ATTEMPTS = 50
 _PAUSE = 0.02
+#: how long to sleep before the next look whether another process is still
+#: writing, in seconds: the first time, and at most
+_BRIEF, _LONGEST = 0.0005, 0.002
 #: changes that are closer together may give a file the same mtime, in seconds
 _CLOCKTICK = 0.1
 
@@ -170,11 +173,15 @@ class Database:
                 'bundle index cannot be written: permission denied',
                 f'look at the permissions of {self._name} and its folder',
             )
-        with self._connections.lease() as connection:
+        deadline = time.monotonic() + self._connections.timeout
+        with (
+            self._connections.lease() as connection,
+            self._connections.turn(deadline),
+        ):
             if not durable:
                 connection.execute('PRAGMA synchronous = NORMAL')
             try:
-                self._begin(connection)
+                self._begin(connection, deadline)
                 yield Sql(connection)
                 commit(connection)
             except BaseException:
@@ -184,21 +191,42 @@ class Database:
                 connection.execute('PRAGMA synchronous = FULL')
             self._connections.shortenlog(connection)
 
-    def _begin(self, connection: sqlite3.Connection) -> None:
+    def _begin(self, connection: sqlite3.Connection, deadline: float) -> None:
         """Begin to write, in a database that has its tables."""
-        begin(connection, 'IMMEDIATE')
+        self._lock(connection, deadline)
         version = self._version(connection)
         if not version:
             rollback(connection)
             self._connections.settle()
             self._usewal(connection)
-            begin(connection, 'IMMEDIATE')
+            self._lock(connection, deadline)
             # Another process may have been quicker.
             version = self._version(connection)
         if not version:
             schema.create(connection)
         elif version < schema.VERSION:
             schema.upgrade(connection, version)
+
+    def _lock(self, connection: sqlite3.Connection, deadline: float) -> None:
+        """Begin to write, as soon as no other process does.
+
+        SQLite would look again after more and more time, up to a tenth of a
+        second, in which several others may have had the lock, and nobody.
+        """
+        pause = _BRIEF
+        connection.execute('PRAGMA busy_timeout = 0')
+        try:
+            while True:
+                try:
+                    begin(connection, 'IMMEDIATE')
+                    return
+                except sqlite3.OperationalError as exc:
+                    if not _islocked(exc) or time.monotonic() > deadline:
+                        raise
+                time.sleep(pause)
+                pause = min(pause * 2, _LONGEST)
+        finally:
+            self._connections.wait(connection)
 
     def _version(self, connection: sqlite3.Connection) -> int:
         """Return the version of the tables, 0 if there are none yet; raises
