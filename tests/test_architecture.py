@@ -75,3 +75,18 @@ def test_every_room_is_in_the_drawing() -> None:
         if path.stem not in drawn and path.stem != '__init__'
     }
     assert {room for room in rooms if not room.startswith('testing/')} == set()
+
+
+def test_records_are_the_cheap_ones() -> None:
+    """Each push over ssh defines anew what the rooms have that it loads."""
+    found = {
+        path.relative_to(PACKAGE).as_posix()
+        for path in PACKAGE.rglob('*.py')
+        for node in ast.walk(ast.parse(path.read_text('utf-8')))
+        if isinstance(node, ast.ImportFrom)
+        and node.module == 'typing'
+        and any(alias.name == 'NamedTuple' for alias in node.names)
+    }
+    # for type checkers
+    found.remove('records.py')
+    assert {path for path in found if not path.startswith('testing/')} == set()

@@ -53,6 +53,7 @@ ALWAYS = {
     'hgext3rd.bundlestore.config',
     'hgext3rd.bundlestore.metadata',
     'hgext3rd.bundlestore.names',
+    'hgext3rd.bundlestore.records',
     'hgext3rd.bundlestore.start',
     'hgext3rd.bundlestore.start.points',
     'hgext3rd.bundlestore.start.wraps',

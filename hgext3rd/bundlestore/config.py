@@ -8,11 +8,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mercurial import configitems, error, exthelper, formatter, util
 from mercurial.i18n import _
 from mercurial.utils import stringutil
+
+from .records import NamedTuple
 
 eh = exthelper.exthelper()
 

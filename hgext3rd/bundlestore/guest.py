@@ -12,9 +12,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import NamedTuple, Optional, TypeVar
+from typing import Optional, TypeVar
 
 from . import errors
+from .records import NamedTuple
 
 T = TypeVar('T')
 

@@ -14,9 +14,10 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Iterable, Mapping
-from typing import NamedTuple, Optional, Union
+from typing import Optional, Union
 
 from . import errors
+from .records import NamedTuple
 
 #: the longest text of a push, in characters
 TEXT_LENGTH = 4000

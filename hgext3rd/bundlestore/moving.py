@@ -17,10 +17,11 @@ import os
 import socket
 import time
 from collections.abc import Callable
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from . import errors
 from .declaring import Interfaces
+from .records import NamedTuple
 
 #: the note, and another that tells whose copy the target is
 NAME = 'state/moving.json'

@@ -10,9 +10,10 @@ Apart from ``model``, as most processes need none of it.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from .model import NAME_LENGTH, NODE_LENGTH, istext
+from .records import NamedTuple
 
 #: the most heads, bookmarks and writers of a view
 HEADS = 100_000

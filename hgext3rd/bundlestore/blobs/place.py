@@ -15,9 +15,10 @@ import hashlib
 import os
 import re
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple, Optional
+from typing import BinaryIO, Optional
 
 from .. import errors, model
+from ..records import NamedTuple
 from ..stores import fileops, localfiles
 
 LFS = 'lfs'

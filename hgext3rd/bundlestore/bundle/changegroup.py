@@ -25,10 +25,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from typing import BinaryIO, Callable, NamedTuple
+from typing import BinaryIO, Callable
 
 from .. import names
 from ..errors import BundleStoreError
+from ..records import NamedTuple
 
 #: versions this module reads; it writes 02 and 03
 VERSIONS = names.CHANGEGROUPS

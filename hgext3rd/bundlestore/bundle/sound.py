@@ -14,12 +14,13 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any, NamedTuple, Optional, TypeVar
+from typing import Any, Optional, TypeVar
 
 from mercurial import error
 from mercurial.i18n import _
 
 from .. import errors, log, model
+from ..records import NamedTuple
 from ..server import hasnode, tolocal
 from . import container, graph
 from .graph import NULLID, Graph

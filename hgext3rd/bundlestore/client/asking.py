@@ -18,7 +18,7 @@ import subprocess
 import threading
 import time
 from http import client as httpclient
-from typing import Any, NamedTuple
+from typing import Any
 
 from mercurial import encoding, error, pycompat, wireprototypes
 from mercurial.i18n import _
@@ -27,6 +27,7 @@ from mercurial.utils import stringutil, urlutil
 
 from .. import compat
 from ..names import CAPABILITY
+from ..records import NamedTuple
 from ..start import wraps
 from ..start.loading import quickend
 from ..start.wraps import inplaceof

@@ -10,12 +10,13 @@ that is not there is Mercurial's own discovery needed.
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mercurial import dagop, phases
 from mercurial.i18n import _
 from mercurial.node import nullrev
 
+from ..records import NamedTuple
 from ..start.wraps import inplaceof
 
 

@@ -16,7 +16,7 @@ Where a store has lost some of them, the server lets nothing rest on it.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from mercurial import (
     dagop,
@@ -28,6 +28,7 @@ from mercurial import (
 from mercurial.i18n import _
 
 from .. import names, server as servermod
+from ..records import NamedTuple
 from ..wire import exchange, known, values
 from . import ground as groundmod
 

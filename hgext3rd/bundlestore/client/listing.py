@@ -6,7 +6,7 @@ import contextlib
 import functools
 import itertools
 from collections.abc import Iterator
-from typing import Any, Callable, NamedTuple
+from typing import Any, Callable
 
 from mercurial import encoding, error
 from mercurial.i18n import _
@@ -14,6 +14,7 @@ from mercurial.utils import urlutil
 
 from .. import compat, names, server as servermod
 from ..fetch import pushlist
+from ..records import NamedTuple
 from ..wire import exchange, pushes
 from . import storeless
 

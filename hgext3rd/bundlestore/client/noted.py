@@ -17,12 +17,13 @@ import json
 import os
 import time
 from collections.abc import Iterable, Iterator
-from typing import Any, Callable, NamedTuple, Optional
+from typing import Any, Callable, Optional
 
 from mercurial.node import bin, hex
 from mercurial.utils import urlutil
 
 from ..cachefolder import CacheFolder
+from ..records import NamedTuple
 
 _FOLDER = b'bundlestore'
 #: the number is that of the format

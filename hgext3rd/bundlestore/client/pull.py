@@ -10,7 +10,6 @@ says why, in a hint.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 
 from mercurial import (
     encoding,
@@ -24,6 +23,7 @@ from mercurial.utils import urlutil
 
 from .. import config, server as servermod
 from ..names import MIN_PREFIX
+from ..records import NamedTuple
 from ..start.wraps import inplaceof
 from ..wire import values
 from . import asking, fromstore, ground as groundmod, storeless, symbols

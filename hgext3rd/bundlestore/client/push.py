@@ -7,7 +7,7 @@ from __future__ import annotations
 import contextlib
 import functools
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from mercurial import (
     error,
@@ -16,6 +16,7 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil, urlutil
 
 from .. import config, names
+from ..records import NamedTuple
 from ..start.loading import quickend
 from ..start.wraps import apply, inplaceof
 from ..wire import stored

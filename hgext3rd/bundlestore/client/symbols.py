@@ -8,9 +8,10 @@ server for.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from mercurial import error, revsetlang
+
+from ..records import NamedTuple
 
 
 class _Sets(NamedTuple):

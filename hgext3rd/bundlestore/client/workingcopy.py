@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import importlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mercurial import (
     cmdutil,
@@ -29,6 +29,7 @@ from mercurial.i18n import _
 from mercurial.node import nullrev, short
 
 from ..bundle import caches, memory
+from ..records import NamedTuple
 
 #: options that describe the changeset
 _DESCRIBING = ('message', 'logfile', 'date', 'user')

@@ -13,13 +13,14 @@ What a client has already is known by the manifests of changesets that it has.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from mercurial.node import bin
 
 from ..bundle import changegroup, revisions
 from ..bundle.changegroup import Entry
 from ..bundle.graph import NULLID
+from ..records import NamedTuple
 
 
 class Change(NamedTuple):

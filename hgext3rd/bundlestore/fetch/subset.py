@@ -20,7 +20,7 @@ from __future__ import annotations
 import functools
 import tempfile
 from collections.abc import Iterable, Iterator
-from typing import Any, BinaryIO, Callable, NamedTuple, Optional
+from typing import Any, BinaryIO, Callable, Optional
 
 from mercurial import mdiff
 
@@ -34,6 +34,7 @@ from ..bundle import (
 )
 from ..bundle.changegroup import END, Entry, Layout
 from ..bundle.graph import NULLID
+from ..records import NamedTuple
 from ..server import hasnode
 
 #: the most bytes of texts and deltas that are in memory to rebuild a revision

@@ -16,7 +16,7 @@ from __future__ import annotations
 import contextlib
 import struct
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mercurial import (
     changegroup,
@@ -30,6 +30,7 @@ from mercurial import (
 
 from .. import errors, model
 from ..bundle import container, graph
+from ..records import NamedTuple
 from ..server import hasnode, tolocal
 from . import neighbours, sources, subset
 from .answer import Answer

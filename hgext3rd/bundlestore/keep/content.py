@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import errors
 from ..bundle import container, graph, reading
+from ..records import NamedTuple
 
 
 class Content(NamedTuple):

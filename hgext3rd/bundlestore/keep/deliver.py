@@ -14,11 +14,12 @@ import os
 import socket
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import config, errors, model
 from ..declaring import provides
 from ..push import announce
+from ..records import NamedTuple
 from ..server import totext
 from ..stores import deliverynotes
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
+
+from ..records import NamedTuple
 
 #: how many pushes a finding names
 MOST = 10

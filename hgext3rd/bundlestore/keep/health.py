@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import backends, errors, moving
 from ..declaring import provides
+from ..records import NamedTuple
 from ..server import tolocal
 from ..stores import notes
 

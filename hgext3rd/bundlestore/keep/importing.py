@@ -9,7 +9,7 @@ all the checks of a push.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from mercurial import (
     bundle2,
@@ -25,6 +25,7 @@ from .. import access, log, names
 from ..bundle import overlay, sound
 from ..bundle.unbundle import tame
 from ..push import known, receive, route
+from ..records import NamedTuple
 from ..server import aborting, servedview
 from ..wire.known import Query
 

@@ -16,13 +16,14 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from mercurial import encoding, error, pycompat
 from mercurial.i18n import _
 from mercurial.node import short
 
 from .. import bookmarks, errors, model
+from ..records import NamedTuple
 from ..server import aborting, hasnode, tolocal, totext
 from ..stores import marks
 from ..words import counted

@@ -6,7 +6,7 @@ import contextlib
 import os
 import time
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from mercurial import error, hook, pycompat, scmutil
 from mercurial.i18n import _
@@ -15,6 +15,7 @@ from mercurial.node import hex, short
 from .. import access, bookmarks, compat, log, lookup, tryurl
 from ..declaring import provides
 from ..names import TRYURL
+from ..records import NamedTuple
 from ..server import aborting, hasnode, servedview
 from . import landing, rebasing
 from .commands import administered, logged

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from mercurial import discovery, error, exchange, extensions, util
 from mercurial.i18n import _
@@ -20,6 +20,7 @@ from mercurial.node import bin, hex, nullrev, short
 
 from .. import model
 from ..bundle import container, memory, reading, sound
+from ..records import NamedTuple
 from ..server import hasnode, servedview
 from ..stores import notes, statusnotes
 from . import walk

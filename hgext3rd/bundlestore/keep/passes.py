@@ -5,9 +5,10 @@ what differs copied, until little does. There is no Mercurial in here.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import errors, model
+from ..records import NamedTuple
 from . import walk
 from .indexcopy import IndexCopy
 from .storecopy import StoreCopy

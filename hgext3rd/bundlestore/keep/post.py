@@ -15,12 +15,13 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from typing import NamedTuple, Union
+from typing import Union
 
 from mercurial import error, sslutil
 from mercurial.utils import stringutil
 
 from .. import metadata
+from ..records import NamedTuple
 from ..server import totext
 from .webhooks import Hook
 

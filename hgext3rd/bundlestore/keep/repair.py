@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import errors, model
 from ..declaring import provides
+from ..records import NamedTuple
 from ..stores import marks, notes, statusnotes
 from . import content, statuscheck, walk
 from .base import Base

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import model
+from ..records import NamedTuple
 from . import walk
 
 

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import errors, model, moving
 from ..declaring import provides
+from ..records import NamedTuple
 from ..stores import notes
 from . import walk
 from .atonce import atonce

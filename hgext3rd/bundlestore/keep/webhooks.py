@@ -13,7 +13,6 @@ import hmac
 import os
 import re
 import stat
-from typing import NamedTuple
 from urllib.parse import urlsplit
 
 from mercurial import error
@@ -21,6 +20,7 @@ from mercurial.i18n import _
 from mercurial.utils import stringutil
 
 from .. import config, model
+from ..records import NamedTuple
 
 _NAME = re.compile(rb'[A-Za-z0-9_-]{1,50}')
 #: nothing that could end a line, and nothing to be encoded in some way

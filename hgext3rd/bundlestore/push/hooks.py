@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any, NamedTuple
+from typing import Any
 
 from mercurial import error, hook, pycompat
 from mercurial.i18n import _
@@ -23,6 +23,7 @@ from mercurial.utils import stringutil
 
 from .. import model
 from ..bundle import overlay, sound
+from ..records import NamedTuple
 from ..server import aborting, tolocal
 from . import hookenv
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from mercurial import bundle2, formatter
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
 from .. import model, names
+from ..records import NamedTuple
 from ..server import tolocal
 
 #: heads and bookmarks that are listed before the rest is only counted

@@ -22,7 +22,7 @@ import io
 import shutil
 import tempfile
 from collections.abc import Iterator
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from mercurial import (
     bookmarks as bookmod,
@@ -37,6 +37,7 @@ from mercurial.utils import stringutil
 from .. import access
 from ..bundle import container
 from ..names import PARAMETER
+from ..records import NamedTuple
 from ..server import fromutf8
 
 #: ``--pushvars`` variable

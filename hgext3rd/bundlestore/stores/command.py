@@ -17,10 +17,11 @@ import os
 import re
 import time
 from collections.abc import Iterable, Iterator
-from typing import BinaryIO, NamedTuple, Optional
+from typing import BinaryIO, Optional
 
 from .. import errors, model
 from ..declaring import Interfaces
+from ..records import NamedTuple
 from . import fileops, localfiles
 from .file import FileStore, StagedFile
 from .reader import VerifyingReader

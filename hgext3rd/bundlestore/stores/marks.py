@@ -13,9 +13,10 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterable
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import errors, model
+from ..records import NamedTuple
 from . import notes
 
 

@@ -23,9 +23,10 @@ import itertools
 import json
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import errors, model
+from ..records import NamedTuple
 
 #: changes with the form of the notes; one with a higher one is newer than
 #: this code

@@ -14,9 +14,10 @@ import signal
 import subprocess
 import time
 from collections.abc import Mapping
-from typing import IO, Any, NamedTuple, Optional
+from typing import IO, Any, Optional
 
 from .. import errors
+from ..records import NamedTuple
 from .localfiles import reason
 
 #: The exit codes that say: what this is about is not there. They are those of

@@ -9,10 +9,11 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from .. import errors, model
 from ..declaring import provides
+from ..records import NamedTuple
 from . import notes
 
 _FOLDER = 'status/'

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 from mercurial.utils import urlutil
+
+from ..records import NamedTuple
 
 
 class Address(NamedTuple):

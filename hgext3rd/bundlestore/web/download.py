@@ -7,7 +7,7 @@ import errno
 import hashlib
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional, Union
+from typing import Any, Optional, Union
 
 from mercurial import error
 from mercurial.hgweb import common
@@ -23,6 +23,7 @@ from .. import (
 )
 from ..bundle import complete, container, reading, sound
 from ..declaring import provides
+from ..records import NamedTuple
 from ..server import aborting
 from . import queries, refusals, scratch
 

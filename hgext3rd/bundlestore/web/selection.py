@@ -8,7 +8,7 @@ import math
 import operator
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mercurial import error
 from mercurial.hgweb import common
@@ -18,6 +18,7 @@ from mercurial.utils import dateutil
 
 from .. import lookup, model, users
 from ..declaring import provides
+from ..records import NamedTuple
 from ..server import hasnode
 from . import queries, refusals
 

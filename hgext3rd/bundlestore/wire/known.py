@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mercurial import error, wireprototypes
 from mercurial.i18n import _
 
 from .. import names
+from ..records import NamedTuple
 from . import exchange, values
 
 _DISTANCES = re.compile(rb'[0-9]{1,3}(-[0-9]{1,3})?\Z')

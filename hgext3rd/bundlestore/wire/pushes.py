@@ -10,10 +10,11 @@ name, ask for scratch bookmarks instead. The answer is a page, the one that
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from mercurial import util
 
+from ..records import NamedTuple
 from . import exchange, values
 
 #: what else a status has

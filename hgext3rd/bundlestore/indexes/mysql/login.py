@@ -16,9 +16,10 @@ from __future__ import annotations
 
 import configparser
 import os
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ... import errors
+from ...records import NamedTuple
 
 if TYPE_CHECKING:
     import ssl

@@ -7,10 +7,10 @@ which others may read, and in lists of processes.
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
 from urllib.parse import unquote
 
 from ... import errors
+from ...records import NamedTuple
 
 _URL = re.compile(r'(?P<scheme>[a-z0-9]+)://(?P<rest>.*)', re.S)
 

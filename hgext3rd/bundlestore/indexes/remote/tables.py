@@ -14,8 +14,8 @@ that each server has a name for, and these:
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import NamedTuple
 
+from ...records import NamedTuple
 from ..sql import labels
 
 #: changes with the tables

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Optional, Union
+from typing import TYPE_CHECKING, Optional, Union
 
 from ... import errors, model
+from ...records import NamedTuple
 
 if TYPE_CHECKING:
     from .dialect import Sql

@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, NamedTuple, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from ... import model
+from ...records import NamedTuple
 from . import bundles, details, labels
 from .words import holds
 

@@ -8,9 +8,10 @@ in ``bundles.py``, what users hold in ``usage.py``.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import TYPE_CHECKING, Optional
 
 from ... import errors, model
+from ...records import NamedTuple
 from . import bundles, details, labels, usage
 
 if TYPE_CHECKING:

@@ -8,9 +8,10 @@ transaction of the caller.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from ... import errors, model
+from ...records import NamedTuple
 from . import bundles
 
 if TYPE_CHECKING:

@@ -11,9 +11,10 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Optional
+from typing import TYPE_CHECKING, Optional
 
 from ... import errors, model, viewmodel
+from ...records import NamedTuple
 from ...viewmodel import View, ViewChange, ViewSummary
 from . import bundles, lookups, viewrows
 

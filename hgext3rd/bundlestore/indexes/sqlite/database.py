@@ -7,9 +7,10 @@ import os
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
-from typing import NamedTuple, Optional, TypeVar
+from typing import Optional, TypeVar
 
 from ... import errors
+from ...records import NamedTuple
 from ...stores import fileops, localfiles
 from . import schema
 from .connections import TIMEOUT, Connections

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import re
 import urllib.parse
-from typing import NamedTuple, Optional
+from typing import Optional
 
 from ... import errors
+from ...records import NamedTuple
 
 _BUCKET = re.compile(r'[A-Za-z0-9][A-Za-z0-9._-]{1,62}', re.A)
 #: what every server and proxy takes as it is

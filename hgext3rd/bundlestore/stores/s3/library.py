@@ -12,9 +12,10 @@ import gc
 import os
 import types
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from ... import errors
+from ...records import NamedTuple
 from .address import Address
 
 #: seconds to wait for a connection, and for the next bytes of an answer
