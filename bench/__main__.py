@@ -34,7 +34,7 @@ from hgext3rd.bundlestore import backends
 from . import extras, measure, report, repositories, smoke
 from .place import Mercurial, Place, digest, say
 from .results import SIZES, Results, Sizes
-from .rows import crowd, large, slow, small, space, web
+from .rows import crowd, keepalive, large, slow, small, space, web
 from .rows.context import Context
 from .systems.base import System, Unavailable
 from .systems.git import Git
@@ -51,6 +51,7 @@ STEPS: dict[str, Callable[[Context], None]] = {
     'files': small.measure_files,
     'large': large.measure_large,
     'crowd': crowd.measure_crowd,
+    'keepalive': keepalive.measure_keepalive,
     'stack': space.measure_stack,
     'slow': slow.measure_slow,
     'web': web.measure_web,

@@ -120,6 +120,28 @@ def _check(results: Results) -> Iterator[Budget]:
         0,
         '%',
     )
+    many = f'{sizes.connections} connections to gunicorn'
+    yield _atleast(
+        f'{many}, pushes a second, of plain Mercurial',
+        results.ratio(('keepalive/rate', 'ours'), ('keepalive/rate', 'plain')),
+        1,
+        '×',
+    )
+    errors = [
+        results.median(f'{row}/errors', 'ours') for row in ('keepalive', 'busy')
+    ]
+    yield _atmost(
+        '… errors, also with gc and pages',
+        None if None in errors else sum(filter(None, errors)),
+        0,
+        '',
+    )
+    yield _atmost(
+        '… 99 % within, with gc and pages, of without',
+        results.ratio(('busy/p99', 'ours'), ('keepalive/p99', 'ours')),
+        3,
+        '×',
+    )
     yield from _index(results.data.get('index'))
     yield _atmost(
         f'a stack of {sizes.height} pushed {sizes.tops} times, top amended',

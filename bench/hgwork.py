@@ -92,6 +92,26 @@ def _tip(repo: Any) -> Any:
     return next(ctx for ctx in revs if not ctx.phase())
 
 
+def do_ground(order: dict[str, Any]) -> list[str]:
+    """Return what ``handmade.py`` makes pushes on."""
+    repo = open_repo(order['repo'])
+    tip = _tip(repo)
+    # without flags, and without what Mercurial puts in front of a text
+    ctx = next(
+        tip[path]
+        for path in sorted(tip.manifest())
+        if not tip[path].flags() and not tip[path].renamed()
+    )
+    manifest = repo.manifestlog.getstorage(b'').revision(tip.manifestnode())
+    return [
+        bytes(value).hex()
+        for value in (
+            *(tip.node(), tip.manifestnode(), manifest),
+            *(ctx.path(), ctx.filenode(), ctx.data()),
+        )
+    ]
+
+
 def do_big(order: dict[str, Any]) -> list[str]:
     """Make a changeset with one file of ``size`` random bytes."""
     repo = open_repo(order['repo'])

@@ -66,6 +66,16 @@ def allrows(results: Results) -> Iterator[Row]:
     yield Row('crowd/rate', f'{crowd}, pushes', '/s')
     yield Row('crowd/worst', '… worst latency')
     yield Row('crowd/waits', '… who wait for a lock', '%')
+    many = f'{sizes.connections} connections to gunicorn'
+    for key, title in (('keepalive', many), ('busy', f'{many}, gc, pages')):
+        yield Row(f'{key}/rate', f'{title}: pushes', '/s')
+        yield Row(f'{key}/p50', '… half of them within')
+        yield Row(f'{key}/p99', '… 99 % within')
+        yield Row(f'{key}/worst', '… worst latency')
+        yield Row(f'{key}/errors', '… errors', '')
+        yield Row(f'{key}/memory', '… memory of the largest process', 'MB')
+    yield Row('busy/pages', '… 99 % of the pages within')
+    yield Row('keepalive/cpu', f'{many}: server processor time', 'ms')
     most = f'N = {(*sizes.levels, *sizes.highlevels)[-1]:,}'
     yield Row('index/bytes', f'index: a node, one each push, {most}', 'B')
     yield Row('index/hit', 'index: hit', 'ms')

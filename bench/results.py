@@ -49,6 +49,9 @@ class Sizes(NamedTuple):
     clients: int = 16
     pushes: int = 3
     crowdrounds: int = 1
+    #: clients that keep their connections, and how many seconds they push
+    connections: int = 64
+    connectionseconds: float = 12
     #: files of the synthetic repository
     files: int = 100_000
     filesrounds: int = 2
@@ -76,6 +79,8 @@ QUICK = Sizes(
     clients=6,
     pushes=1,
     crowdrounds=1,
+    connections=64,
+    connectionseconds=6,
     files=2_000,
     filesrounds=1,
     slowrounds=1,
@@ -94,6 +99,8 @@ SMOKE = Sizes(
     clients=2,
     pushes=1,
     crowdrounds=1,
+    connections=3,
+    connectionseconds=0.4,
     files=50,
     filesrounds=1,
     slowrounds=1,

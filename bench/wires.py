@@ -95,6 +95,35 @@ def gunicorn(
 ) -> Iterator[Wire]:
     """Serve by gunicorn, with ``hgweb`` for this repository alone, or with
     ``hgwebdir``, which opens the repository anew for each request."""
+    with (
+        workers(system, path, PROCESSES, application) as server,
+        _counted(f'http://127.0.0.1:{server.port}', server.pids) as wire,
+    ):
+        wire.url += server.path
+        yield wire
+
+
+class Workers(NamedTuple):
+    """A gunicorn that runs."""
+
+    port: int
+    #: of the repository, in URLs
+    path: str
+    #: of all its processes, the first of which answers no requests
+    pids: list[int]
+
+    @property
+    def seconds(self) -> float:
+        """The processor time that they took."""
+        return sum(map(_seconds, self.pids))
+
+
+@contextlib.contextmanager
+def workers(
+    system: HgSystem, path: Path, processes: int, application: str = 'hgweb'
+) -> Iterator[Workers]:
+    """Serve by gunicorn in so many processes, with threads: without them a
+    connection ends with each answer."""
     folder = path.with_name('gunicorn')
     folder.mkdir(exist_ok=True)
     webconf = folder / 'hgweb.config'
@@ -109,9 +138,11 @@ def gunicorn(
         'passwords': {},
         'settings': {
             'bind': '127.0.0.1:0',
-            'workers': PROCESSES,
+            'workers': processes,
             'threads': THREADS,
             'worker_class': 'gthread',
+            # longer than any client of the bench is silent
+            'keepalive': 60,
             'errorlog': '-',
             'timeout': measure.PATIENCE,
             'graceful_timeout': 2,
@@ -123,12 +154,9 @@ def gunicorn(
     output = folder / 'out'
     environ = system.place.environ()
     with measure.resident(words, folder, environ, output) as process:
-        port, workers = _booted(output)
-        url = f'http://127.0.0.1:{port}'
-        _warm(f'{url}/{path.name}', workers)
-        with _counted(url, [process.pid, *workers]) as wire:
-            wire.url += f'/{path.name}'
-            yield wire
+        port, pids = _booted(output, processes)
+        _warm(f'http://127.0.0.1:{port}/{path.name}', pids)
+        yield Workers(port, f'/{path.name}', [process.pid, *pids])
 
 
 def _warm(url: str, workers: list[int]) -> None:
@@ -139,14 +167,14 @@ def _warm(url: str, workers: list[int]) -> None:
             cold.discard(int(answer.headers['X-Worker']))
 
 
-def _booted(output: Path) -> tuple[int, list[int]]:
+def _booted(output: Path, processes: int) -> tuple[int, list[int]]:
     """Wait for gunicorn; return its port, and the ids of its processes."""
     end = time.monotonic() + PATIENCE
     while time.monotonic() < end:
         text = output.read_text()
         listens = re.search(r'Listening at: http://127\.0\.0\.1:(\d+) ', text)
         pids = re.findall(r'Booting worker with pid: (\d+)', text)
-        if listens and len(pids) == PROCESSES:
+        if listens and len(pids) == processes:
             return int(listens[1]), [int(pid) for pid in pids]
         time.sleep(0.05)
     raise CommandFailed(f'gunicorn does not start: {output.read_text()}')
