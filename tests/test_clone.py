@@ -42,6 +42,27 @@ def cloned(
     return Repo(client.hg, dest)
 
 
+@matrix.over('ssh')
+def test_revisions_with_a_pool(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    stored: str,
+    tmp_path: Path,
+) -> None:
+    """It has nothing at first, then something."""
+    pool = ('extensions.share=', f'share.pool={tmp_path / "pool"}')
+    base.commit({'news': 'news\n'}, 'news')
+    for name in (f'{stored}^', stored, 'tip'):
+        dest = tmp_path / f'clone of {name}'
+        node = client.node(name) if stored in name else base.node(name)
+        words = ('-r', node)
+        repo = cloned(transport, base, client, dest, *words, extra=pool)
+        assert repo.node('.') == node
+        assert repo.knows(stored) == (name != f'{stored}^')
+        repo.verify()
+
+
 def test_update_to_a_scratch_changeset(
     transport: Transport,
     base: Repo,

@@ -203,8 +203,9 @@ def test_rooms_and_the_table_agree() -> None:
     for commands in tables:
         for command, target in commands.items():
             listed.setdefault(target, f'the command {command.decode()}')
-    for wrapped, target in {**points.SUBREPOS, **points.SSH}.items():
-        listed[target] = wrapped
+    for table in (points.SUBREPOS, points.SSH, points.TOGETHER):
+        for wrapped, target in table.items():
+            listed[target] = wrapped
     for name, table in points.NEIGHBOURS.items():
         for wrapped, target in table.items():
             listed[target] = f'{name}.{wrapped}'

@@ -36,12 +36,13 @@ Count = Callable[..., list[str]]
 @pytest.fixture
 def count(transport: Transport, base: Repo) -> Iterator[Count]:
     """``count(client, …)``: run a command, which has one connection, and
-    return what it sends behind the hello."""
+    return what it sends behind the hello. ``URL`` is the server's."""
     trips = Trips(transport, base)
 
     def run(client: Repo, *args: str) -> list[str]:
         client.configure('paths', {'default': trips.url})
-        seen = trips.of(client, *args)
+        words = [trips.url if word == 'URL' else word for word in args]
+        seen = trips.of(client, *words)
         hello = HELLO[transport.name]
         assert seen.connections == 1, seen
         assert seen.commands[: len(hello)] == hello
@@ -101,6 +102,47 @@ def test_on_demand_pulls(
     assert client.node('.') == nodes[2]
     assert client.nodes('draft()') == [mine, *nodes]
     assert not client.knows(news)
+
+
+@WIRES
+def test_pulls_by_name(
+    transport: Transport,
+    base: Repo,
+    newclient: Callable[..., Repo],
+    count: Count,
+) -> None:
+    """What a name means, and what both ends have, is one question."""
+    author, client = newclient('author'), newclient('client')
+    nodes = [author.commit({'a': f'{n}\n'}, 'change') for n in range(3)]
+    author.run('push', '--bundle-store', '-r', '.', '-B', 'scratch/x')
+    news = base.commit({'news': 'news\n'}, 'news')
+    mine = client.commit({'mine': 'mine\n'}, 'mine')
+    once = ['batch', 'getbundle']
+    assert count(client, 'pull', '-r', nodes[0]) == once
+    assert client.nodes('draft()') == [mine, nodes[0]]
+    assert count(client, 'pull', '-r', nodes[1][:9], '-r', nodes[0]) == once
+    assert count(client, 'pull', '-B', 'scratch/x') == once
+    assert client.nodes('draft()') == [mine, *nodes]
+    assert not client.knows(news)
+    assert count(client, 'pull', '-r', news) == once
+    assert client.nodes('not public()') == [mine, *nodes]
+    client.verify()
+
+
+@WIRES
+def test_clones_of_a_name(
+    transport: Transport, base: Repo, client: Repo, count: Count
+) -> None:
+    node = client.commit({'a': 'a\n'}, 'change')
+    client.run('push', '--bundle-store')
+    path = client.path.parent / 'clone'
+    every = [*transport.commandline(), 'extensions.bundlestore=']
+    config = [word for one in every for word in ('--config', one)]
+    sent = count(client, 'clone', *config, '-r', node, 'URL', str(path))
+    assert sent == ['batch', 'getbundle']
+    clone = Repo(client.hg, path)
+    assert clone.nodes('draft()') == [node]
+    clone.verify()
 
 
 @matrix.over('ssh')

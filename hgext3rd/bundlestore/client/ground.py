@@ -9,7 +9,7 @@ that is not there is Mercurial's own discovery needed.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any, Optional
 
 from mercurial import dagop, phases
@@ -61,6 +61,10 @@ def below(repo, heads: Iterable[int], limit: int) -> Optional[Ground]:
     return Ground(sorted(edge), sorted(drafts))
 
 
+def nodes(repo, ground: Ground) -> list[bytes]:
+    return [repo.changelog.node(rev) for rev in (*ground.edge, *ground.drafts)]
+
+
 def common(
     repo, ground: Ground, there: Collection[bytes], heads: list[bytes]
 ) -> Optional[Common]:
@@ -75,24 +79,45 @@ def common(
         return None
     found = {rev for rev in ground.drafts if cl.node(rev) in there}
     found.update(ground.edge, map(cl.rev, known))
-    nodes = map(cl.node, sorted(dagop.headrevs(found, cl.parentrevs)))
-    return Common(list(nodes), True, heads)
+    tops = map(cl.node, sorted(dagop.headrevs(found, cl.parentrevs)))
+    return Common(list(tops), True, heads)
+
+
+def ofnothing(repo, heads: list[bytes]) -> Optional[Common]:
+    """Return what an empty repository has in common with a server; None for
+    any other one."""
+    if len(repo.changelog) or heads == [repo.nullid]:
+        return None
+    return Common([repo.nullid], True, heads)
 
 
 # -- pulls
 
+_HELD = '_bundlestorecommon'
 
-def hold(peer: Any, found: Optional[Common]) -> None:
-    """Have the discovery of the pull that comes make do with ``found``."""
-    peer._bundlestorecommon = found
+
+def hold(peer: Any, tell: Optional[Callable[[Any], Optional[Common]]]) -> None:
+    """Have the discovery of the pull that comes make do with what ``tell``
+    says for the repository, where it says anything."""
+    setattr(peer, _HELD, tell)
+
+
+def isheld(peer: Any) -> bool:
+    """Whether a connection has been given something to hold before."""
+    return hasattr(peer, _HELD)
 
 
 @inplaceof('setdiscovery.findcommonheads')
 def findcommonheads(orig, ui, local, remote, *args, **kwargs):
-    found = getattr(remote, '_bundlestorecommon', None)
+    tell = getattr(remote, _HELD, None)
+    found = None
+    if tell is not None:
+        # it was true when it was asked for
+        hold(remote, None)
+        found = tell(local)
     if found is None:
         return orig(ui, local, remote, *args, **kwargs)
-    # it was true when it was asked for
-    hold(remote, None)
-    ui.status(_(b'searching for changes\n'))
+    # as Mercurial, which does not search for the sake of an empty repository
+    if found.heads != [local.nullid]:
+        ui.status(_(b'searching for changes\n'))
     return found

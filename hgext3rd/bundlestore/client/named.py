@@ -21,8 +21,10 @@ from mercurial.utils import urlutil
 from .. import compat, config, server as servermod
 from ..names import CAPABILITY
 from ..start.wraps import inplaceof
+from . import together
 
-#: key in the ``opargs`` of ``exchange.pull``
+#: key in the ``opargs`` of ``exchange.pull``: scratch bookmarks, by their
+#: places among what is pulled
 _OPARG = b'bundlestore'
 
 
@@ -39,25 +41,31 @@ def pull(orig, ui, repo, *sources, **opts):
     if scratch:
         opts['bookmark'] = [name for name in names if name not in scratch]
         # the command fails if the server does not know one of them
-        opts['rev'] = [*(opts.get('rev') or ()), *scratch]
+        revs = opts.get('rev') or ()
+        opts['rev'] = [*revs, *scratch]
         opts['opargs'] = dict(opts.get('opargs') or {})
-        opts['opargs'][_OPARG] = scratch
-    return orig(ui, repo, *sources, **opts)
+        # it pulls bookmarks first, then what it has looked up, in this order
+        first = len(opts['bookmark']) + len(revs)
+        opts['opargs'][_OPARG] = dict(enumerate(scratch, first))
+    if not opts.get('rev'):
+        return orig(ui, repo, *sources, **opts)
+    with together.asking(repo):
+        return orig(ui, repo, *sources, **opts)
 
 
 @inplaceof('exchange.pull')
 def exchangepull(orig, repo, remote, *args, **kwargs):
     opargs = dict(kwargs.get('opargs') or {})
-    names = opargs.pop(_OPARG, ())
+    names = opargs.pop(_OPARG, {})
     if names:
         marks = dict(opargs.get(b'remotebookmarks') or {})
-        marks.update(_lookup(remote, names))
-        opargs[b'remotebookmarks'] = marks
-        # one that moved meanwhile is where it was when it was asked for last
         heads = list(kwargs.get('heads') or ())
-        heads += [marks[name] for name in names if marks[name] not in heads]
-        kwargs['heads'] = heads
-        kwargs['bookmarks'] = [*(kwargs.get('bookmarks') or ()), *names]
+        marks.update((name, heads[place]) for place, name in names.items())
+        opargs[b'remotebookmarks'] = marks
+        kwargs['bookmarks'] = [
+            *(kwargs.get('bookmarks') or ()),
+            *names.values(),
+        ]
     kwargs['opargs'] = opargs
     result = orig(repo, remote, *args, **kwargs)
     cloning = _cloning.get()
@@ -120,7 +128,10 @@ def clone(orig, ui, source, *dest, **opts):
     """Fetch what ``-u`` names, wherever it is."""
     name = opts.get('updaterev')
     if not name:
-        return orig(ui, source, *dest, **opts)
+        if not opts.get('rev'):
+            return orig(ui, source, *dest, **opts)
+        with together.asking():
+            return orig(ui, source, *dest, **opts)
     if _isstored(ui, source, name):
         # Otherwise the files of the repository would be copied.
         opts['pull'] = True

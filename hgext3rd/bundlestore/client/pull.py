@@ -158,7 +158,8 @@ def _fetch(repo, names: list[bytes]) -> None:
         heads = repo.changelog.headrevs()
         ground = groundmod.below(repo, heads, values.MAX_NODES)
     try:
-        answer = asking.ask(repo, path.loc, names, _nodes(repo, ground), limit)
+        about = [] if ground is None else groundmod.nodes(repo, ground)
+        answer = asking.ask(repo, path.loc, names, about, limit)
     except asking.NoAnswer as exc:
         hint = _(b'%s could not be asked: %s') % (place, exc.args[0])
         ui.debug(b'%s\n' % hint)
@@ -182,19 +183,14 @@ def _fetch(repo, names: list[bytes]) -> None:
             tried.hints[name] = _(b'%s has no %s %s') % (place, what, name)
         if nodes:
             if ground is not None:
-                groundmod.hold(
-                    answer.peer,
-                    groundmod.common(repo, ground, answer.there, answer.heads),
+                found = groundmod.common(
+                    repo, ground, answer.there, answer.heads
                 )
+                groundmod.hold(answer.peer, lambda _repo: found)
             hint = _pull(repo, answer.peer, path, place, nodes)
             tried.hints.update(dict.fromkeys(nodes, hint))
     finally:
         answer.peer.close()
-
-
-def _nodes(repo, ground: groundmod.Ground | None) -> list[bytes]:
-    revs = [] if ground is None else [*ground.edge, *ground.drafts]
-    return [repo.changelog.node(rev) for rev in revs]
 
 
 def _pull(repo, peer, path, place: bytes, nodes: dict[bytes, bytes]) -> bytes:

@@ -15,7 +15,8 @@ wrapped when a process starts, the others when they can first matter:
   anybody can use that.
 * ``PEER``: when such a repository is opened by its path, as another's peer.
 * ``ASKING``: when a command asks a server for what it does not know.
-* ``SSH``: when such a command, or a push, is about to connect over ssh.
+* ``TOGETHER``: when a command pulls or clones what it names.
+* ``SSH``: when any of these, or a push, is about to connect over ssh.
 * ``SUBREPOS``: when a subrepository is opened, or updated by its outer one.
 """
 
@@ -65,10 +66,20 @@ PEER = {
     'bundlerepo.getremotechanges': 'fetch.bypath.getremotechanges',
 }
 
+#: where a pull makes do with what was asked before
+GROUND = {
+    'setdiscovery.findcommonheads': 'client.ground.findcommonheads',
+}
+
 ASKING = {
     'sshpeer._makeconnection': 'client.asking.makeconnection',
     'url.opener': 'client.asking.opener',
-    'setdiscovery.findcommonheads': 'client.ground.findcommonheads',
+    **GROUND,
+}
+
+TOGETHER = {
+    'wireprotov1peer.peerexecutor.sendcommands': 'client.together.sendcommands',
+    **GROUND,
 }
 
 SSH = {

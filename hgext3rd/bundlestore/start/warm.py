@@ -26,7 +26,7 @@ def serve(orig, ui, repo, **opts):
 
 
 def _startforking(ui=None) -> None:
-    for moment in ('repository', 'store', 'peer', 'asking'):
+    for moment in ('repository', 'store', 'peer', 'asking', 'together'):
         wraps.apply(moment)
     loading.loadall(False, ui)
     from mercurial import chgserver

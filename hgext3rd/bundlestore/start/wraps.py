@@ -308,6 +308,10 @@ def _applyasking() -> None:
     _wrap(points.ASKING)
 
 
+def _applytogether() -> None:
+    _wrapinside('mercurial', points.TOGETHER)
+
+
 def _applyssh() -> None:
     _wrapinside('mercurial', points.SSH)
 
@@ -322,6 +326,7 @@ MOMENTS = {
     'ask': _applyask,
     'peer': _applypeer,
     'asking': _applyasking,
+    'together': _applytogether,
     'ssh': _applyssh,
     'subrepos': _applysubrepos,
     'web': late('web.install'),
