@@ -460,6 +460,41 @@ def test_gc_by_its_command(transport: Transport, base: Repo) -> None:
     assert base.run(GC, '--quiet').out == ''
 
 
+def test_views_by_their_commands(server: Repo) -> None:
+    filled = _filled(server)
+    filled.push([1])
+    filled.push([2])
+    filled.putview('parser', [1])
+    filled.putview('parser', [1], day=1, state='another')
+    filled.putview('old', [2], dropped=True)
+    server.configure('bundlestore', {'retention': '90 days'})
+    date = 'Tue Nov 14 22:13:20 2023 +0000'
+    push = f'would remove push %d (alice, {date}): too old\n'
+    # as old as the pushes may be
+    shown = server.run(GC, '--dry-run').out
+    assert shown.startswith(
+        "would remove view 'alice/old': too old\n"
+        "would remove view 'alice/parser': too old\n" + push % 1 + push % 2
+    )
+    assert '2 pushes, 2 bundles, 2 views' in shown
+    server.configure('bundlestore', {'workspace-retention': '99 years'})
+    shown = server.run(GC, '--dry-run').out
+    assert shown.startswith(
+        "would remove view 'alice/old': it was dropped\n" + push % 2
+    )
+    assert '1 push, 1 bundle, 1 view' in shown
+    assert _json(server, GC)[:1] == [
+        {'kind': 'view', 'reason': 'dropped', 'name': 'alice/old'}
+    ]
+    assert filled.ids() == [1]
+    (view,) = filled.views()
+    filled.index.removeview(view.uid)
+    lost = "view 'alice/parser': it is lost, only its notes are left\n"
+    assert lost in server.run(VERIFY, ok=[1]).out
+    assert f'repaired: {lost}' in server.run(VERIFY, '--repair').out
+    assert filled.views() == [view]
+
+
 def test_pins_by_their_command(server: Repo) -> None:
     filled = _filled(server)
     one = filled.push([1, 2], bookmarks=[('scratch/a', 2)])

@@ -85,6 +85,7 @@ def _sameindex(source: Filled, target: Filled) -> None:
             s.bookmarks,
             s.lastid,
             s.outcomes,
+            s.views,
         )
         for s in (source.state(), target.state())
     ]
@@ -137,6 +138,10 @@ def source(tmp_path: Path) -> Filled:
     made.tell('ci', 3)
     made.tell('mail', 4)
     made.gc(before=2)
+    made.putview('parser', [4], day=5)
+    made.putview('parser', [4, 5], day=6, state='a state')
+    made.putview('lexer', [3], 'bob', day=6, dropped=True)
+    made.putview('lexer', [3], 'alice', day=6)
     made.movebookmark('scratch/b', 4)
     made.movebookmark('scratch/d', 5)
     made.movebookmark('scratch/a', 5)
@@ -206,7 +211,7 @@ def test_whatever_is_done_between_the_passes(
 def _something(chance: random.Random, made: Filled) -> None:
     """Do what clients and administrators do."""
     pushes = made.index.pushes()
-    what = chance.randrange(10)
+    what = chance.randrange(11)
     name = f'scratch/{chance.choice("abc")}'
     if what < 5 or not pushes:
         rests = []
@@ -240,6 +245,11 @@ def _something(chance: random.Random, made: Filled) -> None:
         push = chance.choice(pushes)
         made.index.pin(push.id, not push.pinned)
         notes.keep(made.store, made.index, made.index.push(push.id))
+    elif what < 10:
+        called = chance.choice('abc')
+        with contextlib.suppress(errors.ViewExists):
+            new = chance.choice('abc')
+            made.putview(called, [chance.randrange(99)], name=new)
     else:
         heads = [push.heads[0].node for push in pushes]
         numberof = {node(n): n for n in range(1000)}
@@ -325,7 +335,8 @@ class Late:
     arguments."""
 
     __implemented__ = Interfaces(
-        *('IBundleIndex', 'IStatuses', 'ILandings', 'IDeliveries')
+        *('IBundleIndex', 'IStatuses', 'ILandings', 'IDeliveries'),
+        'IViews',
     )
 
     def __init__(self, index: Any) -> None:
@@ -509,7 +520,7 @@ def test_there_and_back(
             stack.callback(after.index.close)
             before = after
         # one that points to what was removed
-        assert set(before.verify()) <= {('bookmark', False)}
+        assert set(before.verify()) <= {('bookmark', False), ('view', False)}
 
 
 # -- a store that is closed
@@ -681,6 +692,7 @@ def test_command(server: Repo, tmp_path: Path) -> None:
     told = json.loads(_migrate(server, root, '-T', 'json').out)
     store, index = _urls(root)
     counts = {'bundles': 0, 'size': 0, 'bookmarks': 0, 'removed': 0}
+    counts['views'] = 0
     assert told == [
         {
             'kind': 'pass',

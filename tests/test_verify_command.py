@@ -44,6 +44,8 @@ def filled(tmp_path: Path) -> Filled:
     for id in (2, 4):
         made.setstatus(id, 'linux')
         made.setlanding(id, id)
+    made.putview('parser', [4, 5], day=6)
+    made.putview('parser', [4], day=7, state='a state')
     # the same bundle again, which others rest on
     made.push([3], 'bob', day=6, rests=[one], bookmarks=[('scratch/c', 3)])
     made.pin(4)

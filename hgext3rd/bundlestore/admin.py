@@ -90,6 +90,9 @@ def gc(ui, repo, **opts):
 
     Remove, in this order:
 
+    - workspaces and backups of clones, called views here, that were dropped,
+      or that nobody has changed for ``bundlestore.workspace-retention``, and
+      what others were before that;
     - pushes older than ``bundlestore.retention``, or than the TIME of
       --older-than, such as ``90 days`` (also seconds, minutes, hours, weeks,
       months of 30 days, and years);
@@ -101,7 +104,8 @@ def gc(ui, repo, **opts):
       orphan behind, and unfinished files. They are removed when they are as
       old as that.
 
-    A pinned push stays, see :hg:`help admin::bundlestore-pin`, and so does a
+    A pinned push stays, see :hg:`help admin::bundlestore-pin`, and so does one
+    with a head or a bookmark of a view, as long as the view does, and a
     bundle that others rest on, until the last of these is gone. The scratch
     bookmarks that a push moved go with it, unless they were moved since.
 
@@ -121,18 +125,20 @@ def gc(ui, repo, **opts):
       One item for each thing that is removed (with -n/--dry-run: would be),
       with these keywords:
 
-      :kind:   String. ``push``, ``bundle``, ``bookmark``, ``note`` or
-               ``stray``.
+      :kind:   String. ``push``, ``bundle``, ``bookmark``, ``note``,
+               ``stray``, ``view`` or ``version`` (what a view was earlier).
       :reason: String. ``age``, ``quota``, ``unfinished`` (an earlier run was
                interrupted), ``lost`` or ``dangling``; of a bundle ``removed``
                (with its last push) or ``orphan``; of a note and a stray
-               ``leftover``; of the note of a bookmark ``superseded``.
+               ``leftover``; of the note of a bookmark ``superseded``; of a
+               view ``dropped`` or ``age``.
       :push:   Integer. The number of the push.
       :user:   String. Who pushed.
       :date:   Date information. When.
       :bundle: String. The key of the bundle.
       :size:   Integer. The bytes of the bundle or stray.
-      :name:   String. The bookmark, note or stray.
+      :name:   String. The bookmark, note, stray or view, as ``USER/NAME``; of
+               what a view was earlier ``USER/NAME@VERSION``.
 
     Returns 0 on success, 1 if there are lost pushes.
     """
@@ -214,9 +220,10 @@ def verify(ui, repo, **opts):
 
     With --repair the index is mended out of the bundles and notes. If it is
     lost or damaged, all of it is made anew: pushes with their numbers, users
-    and times, bookmarks and pins. Nobody should push meanwhile. It may be
-    interrupted and run again. A bundle that is damaged or missing cannot be
-    repaired; it comes back when somebody pushes the same changesets again.
+    and times, bookmarks, pins, workspaces and backups of clones. Nobody should
+    push meanwhile. It may be interrupted and run again. A bundle that is
+    damaged or missing cannot be repaired; it comes back when somebody pushes
+    the same changesets again.
 
     .. container:: verbose
 
@@ -228,17 +235,21 @@ def verify(ui, repo, **opts):
                  ``missing`` (bundle), ``corrupt`` (bundle), ``row`` (the index
                  does not know what is in a bundle), ``base`` (what a bundle
                  rests on is not recorded), ``parent`` (the repository lacks
-                 a changeset) and ``lost`` (a push is not in the index). A
+                 a changeset), ``lost`` (a push is not in the index) and
+                 ``view`` (a workspace or the backup of a clone is not in the
+                 index, or lags behind). A
                  remark is one of ``orphan``, ``stray``, ``leftover`` (a
                  removed push), ``unfinished`` (a push that is being removed),
                  ``note`` (it is missing or not up to date), ``bookmark``
-                 (it points to nothing), ``cache`` (of the repository) and
+                 (it points to nothing), ``view`` (some of its heads or
+                 bookmarks are nowhere), ``cache`` (of the repository) and
                  ``blob`` (what lfs or largefiles keep is on one machine).
       :severity: String. ``problem`` or ``remark``.
       :message:  String. What is shown without a template.
       :pushes:   List of integers. The pushes concerned, at most ten.
       :bundle:   String. The key of the bundle concerned.
-      :name:     String. The note, stray, bookmark or web hook concerned.
+      :name:     String. The note, stray, bookmark, web hook or view
+                 concerned.
       :repaired: Boolean. Whether it has been repaired.
 
     Returns 0 if there is no problem, or none is left, 1 otherwise.
@@ -521,7 +532,8 @@ def migrate(ui, repo, **opts):
 
     Copy the bundle store of the repository to --store, its index to --index,
     or both: bundles with their hashes looked at, pushes with their numbers,
-    users, times and pins, scratch bookmarks. The URLs are what
+    users, times and pins, scratch bookmarks, workspaces and backups of clones
+    ("views"). The URLs are what
     ``bundlestore.store`` and ``bundlestore.index`` will be, and what is there
     must be empty, or a copy that this command began.
 
@@ -572,7 +584,8 @@ def migrate(ui, repo, **opts):
       these keywords:
 
       :kind:      String. ``pass``; of a problem ``missing`` or ``corrupt``
-                  (bundle), ``different`` (a push that cannot be copied),
+                  (bundle), ``different`` (a push or a view that cannot be
+                  copied),
                   ``refused`` (bundle of infinitepush) or ``bookmark``; at the
                   end ``moved`` or ``imported``; with --schema
                   ``schema``.
@@ -585,6 +598,7 @@ def migrate(ui, repo, **opts):
       :size:      Integer. Their bytes.
       :notes:     Integer. The notes that were written or deleted.
       :bookmarks: Integer. The scratch bookmarks that were put right.
+      :views:     Integer. The views that were copied or removed.
       :known:     Integer. Bundles of infinitepush with nothing to take over.
       :removed:   Integer. Pushes and bundles that were removed.
       :message:   String. What the problem is.

@@ -36,6 +36,7 @@ eh.configitem(SECTION, b'max-changesets', default=10000)
 eh.configitem(SECTION, b'max-rate', default=None)
 eh.configitem(SECTION, b'quota', default=None)
 eh.configitem(SECTION, b'retention', default=None)
+eh.configitem(SECTION, b'workspace-retention', default=None)
 eh.configitem(SECTION, b'verify', default=b'changesets')
 eh.configitem(SECTION, b'compression', default=b'none')
 eh.configitem(SECTION, b'allow-push', default=list)
@@ -86,6 +87,8 @@ class Settings(NamedTuple):
     quota: Optional[int]
     #: seconds after which a push may be removed, None for never
     retention: Optional[float]
+    #: seconds for which what a view has is kept, None for ever
+    workspaceretention: Optional[float]
     #: ``none``, ``changesets`` or ``full``
     verify: str
     #: of what is stored: ``none`` or ``zstd``
@@ -288,6 +291,12 @@ def settings(ui) -> Settings:
     routeall = choice(b'route', b'requested', b'all') == b'all'
     openheads = boolean(b'open-heads', routeall)
     storeurl, indexurl = backendurls(ui)
+    retention = item(b'retention', lambda: _duration(ui, b'retention'), None)
+    viewage = item(
+        b'workspace-retention',
+        lambda: _duration(ui, b'workspace-retention'),
+        retention,
+    )
     return Settings(
         routeall=routeall,
         storeurl=storeurl,
@@ -303,7 +312,8 @@ def settings(ui) -> Settings:
         maxchangesets=integer(b'max-changesets', 0),
         maxrate=item(b'max-rate', lambda: _rate(ui, b'max-rate'), None),
         quota=item(b'quota', lambda: _bytes(ui, b'quota'), None),
-        retention=item(b'retention', lambda: _duration(ui, b'retention'), None),
+        retention=retention,
+        workspaceretention=retention if viewage is None else viewage,
         verify=choice(b'verify', b'changesets', b'none', b'full').decode(),
         compression=item(
             b'compression', lambda: _compression(ui).decode(), 'none'

@@ -607,14 +607,14 @@ class IViews(Interface):
         """Forget the versions of a view that are less than ``before``, but
         never what it is now."""
 
-    def removeview(uid: str) -> None:
-        """Forget a view altogether; its name is free then."""
+    def removeview(uid: str, version=None) -> None:
+        """Forget a view altogether; its name is free then. With ``version``,
+        raises ``ViewMoved`` if it has another one, with what is there."""
 
     def restoreview(view, log) -> None:
         """Put a ``viewmodel.View`` with its ``uid`` and ``version``, and how
         it came about, as :meth:`viewlog` returns it, in the place of the view
-        with that ``uid``; for repairs, and as durable as
-        :meth:`IBundleIndex.restore`. Raises ``ViewExists``."""
+        with that ``uid``; for repairs, durable. Raises ``ViewExists``."""
 
 
 class IReserve(Interface):

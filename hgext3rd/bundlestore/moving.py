@@ -37,6 +37,7 @@ _WRITES = frozenset(
         *('record', 'movebookmarks', 'forgetmoves', 'remove', 'discard'),
         *('pin', 'restore', 'restoremany', 'restoremove', 'reserve'),
         *('setaside', 'setstatus', 'setdelivery', 'setlanding'),
+        *('putview', 'forgetviews', 'removeview', 'restoreview'),
     )
 )
 

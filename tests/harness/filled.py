@@ -23,8 +23,10 @@ from hgext3rd.bundlestore.stores import (
     marks,
     notes,
     statusnotes,
+    viewnotes,
 )
 from hgext3rd.bundlestore.stores.file import FileStore
+from hgext3rd.bundlestore.viewmodel import View, ViewChange
 
 from .changegroups import NULL, Revision, Stream, encode, node
 
@@ -48,6 +50,8 @@ class State(NamedTuple):
     stored: tuple[str, ...]
     lastid: int
     outcomes: dict[int, statusnotes.Outcome]
+    #: the views, each with its log
+    views: tuple[tuple[View, tuple[ViewChange, ...]], ...]
 
 
 class Filled:
@@ -149,6 +153,29 @@ class Filled:
         self.index.setdelivery(model.Delivery(hook, told, edition=edition))
         deliverynotes.write(self.store, hook, told)
 
+    def putview(
+        self,
+        called: str,
+        heads: Sequence[int],
+        owner: str = 'alice',
+        day: float = 0,
+        **more: Any,
+    ) -> View:
+        """Have the view that is ``called`` so show these changesets."""
+        known = self.index.view(owner, called)
+        new = (known or View(owner, called))._replace(
+            heads=tuple(sorted(map(node, heads))),
+            time=BEGIN + day * DAY,
+            **more,
+        )
+        made = self.index.putview(new, known.version if known else 0)
+        viewnotes.keep(self.store, self.index, known, made)
+        return made
+
+    def views(self) -> list[View]:
+        found = [self.index.viewbyid(v.uid) for v in self.index.views()]
+        return [view for view in found if view is not None]
+
     def state(self) -> State:
         pushes = self.index.pushes()
         stored = sorted(self.store.keys())
@@ -163,6 +190,10 @@ class Filled:
             tuple(stored),
             self.index.lastid(),
             statusnotes.outcomes(self.index, [push.id for push in pushes]),
+            tuple(
+                (view, tuple(self.index.viewlog(view.uid)))
+                for view in self.views()
+            ),
         )
 
     def ids(self) -> list[int]:
@@ -179,8 +210,9 @@ class Filled:
         """Collect, as though that day was today; return the kind and reason
         of what went."""
         now = BEGIN + day * DAY
-        if 'before' in wish:
-            wish['before'] = BEGIN + wish['before'] * DAY
+        for name in ('before', 'viewsbefore'):
+            if name in wish:
+                wish[name] = BEGIN + wish[name] * DAY
         collector = collect.Collector(
             wrap(self.store),
             wrap(self.index),
@@ -251,6 +283,7 @@ class Mortal:
             *('record', 'movebookmarks', 'remove', 'discard', 'pin'),
             *('restore', 'restoremove', 'reserve', 'setaside'),
             *('setstatus', 'setlanding', 'setdelivery'),
+            *('putview', 'forgetviews', 'removeview', 'restoreview'),
         )
     )
 
@@ -289,5 +322,5 @@ class _Dying:
 class _DyingIndex(_Dying):
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISetAside', 'IStatuses', 'ILandings'),
-        'IDeliveries',
+        *('IDeliveries', 'IViews'),
     )

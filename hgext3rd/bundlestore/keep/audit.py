@@ -27,6 +27,7 @@ from . import (
     deliverycheck,
     repair,
     statuscheck,
+    viewcheck,
     walk,
 )
 from .findings import MOST, Finding, Wish
@@ -126,6 +127,7 @@ class Audit:
         yield from self._checkunfinished()
         yield from self._checkstatuses()
         yield from self._checkdeliveries()
+        yield from self._checkviews()
         yield from self._bundles.checkall(self._noted)
         if self._repairer.corrected:
             self._repairer.reserve()
@@ -398,6 +400,12 @@ class Audit:
                 name=name,
                 repaired=repaired,
             )
+
+    def _checkviews(self) -> Iterator[Finding]:
+        check = viewcheck.ViewCheck(
+            self._store, self._index, self._base, self._now, self._wish.repair
+        )
+        yield from check.run()
 
     def _checkids(self) -> Iterator[Finding]:
         last = self._index.lastid()

@@ -40,6 +40,7 @@ from .leftovers import Leftovers
 from .removing import ASKED, Remover
 from .retention import Retention
 from .run import Gone, Run, Wish
+from .viewretention import ViewRetention
 
 #: how often to begin once more where there is no room and none was made
 _ATTEMPTS = 2
@@ -65,7 +66,8 @@ class Collector:
         self._now = now
         self._run = Run(store, index, wish)
         self._remover = Remover(self._run)
-        self._retention = Retention(self._run, self._remover)
+        self._views = ViewRetention(self._run)
+        self._retention = Retention(self._run, self._remover, self._views)
         self._leftovers = Leftovers(self._run, self._remover, base, now)
         # whether it is known what must stay
         self._surveyed = False
@@ -104,6 +106,7 @@ class Collector:
         self._surveyed = True
         for name in self._run.lists:
             yield from self._remover.finish(name)
+        yield from self._views.expire()
         yield from self._retention.expire()
         yield from self._retention.shrink()
         if self._run.wish.forget:

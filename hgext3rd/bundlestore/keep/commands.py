@@ -99,10 +99,12 @@ def gc(ui, repo, opts) -> int:
     dry = bool(opts['dry_run'])
     now = time.time()
     age = server.settings.retention
+    viewage = server.settings.workspaceretention
     if opts['older_than']:
         age = _duration('older-than', opts['older_than'])
     wish = run.Wish(
         before=None if age is None else now - age,
+        viewsbefore=None if viewage is None else now - viewage,
         quota=server.settings.quota,
         grace=_duration('grace', opts['grace']),
         forget=bool(opts['forget_lost']),
@@ -125,6 +127,7 @@ def gc(ui, repo, opts) -> int:
             bundles=sums.counts['bundle'],
             bytes=sums.size,
             blobs=sums.counts['blob'] or None,
+            views=sums.counts['view'] or None,
             lost=collector.lost or None,
         )
     if base.lags:

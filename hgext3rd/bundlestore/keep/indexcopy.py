@@ -14,7 +14,7 @@ from .. import errors, model
 from ..batches import batches
 from ..declaring import provides
 from ..stores import notes, statusnotes
-from . import deliverycheck, ratecopy, walk
+from . import deliverycheck, ratecopy, viewcopy, walk
 
 
 class NoCopy(errors.BundleStoreError):
@@ -46,11 +46,11 @@ class IndexCopy:
         # the highest id in the target
         self._last = 0
         #: what was changed since ``begin``
-        self.pushes = self.removed = self.bookmarks = 0
+        self.pushes = self.removed = self.bookmarks = self.views = 0
 
     def begin(self) -> None:
         """Begin to go through everything; raises ``NoCopy``."""
-        self.pushes = self.removed = self.bookmarks = 0
+        self.pushes = self.removed = self.bookmarks = self.views = 0
         self._last = self._target.lastid()
         if self._last > self._source.lastid():
             raise NoCopy('bundle index')
@@ -128,6 +128,12 @@ class IndexCopy:
             yield from deliverycheck.copy(self._source, self._target)
         else:
             yield from self._source.deliveries()
+
+    def copyviews(self) -> Iterator[str]:
+        """Copy the views. Yields those that cannot be."""
+        done = viewcopy.copy(self._source, self._target, self._dry)
+        self.views = done.changes
+        yield from done.bad
 
     def beyond(self, first: int, seen: walk.Seen) -> None:
         """Remove the pushes that the source does not have: it has those that
@@ -384,6 +390,11 @@ class IndexCopy:
         last = self._source.lastid()
         if last != self._target.lastid():
             yield f'last id: {last}, in the copy {self._target.lastid()}'
+        if provides(self._target, 'IViews'):
+            for pair in viewcopy.differing(self._source, self._target):
+                for view in filter(None, pair):
+                    yield f'view {view.owner}/{view.name}'
+                    return
 
 
 def _mover(mark: model.Bookmark) -> tuple[int, str]:

@@ -27,7 +27,7 @@ from ..declaring import provides
 from ..server import aborting, tolocal, totext
 from ..stores import notes
 from ..words import counted
-from . import passes
+from . import passes, viewcopy
 from .commands import administered, logged
 from .indexcopy import NoCopy
 
@@ -187,7 +187,9 @@ class _Migration:
         if found is not None and not found.done:
             id, index = found.id, found.newindex
         known = self._newindex is None or index == self._move.newindex
-        if not known and self._newindex.lastid():
+        if not known and (
+            self._newindex.lastid() or not viewcopy.isempty(self._newindex)
+        ):
             raise NoCopy('bundle index')
         if self._newstore is not None:
             self._claimstore(_copynote(id))
@@ -288,6 +290,7 @@ class _Migration:
             return
         words = [(counts.pushes, 'push'), (counts.bundles, 'bundle')]
         words += [(counts.notes, 'note'), (counts.bookmarks, 'bookmark')]
+        words.append((counts.views, 'view'))
         parts = [counted(number, one) for number, one in words if number]
         if counts.removed:
             parts.append(_plain(_(b'removed %d')) % counts.removed)

@@ -25,6 +25,7 @@ class Counts(NamedTuple):
     size: int = 0
     notes: int = 0
     bookmarks: int = 0
+    views: int = 0
     #: pushes and bundles that the source does not have any more
     removed: int = 0
 
@@ -35,6 +36,7 @@ class Counts(NamedTuple):
             + self.bundles
             + self.notes
             + self.bookmarks
+            + self.views
             + self.removed
         )
 
@@ -91,6 +93,9 @@ class Passes:
             self._indexes.end()
             for name in self._indexes.deliveries():
                 message = f'how far web hook {name} was told cannot be copied'
+                self._problem('different', message, None, [])
+            for name in self._indexes.copyviews():
+                message = f'view {name} cannot be copied'
                 self._problem('different', message, None, [])
         if self._stores:
             self._stores.end(seen)
@@ -152,6 +157,7 @@ class Passes:
             size=store.size if store else 0,
             notes=store.notes if store else 0,
             bookmarks=index.bookmarks if index else 0,
+            views=index.views if index else 0,
             removed=(index.removed if index else 0)
             + (store.removed if store else 0),
         )

@@ -14,7 +14,7 @@ from .. import errors, model
 from ..declaring import provides
 from ..records import NamedTuple
 from ..stores import marks, notes, statusnotes
-from . import content, statuscheck, walk
+from . import content, statuscheck, viewcheck, walk
 from .base import Base
 
 #: a note that is there while repairs are under way
@@ -86,6 +86,8 @@ class Repairer:
         self.begin()
         with contextlib.suppress(errors.BackendUnavailable):
             self._salvage()
+        with contextlib.suppress(errors.BackendUnavailable):
+            viewcheck.salvage(self._store, self._index)
         place: str = self._index.setaside()
         return place
 

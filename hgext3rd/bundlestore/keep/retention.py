@@ -1,4 +1,5 @@
-"""Which pushes go: old ones, those over a quota, and lost ones."""
+"""Which pushes go: old ones, those over a quota, and lost ones. What is pinned
+or on view stays, unless it is lost."""
 
 from __future__ import annotations
 
@@ -8,14 +9,23 @@ from .. import model
 from . import walk
 from .removing import Remover
 from .run import Gone, Run
+from .viewretention import ViewRetention
 
 
 class Retention:
     """Chooses pushes, and has them removed."""
 
-    def __init__(self, run: Run, remover: Remover) -> None:
+    def __init__(
+        self, run: Run, remover: Remover, views: ViewRetention
+    ) -> None:
         self._run = run
         self._remover = remover
+        self._views = views
+
+    def _free(self, page: list[model.Push]) -> list[model.Push]:
+        """Return those of some pushes that may go."""
+        held = self._views.holds(page)
+        return [p for p in page if not p.pinned and p.id not in held]
 
     def expire(self) -> Iterator[Gone]:
         """Remove the pushes that are too old."""
@@ -23,9 +33,8 @@ class Retention:
             return
         for page in walk.older(self._run.index, self._run.wish.before):
             with self._remover.listing(page):
-                for push in page:
-                    if not push.pinned:
-                        yield from self._remover.remove(push, 'age')
+                for push in self._free(page):
+                    yield from self._remover.remove(push, 'age')
 
     def shrink(self) -> Iterator[Gone]:
         """Remove the oldest pushes of who holds too much."""
@@ -44,20 +53,17 @@ class Retention:
     def _shrinkuser(self, user: str, quota: int) -> Iterator[Gone]:
         for page in walk.pushes(self._run.index, user):
             with self._remover.listing(page):
-                for push in page:
+                for push in self._free(page):
                     # each time: another run may be at it, too
                     if self._run.index.usage(user).size <= quota:
                         return
-                    if not push.pinned:
-                        yield from self._remover.remove(push, 'quota')
+                    yield from self._remover.remove(push, 'quota')
 
     def _wouldshrink(self, usage: model.Usage, quota: int) -> Iterator[Gone]:
         held = usage.size
         before = self._run.wish.before
         for page in walk.pushes(self._run.index, usage.user):
-            for push in page:
-                if push.pinned:
-                    continue
+            for push in self._free(page):
                 old = before is not None and push.time < before
                 if not old and held <= quota:
                     continue

@@ -12,7 +12,8 @@ from . import walk
 class Gone(NamedTuple):
     """Something that was removed, or would be."""
 
-    #: ``push``, ``bundle``, ``bookmark``, ``note``, ``stray`` or ``blob``
+    #: ``push``, ``bundle``, ``bookmark``, ``note``, ``stray``, ``blob``,
+    #: ``view`` or ``version``
     kind: str
     reason: str
     push: Optional[model.Push] = None
@@ -27,6 +28,9 @@ class Wish(NamedTuple):
 
     #: pushes from before that time, in seconds since the epoch, None for none
     before: Optional[float] = None
+    #: views that were not changed since, and what others were by then; None
+    #: for none
+    viewsbefore: Optional[float] = None
     #: bytes that a user may hold, None for no limit
     quota: Optional[int] = None
     #: what no push has since so many seconds

@@ -51,7 +51,7 @@ class Sums:
 
     def __init__(self) -> None:
         kinds = ('push', 'bundle', 'bookmark', 'note', 'stray', 'blob')
-        self.counts = dict.fromkeys(kinds, 0)
+        self.counts = dict.fromkeys((*kinds, 'view', 'version'), 0)
         self.size = 0
 
     def add(self, gone: run.Gone) -> None:
@@ -70,6 +70,7 @@ class Sums:
             *(('push', 'push'), ('bundle', 'bundle')),
             *(('bookmark', 'bookmark'), ('stray', 'unfinished file')),
             *(('note', 'note'), ('blob', 'content')),
+            *(('view', 'view'), ('version', 'earlier version of a view')),
         )
         parts = [
             counted(count[kind], one)
@@ -126,6 +127,12 @@ def _whatisgone(fm, gone: run.Gone) -> bytes:
         if gone.reason == 'superseded':
             return _(b"note '%s' of a bookmark that moved on") % name
         return _(b"note '%s' of a removed push") % name
+    if gone.kind == 'view':
+        if gone.reason == 'dropped':
+            return _(b"view '%s': it was dropped") % name
+        return _(b"view '%s': too old") % name
+    if gone.kind == 'version':
+        return _(b"earlier version '%s' of a view: too old") % name
     if gone.kind == 'blob':
         return _(b'content %s, which no bundle names (%s)') % (
             name,

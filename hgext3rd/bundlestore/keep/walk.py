@@ -7,9 +7,12 @@ from __future__ import annotations
 import math
 from array import array
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import TYPE_CHECKING, Any, Optional
 
 from .. import errors, model
+
+if TYPE_CHECKING:
+    from ..viewmodel import ViewSummary
 
 #: pushes that are in memory at once: one may have 10,000 changesets
 PAGE = 50
@@ -58,6 +61,17 @@ def older(index: Any, time: float) -> Iterator[list[model.Push]]:
         else:
             since, limit = begin, PAGE
         seen = {push.id for push in found if push.time == last}
+
+
+def views(index: Any) -> Iterator[ViewSummary]:
+    """Iterate over all views, sorted by owner and name, dropped ones, too."""
+    after: Optional[tuple[str, str]] = None
+    while True:
+        page = index.views(after=after, limit=BATCH)
+        yield from page
+        if len(page) < BATCH:
+            return
+        after = page[-1].owner, page[-1].name
 
 
 def push(index: Any, id: int) -> Optional[model.Push]:

@@ -112,7 +112,10 @@ class ReferenceViews:
         while len(versions) > 1 and versions[0].version < before:
             del versions[0]
 
-    def removeview(self, uid: str) -> None:
+    def removeview(self, uid: str, version: Optional[int] = None) -> None:
+        found = self.viewbyid(uid)
+        if found and version not in (None, found.version):
+            raise errors.ViewMoved(found)
         self._versions.pop(uid, None)
 
     def restoreview(self, view: View, log: Sequence[ViewChange]) -> None:

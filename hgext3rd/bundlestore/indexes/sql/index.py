@@ -402,8 +402,8 @@ class SqlIndex:
     def forgetviews(self, uid: str, before: int) -> None:
         self._views.forget(uid, before)
 
-    def removeview(self, uid: str) -> None:
-        self._views.remove(uid)
+    def removeview(self, uid: str, version: Optional[int] = None) -> None:
+        self._views.remove(uid, version)
 
     def restoreview(self, view: View, log: Sequence[ViewChange]) -> None:
         self._views.restore(view, log)

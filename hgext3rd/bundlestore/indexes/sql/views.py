@@ -82,10 +82,10 @@ class Views:
                 lambda sql, found: _forget(sql, found, before),
             )
 
-    def remove(self, uid: str) -> None:
+    def remove(self, uid: str, version: Optional[int]) -> None:
         if self.get(uid) is not None:
             self._database.share(
-                lambda sql: _locked(sql, uid),
+                lambda sql: _locked(sql, uid, version),
                 None,
                 lambda sql, found: (
                     viewrows.remove(sql, found[0]) if found else None
@@ -96,9 +96,7 @@ class Views:
         view.check()
         if not viewmodel.isuid(view.uid):
             raise ValueError('a view that is restored has an id')
-        self._database.write(
-            lambda sql: _restore(sql, view, log), durable=False
-        )
+        self._database.write(lambda sql: _restore(sql, view, log))
 
     def get(self, uid: str) -> Optional[View]:
         return self._get('uid = ?', (uid,)) if viewmodel.isuid(uid) else None
@@ -245,9 +243,15 @@ def _forget(sql: Sql, found: Optional[tuple[int, View]], before: int) -> None:
     viewrows.addlog(sql, id, viewmodel.change(None, kept))
 
 
-def _locked(sql: Sql, uid: str) -> Optional[tuple[int, View]]:
+def _locked(
+    sql: Sql, uid: str, version: Optional[int] = None
+) -> Optional[tuple[int, View]]:
+    """Return a view that nobody else changes meanwhile."""
     sql.lock([f'view {uid}'])
-    return viewrows.find(sql, 'uid = ?', (uid,))
+    found = viewrows.find(sql, 'uid = ?', (uid,))
+    if found and version is not None and found[1].version != version:
+        raise errors.ViewMoved(found[1])
+    return found
 
 
 def _restore(sql: Sql, view: View, log: Sequence[ViewChange]) -> None:

@@ -43,6 +43,7 @@ class ViewTests(IndexTests):
             assert keeping.viewlog(uid) == []
             keeping.forgetviews(uid, 7)
             keeping.removeview(uid)
+            keeping.removeview(uid, 1)
         assert keeping.views() == []
         assert keeping.viewed([_A]) == keeping.viewed([]) == set()
         assert keeping.oldviews(9e9) == {}
@@ -142,8 +143,13 @@ class ViewTests(IndexTests):
     def test_removal(self, keeping: Any) -> None:
         made = keeping.putview(_FIRST, 0)
         stays = keeping.putview(_FIRST._replace(name='other'), 0)
-        keeping.removeview(made.uid)
-        keeping.removeview(made.uid)
+        made = keeping.putview(made._replace(heads=(_C,)), 1)
+        with pytest.raises(errors.ViewMoved) as caught:
+            keeping.removeview(made.uid, 1)
+        assert caught.value.view == keeping.viewbyid(made.uid) == made
+        keeping.removeview(made.uid, 2)
+        keeping.removeview(made.uid, 2)
+        keeping.removeview(stays.uid + 'x')
         assert keeping.view('alice', 'parser') is None
         assert keeping.viewlog(made.uid) == []
         assert keeping.viewat(made.uid, 1) is None
