@@ -7,10 +7,11 @@ memory. Others may change the source meanwhile: the next pass copies that.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import errors
 from ..declaring import provides
+from ..records import NamedTuple
 from ..viewmodel import ViewSummary
 from . import walk
 

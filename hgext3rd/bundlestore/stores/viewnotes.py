@@ -11,9 +11,10 @@ from __future__ import annotations
 import contextlib
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple, Optional
+from typing import Any, Optional
 
 from .. import errors, viewmodel
+from ..records import NamedTuple
 from ..viewmodel import View, ViewChange
 from . import notes
 
