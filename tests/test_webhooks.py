@@ -27,6 +27,7 @@ from harness.snapshot import untouched
 from hgext3rd.bundlestore import backends, model
 from hgext3rd.bundlestore.keep import message, webhooks
 from hgext3rd.bundlestore.push import announce
+from hgext3rd.bundlestore.start import background
 
 DELIVER = 'admin::bundlestore-deliver'
 #: each start of a process in the background is dear
@@ -466,7 +467,7 @@ def test_one_process_is_enough(
 
     started: list[str] = []
     monkeypatch.setattr(
-        announce, '_start', lambda *a, folder: started.append('x')
+        background, 'start', lambda *a, folder: started.append('x')
     )
     ui = uimod.ui()
     secret = tmp_path / 'secret'
@@ -509,4 +510,4 @@ def test_what_runs_python(
 ) -> None:
     monkeypatch.setattr('sys.executable', found)
     monkeypatch.setattr('sys.exec_prefix', '/opt/x')
-    assert announce._python() == expected
+    assert background._python() == expected

@@ -8,8 +8,6 @@ as well as a timer does (``keep/deliver.py``).
 from __future__ import annotations
 
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -17,19 +15,10 @@ from typing import Any
 from .. import config, log, model
 from ..declaring import provides
 from ..server import totext
+from ..start import background
 
 #: seconds for which nobody else tells a web hook; more than a message takes
 LEASE = 120.0
-
-#: runs ``hg`` as this process would, wherever its modules come from
-_CODE = """\
-import sys
-sys.path[:] = {path!r}
-import hgdemandimport
-hgdemandimport.enable()
-from mercurial import dispatch
-dispatch.run()
-"""
 
 
 def prepare(repo, server) -> bool:
@@ -94,37 +83,13 @@ def start(repo, server) -> None:
         ):
             # whoever holds them looks once more when it is done
             return
-        _start(
+        background.start(
             *('--repository', os.fsdecode(repo.root), '--noninteractive'),
             *('admin::bundlestore-deliver', '--quiet'),
             folder=repo.root,
         )
     except Exception as exc:
         _failed(repo.ui, server, exc)
-
-
-def _start(*arguments: str, folder: bytes) -> None:
-    """Run ``hg`` in the background: without what this process has open, not
-    as its child, and not in its session, which may end."""
-    path = [os.path.abspath(entry) for entry in sys.path if entry]
-    command = [_python(), '-c', _CODE.format(path=path), *arguments]
-    subprocess.run(
-        ['/bin/sh', '-c', '"$@" &', 'sh', *command],
-        cwd=folder,
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-        check=True,
-    )
-
-
-def _python() -> str:
-    """Return what runs Python: in some web servers, they are it."""
-    found = sys.executable or ''
-    if os.path.basename(found).startswith(('python', 'pypy')):
-        return found
-    return os.path.join(sys.exec_prefix, 'bin', 'python3')
 
 
 def _failed(ui, server, exc: Exception) -> None:

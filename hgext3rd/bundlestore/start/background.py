@@ -1,0 +1,42 @@
+"""Runs ``hg`` in the background, for work that nobody shall wait for."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+#: runs ``hg`` as this process would, wherever its modules come from
+_CODE = """\
+import sys
+sys.path[:] = {path!r}
+import hgdemandimport
+hgdemandimport.enable()
+from mercurial import dispatch
+dispatch.run()
+"""
+
+
+def start(*arguments: str, folder: bytes) -> None:
+    """Run ``hg`` in a folder: without what this process has open, not as its
+    child, and not in its session, which may end. Raises ``OSError`` and
+    ``subprocess.SubprocessError``."""
+    path = [os.path.abspath(entry) for entry in sys.path if entry]
+    command = [_python(), '-c', _CODE.format(path=path), *arguments]
+    subprocess.run(
+        ['/bin/sh', '-c', '"$@" &', 'sh', *command],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+        check=True,
+    )
+
+
+def _python() -> str:
+    """Return what runs Python: in some web servers, they are it."""
+    found = sys.executable or ''
+    if os.path.basename(found).startswith(('python', 'pypy')):
+        return found
+    return os.path.join(sys.exec_prefix, 'bin', 'python3')
