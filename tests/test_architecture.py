@@ -22,7 +22,7 @@ DRAWING = (
 #: the folders, lowest first: none imports one that comes later
 FLOORS = [
     *('start', 'wire', 'stores', 'indexes', 'bundle'),
-    *('push', 'blobs', 'keep', 'fetch', 'web', 'client'),
+    *('push', 'blobs', 'keep', 'views', 'fetch', 'web', 'client'),
 ]
 #: rooms beside the folders that open a door to some of them
 DOORS = {

@@ -190,8 +190,78 @@ revset is ``pushed()``, or ``pushed(failure)`` for those that went so::
 All changesets of a push go as it went. The page of ``pushurl`` is the server's
 ``changeset-url``, for the last head, or its own where it was reached by http.
 
+Workspaces
+==========
+
+A workspace is a named set of heads and bookmarks on the server, to go on with
+on another machine, or for others to look at. It is pushed to as a bundle store
+is, and nothing lands::
+
+  hg push --workspace parser
+  hg push --workspace parser -r .
+
+Then it holds what was pushed, beside what was there and is not obsolete. On
+another machine, all of it comes with its bookmarks, as drafts::
+
+  hg pull --workspace parser
+
+What was pushed from there meanwhile is not lost: a push is refused if the
+workspace has something that is not here. With ``-f`` it replaces what is
+there, and earlier versions can be pulled all the same::
+
+  hg workspace --log parser
+  hg pull --workspace parser@3
+
+A path can have a workspace of its own, so that ``hg push mine`` and ``hg pull
+mine`` do::
+
+  [paths]
+  mine = https://hg.example.org/project
+  mine:workspace = parser
+
+Everybody who may pull from the server can look at a workspace, and list those
+of a user. Who owns one can let another user push to it::
+
+  hg workspace --user alice
+  hg pull --workspace alice/parser
+  hg workspace --share bob:write parser
+
+It is not secret what is in one: see :hg:`help workspace`.
+
+Backup
+======
+
+All drafts of a clone are kept on the server, with bookmarks, by::
+
+  hg backup
+
+It sends what is not there yet, and says so in a line. What has become public,
+or obsolete, leaves the backup. Secret changesets are not sent. With
+``auto-backup`` it is done in the background after each command that makes or
+changes drafts; where the server cannot be reached it is tried again later, and
+what happened is in ``.hg/bundlestore-backup.log``::
+
+  [bundlestore]
+  auto-backup = yes
+
+:hg:`summary` says how many drafts are not in the backup, as does :hg:`backup
+--status`; the revsets are ``backedup()`` and ``notbackedup()``, and the
+template keyword ``backedup``. When the machine is lost, a fresh clone becomes
+what that one was, with the working copy on the same changeset::
+
+  hg clone https://hg.example.org/project
+  cd project
+  hg backup --restore
+
+If several clones were backed up it lists them, and ``--from HOST:PATH`` says
+which one is meant.
+
 Configuration
 =============
+
+``bundlestore.auto-backup``
+  Whether drafts are backed up in the background after each transaction that
+  made or changed any. (default: no)
 
 ``bundlestore.autopull``
   Whether commands fetch an unknown hash or scratch bookmark that they are

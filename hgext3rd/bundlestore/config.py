@@ -59,6 +59,7 @@ eh.configitem(SECTION, b'bookmark-pattern', default=b're:^scratch/')
 # -- client
 eh.configitem(SECTION, b'autopull', default=True)
 eh.configitem(SECTION, b'autopull-timeout', default=10)
+eh.configitem(SECTION, b'auto-backup', default=False)
 
 
 class Rate(NamedTuple):

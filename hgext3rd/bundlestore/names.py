@@ -49,8 +49,13 @@ REMOVE = b'bundlestoreremove'
 PUTBLOB = b'bundlestoreputblob'
 #: wire command that tells and gives what there is of lfs; it comes with that
 LFS = b'bundlestorelfs'
+#: wire command that tells of views, and the capability of servers that keep
+#: any
+VIEWS = b'bundlestoreviews'
+#: wire command that changes one; it comes with that
+VIEW = b'bundlestoreview'
 #: what a repository with a bundle store tells of itself
-CAPABILITIES = (CAPABILITY, KNOWN + b'=' + ATONCE, REMOVE, PUTBLOB)
+CAPABILITIES = (CAPABILITY, KNOWN + b'=' + ATONCE, REMOVE, PUTBLOB, VIEWS)
 #: Entry in the ``requires`` of a try URL. Only this extension knows it, so no
 #: other Mercurial opens one, and with it every push is a scratch push.
 TRYURL = b'bundlestore-tryurl'

@@ -20,6 +20,9 @@ HEADS = 100_000
 BOOKMARKS = 10_000
 WRITERS = 1000
 
+#: what the names of the backups of clones begin with
+BACKUP = 'backup/'
+
 #: how long the state of a view may be, in characters
 STATE_LENGTH = 1_000_000
 

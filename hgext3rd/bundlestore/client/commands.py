@@ -29,6 +29,12 @@ PUSH = """
     changed. Its description, date and user are those of -m/--message or
     -l/--logfile, -d/--date and -u/--user.
 
+    With --workspace, the workspace of that name on the server then holds what
+    was pushed: NAME is one of mine, and USER/NAME one that somebody shares
+    with me. What was there before stays, but for what is obsolete here or
+    below what is pushed; with --force nothing stays. If there is something in
+    it that is not here, the push is refused.
+
     See :hg:`help -e bundlestore`.
     """
 
@@ -62,6 +68,29 @@ PUSHOPTIONS = [
     ),
     (b'd', b'date', b'', _(b'date of the working copy'), _(b'DATE')),
     (b'u', b'user', b'', _(b'user of the working copy'), _(b'USER')),
+    (
+        b'',
+        b'workspace',
+        b'',
+        _(b'push to the bundle store, and to this workspace'),
+        _(b'[USER/]NAME'),
+    ),
+]
+
+#: the same of ``hg pull``
+PULL = """
+    With --workspace, what a workspace in the bundle store of SOURCE holds is
+    pulled, with its bookmarks: NAME is one of mine, USER/NAME one of another
+    user, NAME@3 the third version of it.
+    """
+PULLOPTIONS = [
+    (
+        b'',
+        b'workspace',
+        b'',
+        _(b'pull what is in this workspace'),
+        _(b'[USER/]NAME'),
+    ),
 ]
 
 
@@ -202,3 +231,141 @@ def pushes(ui, repo, source=None, other=None, **opts):
     """
     words = [word for word in (source, other) if word is not None]
     return wraps.room('client.pushes.show')(ui, repo, words, opts)
+
+
+@eh.command(
+    b'backup',
+    [
+        (b'r', b'rev', [], _(b'back up what is below this'), _(b'REV')),
+        (b'', b'status', None, _(b'show what is not backed up')),
+        (b'', b'restore', None, _(b'have what was backed up here')),
+        (
+            b'',
+            b'from',
+            b'',
+            _(b'with --restore: the backup of this machine, and clone'),
+            _(b'HOST[:PATH]'),
+        ),
+        (
+            b'',
+            b'auto',
+            None,
+            _(b'do so on behalf of bundlestore.auto-backup (ADVANCED)'),
+        ),
+        *cmdutil.formatteropts,
+        *cmdutil.remoteopts,
+    ],
+    _(b'[-r REV]... [--status] [--restore [--from HOST[:PATH]]] [DEST]'),
+    helpcategory=registrar.command.CATEGORY_REMOTE_REPO_MANAGEMENT,
+)
+def backup(ui, repo, dest=None, **opts):
+    """keep all drafts in the bundle store of a server
+
+    What is draft here is sent to the bundle store of DEST, or of the default
+    path, as far as it is not there yet, and kept there as the backup of this
+    clone, with its bookmarks. What is not draft here any more leaves the
+    backup. Secret changesets are not sent. With -r/--rev only the ancestors of
+    REV are sent, and nothing leaves the backup.
+
+    With --status, it is shown how many drafts have not been backed up, as far
+    as is known here. The revsets ``backedup()`` and ``notbackedup()`` are
+    those that are, and those that are not.
+
+    With --restore, what was backed up is pulled into this clone, best a fresh
+    one: all heads are draft again, bookmarks are where they were, the working
+    copy is updated to the changeset that it had, unless it has changes, and
+    the bookmark and the topic that were active are. If there are backups of
+    several clones of mine, --from says which one.
+
+    With ``bundlestore.auto-backup`` this is done in the background after each
+    command that makes or changes drafts.
+
+    Returns 0 if all is backed up; with --status 1 if something is not.
+    """
+    return wraps.room('client.backup.run')(ui, repo, dest, opts)
+
+
+@eh.command(
+    b'workspace',
+    [
+        (b'u', b'user', b'', _(b'show those of a user'), _(b'USER')),
+        (b'a', b'all', None, _(b'show those of all users')),
+        (b'', b'log', None, _(b'show the versions of a workspace')),
+        (b'l', b'limit', b'', _(b'show at most so many'), _(b'NUM')),
+        (
+            b'',
+            b'share',
+            b'',
+            _(b'let a user push to a workspace of mine'),
+            _(b'USER:write'),
+        ),
+        (b'', b'unshare', b'', _(b'do so no more'), _(b'USER')),
+        (b'', b'rename', b'', _(b'give it another name'), _(b'NAME')),
+        (b'', b'drop', None, _(b'remove it')),
+        (b'', b'restore', None, _(b'have one back that was removed')),
+        (b's', b'source', b'', _(b'ask this server'), _(b'SOURCE')),
+        *cmdutil.formatteropts,
+        *cmdutil.remoteopts,
+    ],
+    _(b'[-u USER] [OPTION]... [[USER/]NAME]'),
+    helpcategory=registrar.command.CATEGORY_REMOTE_REPO_MANAGEMENT,
+    optionalrepo=True,
+)
+def workspace(ui, repo, name=None, **opts):
+    """list workspaces, and manage them
+
+    A workspace is a named set of heads and bookmarks in the bundle store of a
+    server. :hg:`push --workspace NAME` puts what is pushed there, and
+    :hg:`pull --workspace NAME` brings all of it, on whichever machine. It
+    belongs to who made it; all who may pull from the server can look at it.
+
+    Without a name, my workspaces are listed, or those of another user. With
+    one, its heads and bookmarks are shown. Each change gives it the next
+    version: --log lists these, newest first, and :hg:`pull --workspace
+    NAME@VERSION` brings an earlier one.
+
+    With --share USER:write, that user can push to it, too. One that was
+    dropped can be had back, by its owner with --restore, until the server
+    cleans up. What it holds is in the bundle store in any case, as long as the
+    pushes are kept that brought it.
+
+    The server of the default path is asked, or that of -s/--source.
+
+    .. container:: verbose
+
+      Template:
+
+      The following keywords are supported in addition to the common template
+      keywords and functions. See also :hg:`help templates`.
+
+      :owner:     String. Whose workspace it is.
+      :name:      String. What it is called.
+      :version:   Integer. How often it was changed.
+      :date:      Date information. When it was changed last.
+      :user:      String. Who changed it last.
+      :machine:   String. On which machine.
+      :writers:   List of strings. Who else may push to it.
+      :dropped:   Boolean. Whether it was dropped.
+      :heads:     Integer. How many heads it has; with NAME, list of strings,
+                  these heads.
+      :bookmarks: Integer. How many bookmarks it has; with NAME, list of these,
+                  each with ``bookmark`` and ``node``.
+
+      With --log there are ``added`` and ``removed`` instead of ``heads``, and
+      ``bookmarks`` is a list of those that were moved, each with ``bookmark``,
+      ``old`` and ``node``.
+
+      Examples:
+
+      - go on with what you did on another machine::
+
+          hg pull --workspace parser
+
+      - have a look at what somebody else is doing::
+
+          hg workspace --user alice
+          hg pull --workspace alice/parser
+
+    Returns 0 if there is something to show, or all went well.
+    """
+    return wraps.room('client.workspaces.show')(ui, repo, name, opts)

@@ -115,12 +115,16 @@ def _path(ui, source: bytes):
 
 
 def _connect(ui, repo, path, opts):
-    own = ui if repo is None else repo.ui
-    # where a peer looks for them if it is given no options
+    useoptions(ui if repo is None else repo.ui, opts)
+    return compat.peer(ui if repo is None else repo, path.loc)
+
+
+def useoptions(ui, opts) -> None:
+    """Put the options of a command where a peer looks for them if it is given
+    none."""
     for name in ('ssh', 'remotecmd'):
         if opts[name]:
-            own.setconfig(b'ui', name.encode(), opts[name], b'pushes')
-    return compat.peer(ui if repo is None else repo, path.loc)
+            ui.setconfig(b'ui', name.encode(), opts[name], b'bundlestore')
 
 
 def _askpeer(peer, decode, query: pushes.Query) -> dict[str, Any]:
@@ -146,12 +150,12 @@ def records(
         query = after
 
 
-def formatter(ui, opts):
+def formatter(ui, opts, topic: bytes = b'pushes'):
     """Return a formatter and what it writes before the first record, such as
     the bracket of JSON, which must not come before the pager."""
     ui.pushbuffer()
     try:
-        fm = ui.formatter(b'pushes', opts)
+        fm = ui.formatter(topic, opts)
     except error.Abort:
         # ``-T list`` ends so
         ui.write(ui.popbuffer())

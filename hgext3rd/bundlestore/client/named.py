@@ -23,9 +23,10 @@ from ..names import CAPABILITY
 from ..start.wraps import inplaceof
 from . import together
 
-#: key in the ``opargs`` of ``exchange.pull``: scratch bookmarks, by their
-#: places among what is pulled
+#: keys in the ``opargs`` of ``exchange.pull``: scratch bookmarks, by their
+#: places among what is pulled; and a workspace
 _OPARG = b'bundlestore'
+_WORKSPACE = b'bundlestore-workspace'
 
 
 # -- pull -B
@@ -47,6 +48,10 @@ def pull(orig, ui, repo, *sources, **opts):
         # it pulls bookmarks first, then what it has looked up, in this order
         first = len(opts['bookmark']) + len(revs)
         opts['opargs'][_OPARG] = dict(enumerate(scratch, first))
+    workspace = opts.pop('workspace', None)
+    if workspace:
+        opts['opargs'] = dict(opts.get('opargs') or {})
+        opts['opargs'][_WORKSPACE] = workspace
     if not opts.get('rev'):
         return orig(ui, repo, *sources, **opts)
     with together.asking(repo):
@@ -66,6 +71,19 @@ def exchangepull(orig, repo, remote, *args, **kwargs):
             *(kwargs.get('bookmarks') or ()),
             *names.values(),
         ]
+    workspace = opargs.pop(_WORKSPACE, None)
+    if not workspace and not (kwargs.get('heads') or kwargs.get('bookmarks')):
+        workspace = getattr(kwargs.get('path'), 'workspace', None)
+    if workspace:
+        from . import workspace as workspaces
+
+        found = workspaces.pulled(repo, remote, workspace)
+        kwargs['heads'] = [*(kwargs.get('heads') or ()), *found.heads]
+        kwargs['bookmarks'] = [*(kwargs.get('bookmarks') or ()), *found.new]
+        opargs[b'remotebookmarks'] = {
+            **(opargs.get(b'remotebookmarks') or {}),
+            **found.bookmarks,
+        }
     kwargs['opargs'] = opargs
     result = orig(repo, remote, *args, **kwargs)
     cloning = _cloning.get()

@@ -71,7 +71,7 @@ def key(location: bytes) -> str:
 
 def read(repo) -> list[Push]:
     """Return the pushes that are known, the newest first."""
-    return _read(_folder(repo))
+    return _read(folder(repo))
 
 
 def bychangeset(repo) -> dict[str, list[Push]]:
@@ -213,12 +213,13 @@ def _root(repo) -> str:
 # -- the file
 
 
-def _folder(repo) -> CacheFolder:
+def folder(repo) -> CacheFolder:
+    """Return where files are kept that can be made anew, by asking."""
     return CacheFolder(repo.cachevfs.join(_FOLDER), repo.store.createmode)
 
 
-def _read(folder: CacheFolder) -> list[Push]:
-    data = folder.read(_NAME)
+def _read(place: CacheFolder) -> list[Push]:
+    data = place.read(_NAME)
     if data is None:
         return []
     return [Push(*row) for row in json.loads(data)]
@@ -227,16 +228,16 @@ def _read(folder: CacheFolder) -> list[Push]:
 def _change(repo, change: Callable[[list[Push]], list[Push]]) -> bool:
     """Change what is known; return False if it could not be written and is
     there as it was."""
-    folder = _folder(repo)
-    before = _read(folder)
+    place = folder(repo)
+    before = _read(place)
     if _kept(change(before)) == before:
         return True
-    with folder.alone(_NAME, _PATIENCE):
-        after = _kept(change(_read(folder)))
-        if folder.write(_NAME, [json.dumps(after).encode()]):
+    with place.alone(_NAME, _PATIENCE):
+        after = _kept(change(_read(place)))
+        if place.write(_NAME, [json.dumps(after).encode()]):
             return True
-        folder.remove(_NAME)
-    return folder.read(_NAME) is None
+        place.remove(_NAME)
+    return place.read(_NAME) is None
 
 
 def _merged(known: Iterable[Push], new: Iterable[Push]) -> list[Push]:

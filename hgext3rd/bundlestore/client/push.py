@@ -54,6 +54,8 @@ class Wish(NamedTuple):
     bybranch: bool = False
     #: push this, which is in no repository
     made: Optional[workingcopy.Made] = None
+    #: a view that shall hold it
+    workspace: Optional[bytes] = None
 
 
 @inplaceof('the command push')
@@ -75,6 +77,8 @@ def _push(orig, ui, repo, dests, opts, made=None):
     scratch = [name for name in names if matches(name)]
     wish = Wish(False, not any(map(opts.get, _NAMING)))
     asked = opts.pop('bundle_store', None)
+    workspace = opts.pop('workspace', None) or None
+    asked = asked or workspace
     if made is not None:
         _checkoptions(repo, opts, names, scratch)
         wish = Wish(
@@ -86,13 +90,14 @@ def _push(orig, ui, repo, dests, opts, made=None):
         _checkoptions(repo, opts, names, scratch)
         revs = list(opts.get('rev') or ())
         branch = bool(opts.get('branch'))
-        wish = Wish(True, False, tuple(scratch), bool(revs), branch)
+        wish = Wish(True, wish.nothingnamed, tuple(scratch), bool(revs), branch)
         if not revs:
             # as Mercurial does with -B; where -r is given as well, it would
             # push the changeset of the local bookmark along
             local = [name for name in scratch if name in repo._bookmarks]
             opts['rev'] = local or ([b'null'] if scratch else revs)
         opts['bookmark'] = []
+    wish = wish._replace(workspace=workspace)
     opts['opargs'] = dict(opts.get('opargs', {}), **{_OPARG: wish})
     if not repo[b'.'].substate:
         return orig(ui, repo, *dests, **opts)
@@ -160,7 +165,10 @@ def exchangepush(orig, repo, remote, *args, **kwargs):
     whole = hasattr(repo.unfiltered(), '_subparent')
     wish = opargs.pop(_OPARG, Wish(subrepos.isscratch(repo), whole))
     kwargs['opargs'] = opargs
-    scratch = wish.scratch or subrepos.isscratchpath(repo)
+    workspace = wish.workspace or getattr(
+        subrepos.currentpath(repo), 'workspace', None
+    )
+    scratch = wish.scratch or bool(workspace) or subrepos.isscratchpath(repo)
     if wish.made is not None:
         _checkdestination(scratch, remote)
         scratch = True
@@ -168,7 +176,12 @@ def exchangepush(orig, repo, remote, *args, **kwargs):
     if scratch:
         quickend()
         with scratchpush.connected():
-            pushop = scratchpush.push(repo, remote, wish, *args, **kwargs)
+            send = scratchpush.push
+            if workspace:
+                from . import workspace as workspaces
+
+                send = functools.partial(workspaces.push, workspace)
+            pushop = send(repo, remote, wish, *args, **kwargs)
     else:
         with _guarded(repo.unfiltered(), wish.nothingnamed):
             pushop = orig(repo, remote, *args, **kwargs)

@@ -132,6 +132,11 @@ KEYWORDS = {
         'String. "fromstore" if the changeset came from a bundle store and is'
         ' not public, else empty.',
     ),
+    b'backedup': (
+        'client.backedup.keyword',
+        'String. "backedup" if the changeset is a draft in the last backup'
+        ' that is known here, else empty.',
+    ),
     b'pushes': (
         'client.inlog.pushes',
         'List of the pushes of the changeset to bundle stores that are known'
@@ -163,6 +168,16 @@ REVSETS = {
         True,
         'Draft and secret changesets that came from a bundle store.',
     ),
+    b'backedup()': (
+        'client.backedup.backedup',
+        False,
+        'Drafts that are in the last backup, as far as is known here.',
+    ),
+    b'notbackedup()': (
+        'client.backedup.notbackedup',
+        False,
+        'Drafts that are in no backup, as far as is known here.',
+    ),
     b'pushed([status])': (
         'client.inlog.pushed',
         # it tells where somebody pushes to
@@ -182,7 +197,9 @@ WIRECOMMANDS = {
     names.REMOVE: 'keep.removal.serve',
     names.PUTBLOB: 'blobs.upload.serve',
     names.LFS: 'blobs.lfs.serve',
+    names.VIEWS: 'views.answer.serve',
+    names.VIEW: 'views.change.serve',
 }
 
 #: those of them that change something
-PUSHING = (names.REMOVE, names.PUTBLOB)
+PUSHING = (names.REMOVE, names.PUTBLOB, names.VIEW)

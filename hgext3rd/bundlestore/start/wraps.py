@@ -115,8 +115,22 @@ def _holding(step):
     return run
 
 
+#: commands that get options, and what there is of these
+_EXTENDED = {
+    b'push': 'client.commands.PUSH',
+    b'pull': 'client.commands.PULL',
+}
+
+
+def _workspaceoption(ui, path, value):
+    """Return the option of a path as it is: what it names is looked at when it
+    is used."""
+    return value
+
+
 def _wrapcommands() -> None:
     from mercurial import commands
+    from mercurial.utils import urlutil
 
     there = {
         c: t for c, t in points.DEBUGCOMMANDS.items() if c in commands.table
@@ -126,10 +140,11 @@ def _wrapcommands() -> None:
         for function, *_rest in commands.table.values():
             if getattr(function, '_origfunc', None) is entry[0]:
                 _resemble(function, entry[0])
-                if command == b'push':
-                    function.__doc__ += room('client.commands.PUSH')
-        if command == b'push':
-            entry[1].extend(room('client.commands.PUSHOPTIONS'))
+                if command in _EXTENDED:
+                    function.__doc__ += room(_EXTENDED[command])
+        if command in _EXTENDED:
+            entry[1].extend(room(f'{_EXTENDED[command]}OPTIONS'))
+    urlutil.pathsuboption(b'workspace', 'workspace')(_workspaceoption)
     compat.boolpathoption(b'bundle-store', 'bundle_store')(
         late('client.push.pathoption')
     )
@@ -156,6 +171,12 @@ def _supporttryurls(ui, supported: set[bytes]) -> None:
 _supporttryurls.__module__ = PACKAGE
 
 
+def _tellsummary() -> None:
+    from mercurial import cmdutil
+
+    cmdutil.summaryhooks.add(b'bundlestore', late('client.backedup.summary'))
+
+
 def _startweb() -> None:
     # a WSGI or CGI script has loaded Mercurial's modules before
     if compat.isweb():
@@ -165,6 +186,7 @@ def _startweb() -> None:
 
 eh.uisetup(_holding(_wrapcommands))
 eh.uisetup(_holding(_knowtryurls))
+eh.uisetup(_holding(_tellsummary))
 eh.extsetup(_holding(_startweb))
 
 
@@ -195,6 +217,10 @@ def reposetup(ui, repo) -> None:
         apply('subrepos')
     if names.TRYURL in repo.requirements:
         config.maketryurl(repo.ui)
+    if repo.ui.configbool(
+        config.SECTION, b'auto-backup'
+    ) and repo.url().startswith(b'file:'):
+        room('client.autobackup.setup')(repo)
     # overlays come by here, too
     if config.isserver(repo.ui) and not repo.url().startswith(b'bundle:'):
         apply('store')

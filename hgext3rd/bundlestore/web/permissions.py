@@ -3,8 +3,8 @@
 hgweb asks once, before a push is read, and cannot know yet where it goes. So
 whom ``[web]`` refuses is let in if ``bundlestore.allow-push`` names the user,
 with a mark: ``receive.unbundle`` refuses anything of theirs that is not a
-scratch push. Besides, they can remove pushes, and upload what lfs and
-largefiles keep outside of changesets, where it goes to the store.
+scratch push. Besides, they can remove pushes, change views, and upload what lfs
+and largefiles keep outside of changesets, where it goes to the store.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def checkstatus(web) -> None:
 #: what hgweb asks for: ``upload`` is that of lfs
 _PUSHING = (b'push', b'upload')
 #: commands for the store
-_COMMANDS = (b'unbundle', names.REMOVE, names.PUTBLOB)
+_COMMANDS = (b'unbundle', names.REMOVE, names.PUTBLOB, names.VIEW)
 
 
 def _isforstore(req, server, op: bytes) -> bool:

@@ -1,0 +1,193 @@
+"""``hg backup --restore``: a clone becomes what was backed up."""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Optional
+
+from mercurial import error, exchange, merge as mergemod
+from mercurial.i18n import _
+from mercurial.node import bin
+from mercurial.utils import dateutil
+
+from .. import viewmodel
+from ..records import NamedTuple
+from ..server import tolocal, totext
+from ..wire import views as wire
+from . import backup, views
+
+
+class Choice(NamedTuple):
+    """A backup that there is."""
+
+    name: str
+    host: str
+    #: where the clone is, as its last backup says
+    path: str
+    view: viewmodel.View
+    gone: frozenset[bytes]
+
+
+def run(ui, repo, dest, opts) -> int:
+    """Do it; returns the exit code of the command."""
+    for other in ('status', 'rev'):
+        if opts[other]:
+            raise error.InputError(
+                _(b'--%s does not go with --restore') % other.encode()
+            )
+    with backup.destination(ui, repo, dest, opts) as peer:
+        choice = _choose(ui, repo, peer, totext(opts['from']))
+        ui.status(
+            _(b'restoring %s:%s, as it was at %s\n')
+            % (
+                tolocal(choice.host),
+                tolocal(choice.path),
+                dateutil.datestr(dateutil.makedate(choice.view.time)),
+            )
+        )
+        if choice.gone:
+            ui.warn(
+                _(b'(%d changesets of it are in the bundle store no more)\n')
+                % len(choice.gone)
+            )
+        state = backup.load(choice.view.state)
+        marks = _bookmarks(choice, state)
+        heads = [n for n in choice.view.nodes if n not in choice.gone]
+        with repo.wlock(), repo.lock():
+            if heads:
+                exchange.pull(
+                    repo,
+                    peer,
+                    heads=list(dict.fromkeys(heads)),
+                    opargs={b'remotebookmarks': {}},
+                )
+            _setbookmarks(repo, marks)
+            _settle(ui, repo, state)
+    return 0
+
+
+# -- which one
+
+
+def _choose(ui, repo, peer, wanted: str) -> Choice:
+    """Return the backup that is meant; aborts if it may be several."""
+    host, _colon, path = wanted.partition(':')
+    query = wire.Query(prefix=viewmodel.BACKUP)
+    found = [
+        _choice(peer, one['name'])
+        for one in views.listed(peer, query)
+        if not one['dropped'] and _fits(one['name'], host, path)
+    ]
+    if not found:
+        raise error.InputError(
+            _(b'there is no backup of yours')
+            if not wanted
+            else _(b"there is no backup of '%s'") % tolocal(wanted),
+            hint=_(b"'hg workspace --verbose' lists all that is there")
+            if wanted
+            else _(b"'hg backup' makes one"),
+        )
+    if len(found) == 1:
+        return found[0]
+    ui.status(_(b'there are several backups:\n'))
+    for one in found:
+        ui.status(
+            _(b'  %s:%s  %s, %d heads\n')
+            % (
+                tolocal(one.host),
+                tolocal(one.path),
+                dateutil.datestr(dateutil.makedate(one.view.time)),
+                len(one.view.heads),
+            )
+        )
+    raise error.InputError(
+        _(b'which backup shall be restored?'),
+        hint=_(b'name it with --from HOST or --from HOST:PATH'),
+    )
+
+
+def _fits(name: str, host: str, path: str) -> bool:
+    itshost, _slash, itspath = name[len(viewmodel.BACKUP) :].partition('/')
+    if host and itshost != host:
+        return False
+    return not path or itspath in (path, backup.pathhash(path))
+
+
+def _choice(peer, name: str) -> Choice:
+    answer = views.get(peer, wire.Query(name=name))
+    view = answer.view or viewmodel.View('', name)
+    host = name[len(viewmodel.BACKUP) :].partition('/')[0]
+    path = backup.load(view.state).path
+    return Choice(name, host, path, view, answer.gone)
+
+
+# -- what it becomes
+
+
+def _bookmarks(choice: Choice, state: backup.State) -> dict[bytes, bytes]:
+    found = {
+        tolocal(name): node
+        for name, node in choice.view.bookmarks
+        if node not in choice.gone
+    }
+    for name, node in state.bookmarks.items():
+        with contextlib.suppress(ValueError, TypeError):
+            found.setdefault(tolocal(name), bin(node))
+    return found
+
+
+def _setbookmarks(repo, marks: dict[bytes, bytes]) -> None:
+    """Make the bookmarks. One that is here already, elsewhere, stays."""
+    hasnode = repo.unfiltered().changelog.index.has_node
+    moves = []
+    for name, node in sorted(marks.items()):
+        here = repo._bookmarks.get(name)
+        if not hasnode(node):
+            repo.ui.warn(
+                _(b'(bookmark %s is on a changeset that is not here)\n') % name
+            )
+        elif here is None:
+            moves.append((name, node))
+        elif here != node:
+            repo.ui.warn(
+                _(b'(bookmark %s is here already, and stays where it is)\n')
+                % name
+            )
+    if moves:
+        with repo.transaction(b'backup-restore') as tr:
+            repo._bookmarks.applychanges(repo, tr, moves)
+
+
+def _settle(ui, repo, state: backup.State) -> None:
+    """Have the working copy, the active bookmark and the topic as they were,
+    where nothing of it is in use."""
+    from mercurial import bookmarks as bookmod
+
+    parent = _known(repo, state.parent)
+    if parent is not None and not _isclean(repo):
+        ui.status(_(b'(the working copy has changes, and stays as it is)\n'))
+        return
+    if parent is not None and repo.dirstate.p1() != parent:
+        mergemod.update(repo[parent])
+    active = None if state.active is None else tolocal(state.active)
+    if active is not None and repo._bookmarks.get(active) == repo[b'.'].node():
+        bookmod.activate(repo, active)
+    changetopic = getattr(repo, 'currenttopic', None)
+    if state.topic is not None and changetopic is not None:
+        # where the extension keeps it
+        repo.vfs.write(b'topic', tolocal(state.topic))
+
+
+def _isclean(repo) -> bool:
+    status = repo.status()
+    return not (
+        status.modified or status.added or status.removed or status.deleted
+    )
+
+
+def _known(repo, node: str) -> Optional[bytes]:
+    with contextlib.suppress(ValueError, TypeError):
+        found: bytes = bin(node)
+        if repo.changelog.index.has_node(found) and found != repo.nullid:
+            return found
+    return None

@@ -1,0 +1,242 @@
+"""Views are changed: by their owner, and by whom the owner lets.
+
+A change says which version it is one of. Where that is not the version that
+the view has, nothing changes, and the client is told what there is.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import Any, Callable, Optional
+
+from mercurial import error
+from mercurial.i18n import _
+from mercurial.node import hex
+
+from .. import access, bookmarks, errors, log, model, viewmodel
+from ..push import pace
+from ..server import aborting, tolocal
+from ..stores import viewnotes
+from ..wire import exchange
+from ..wire.views import Answer, Change, Query, readbody, told
+from . import answer
+
+
+def serve(repo, proto, args):
+    """Answer the wire command."""
+    return exchange.answer(repo, lambda server: _receive(repo, server, proto))
+
+
+def _receive(repo, server, proto) -> dict[str, Any]:
+    with pace.limited(repo, server, proto):
+        chunks = proto.getpayload()
+        try:
+            wanted = readbody(chunks)
+        finally:
+            # what is left would be taken for commands
+            for _chunk in chunks:
+                pass
+    if isinstance(wanted, Query):
+        return answer.tell(repo, server, wanted)
+    return told(change(repo, server, wanted))
+
+
+def change(repo, server, wanted: Change) -> Answer:
+    """Do what ``wanted`` asks for, on behalf of the user that ``server``
+    serves now, and return the view as it is then; raises ``error.Abort``."""
+    url = server.request.client
+    user = access.username(url)
+    log.newrequest(server)
+    with log.refusals(repo.ui, server, url, 'workspace'):
+        server.checksettings()
+        access.checkpush(repo.ui, user)
+        if not user:
+            raise error.Abort(
+                _(b'only who is logged in can change a workspace'),
+                hint=_(b'log in, or ask the administrator'),
+            )
+        with aborting():
+            server.checkopen()
+            found = answer.find(server, wanted.owner, wanted.name)
+            owner = answer.ownerof(server, wanted.owner)
+            if found is None:
+                if wanted.action != 'put':
+                    raise answer.unknown(owner, wanted.name)
+                checkname(wanted.name)
+                found = viewmodel.View(owner, wanted.name, ())
+            _checkuser(found, user, wanted.action)
+            if found.version != wanted.expected and wanted.action == 'put':
+                return _moved(repo, server, found)
+            changed = _ACTIONS[wanted.action](repo, server, found, wanted)
+            changed = changed._replace(
+                time=time.time(), user=user, machine=wanted.machine
+            )
+            _check(changed)
+            try:
+                made = server.index.putview(changed, found.version)
+            except errors.ViewMoved as exc:
+                return _moved(repo, server, exc.view)
+            except errors.ViewExists as exc:
+                if wanted.action == 'put':
+                    return _moved(repo, server, exc.view)
+                raise error.InputError(
+                    _(b"there is a workspace '%s' already")
+                    % answer.named(changed.owner, changed.name)
+                ) from exc
+            if made.version != found.version:
+                before = found if found.version else None
+                with bookmarks.noting(repo.ui):
+                    viewnotes.keep(server.store, server.index, before, made)
+    if made.version != found.version:
+        log.event(
+            repo.ui,
+            server,
+            'workspace',
+            name=f'{made.owner}/{made.name}',
+            version=made.version,
+            user=user,
+            by=log.way(url),
+            what=wanted.action,
+            heads=len(made.heads),
+        )
+    return Answer(made)
+
+
+def _moved(repo, server, found: Optional[viewmodel.View]) -> Answer:
+    gone: frozenset[bytes] = frozenset()
+    if found is not None:
+        gone = answer.gone(repo, server, found)
+    return Answer(found, gone, moved=True)
+
+
+def checkname(name: str) -> None:
+    """Raise ``error.InputError`` unless a new view can have that name: that of
+    a backup, or of a workspace, which users type."""
+    parts = name.removeprefix(viewmodel.BACKUP).split('/')
+    isbackup = name.startswith(viewmodel.BACKUP) and len(parts) == 2
+    if (
+        not (isbackup or len(parts) == 1)
+        or not all(parts)
+        or name != name.strip()
+        or not name.isprintable()
+        or '@' in name
+        or name == viewmodel.BACKUP.rstrip('/')
+        or len(name) > model.NAME_LENGTH
+    ):
+        raise error.InputError(
+            _(b'invalid name of a workspace: %s') % tolocal(ascii(name)[:80]),
+            hint=_(b"printable characters without '/' and '@'"),
+        )
+
+
+def _checkuser(found: viewmodel.View, user: str, action: str) -> None:
+    if user == found.owner or (action == 'put' and user in found.writers):
+        return
+    what = answer.named(found.owner, found.name)
+    if action == 'put':
+        raise error.Abort(
+            _(b"workspace '%s' is not yours") % what,
+            hint=_(
+                b"its owner can share it: 'hg workspace --share %s:write %s'"
+            )
+            % (tolocal(user), tolocal(found.name)),
+        )
+    raise error.Abort(
+        _(b"workspace '%s' is not yours") % what,
+        hint=_(b'only its owner can do that'),
+    )
+
+
+def _check(changed: viewmodel.View) -> None:
+    try:
+        changed.check()
+    except ValueError as exc:
+        raise error.InputError(
+            _(b'no workspace can be so: %s') % tolocal(str(exc))
+        ) from exc
+
+
+# -- what is done
+
+
+def _put(repo, server, found: viewmodel.View, wanted: Change) -> viewmodel.View:
+    heads = {*found.heads}.difference(wanted.removed).union(wanted.added)
+    marks = dict(found.bookmarks)
+    for name, node in wanted.bookmarks:
+        if node is None:
+            marks.pop(name, None)
+        else:
+            marks[name] = node
+    new = heads.difference(found.heads)
+    new.update(node for node in dict(wanted.bookmarks).values() if node)
+    missing = answer.missing(repo, server, new)
+    for node in sorted(missing):
+        raise error.InputError(
+            _(b'the bundle store has no changeset %s') % hex(node)[:12],
+            hint=_(b'push it first'),
+        )
+    return found._replace(
+        heads=tuple(sorted(heads)),
+        bookmarks=tuple(sorted(marks.items())),
+        state=found.state if wanted.state is None else wanted.state,
+        # who pushes to it wants it back
+        dropped=False,
+    )
+
+
+def _share(
+    repo, server, found: viewmodel.View, wanted: Change
+) -> viewmodel.View:
+    user, _colon, right = wanted.argument.partition(':')
+    if right != 'write' or not user:
+        raise error.InputError(
+            _(b"to share is to let write: '%s'") % tolocal(wanted.argument),
+            hint=_(
+                b'say USER:write; everybody who may pull from the repository '
+                b'can look at it'
+            ),
+        )
+    return found._replace(writers=tuple(sorted({*found.writers, user})))
+
+
+def _unshare(
+    repo, server, found: viewmodel.View, wanted: Change
+) -> viewmodel.View:
+    user = wanted.argument.partition(':')[0]
+    if user not in found.writers:
+        raise error.InputError(
+            _(b"workspace '%s' is not shared with %s")
+            % (answer.named(found.owner, found.name), tolocal(user))
+        )
+    return found._replace(
+        writers=tuple(one for one in found.writers if one != user)
+    )
+
+
+def _rename(
+    repo, server, found: viewmodel.View, wanted: Change
+) -> viewmodel.View:
+    checkname(wanted.argument)
+    return found._replace(name=wanted.argument)
+
+
+def _drop(
+    repo, server, found: viewmodel.View, wanted: Change
+) -> viewmodel.View:
+    return found._replace(dropped=True)
+
+
+def _restore(
+    repo, server, found: viewmodel.View, wanted: Change
+) -> viewmodel.View:
+    return found._replace(dropped=False)
+
+
+_ACTIONS: dict[str, Callable[..., viewmodel.View]] = {
+    'put': _put,
+    'share': _share,
+    'unshare': _unshare,
+    'rename': _rename,
+    'drop': _drop,
+    'restore': _restore,
+}

@@ -1,0 +1,196 @@
+"""``hg backup``: every draft is kept on the server, and comes back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness import matrix
+from harness.hg import Repo
+from harness.servers import Transport, patiently
+from harness.snapshot import untouched
+
+#: what a command may end with that aborts
+ABORTED = (10, 20, 30, 100, 255)
+
+
+def state(repo: Repo) -> dict[str, Any]:
+    """Return what a backup has to bring back."""
+    return {
+        'drafts': repo.log('{node} {phase} {bookmarks}\n', 'draft()'),
+        'bookmarks': sorted(repo.inspect('bookmarks').splitlines()),
+        'parent': repo.log('{node}', '.'),
+    }
+
+
+@pytest.mark.parametrize(
+    'transport_name', ['ssh', pytest.param('wsgi', marks=matrix.ANOTHER)]
+)
+@pytest.mark.parametrize('webconfig', [{'allow-push': 'alice, bob'}])
+def test_there_and_back(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+) -> None:
+    url = transport.url(base, 'alice')
+    assert client.run('backup', '--status', ok=(0,)).out == (
+        'never backed up\nall drafts are backed up\n'
+    )
+    first = client.commit({'a': 'a\n'}, 'first')
+    second = client.commit({'b': 'b\n'}, 'second', parent=f'{first}^')
+    client.inspect('bookmark', '-r', first, 'one')
+    client.inspect('bookmark', '-r', f'{first}^', 'public')
+    client.inspect('bookmark', '-r', second, 'two')
+    client.commit({'c': 'c\n'}, 'third', secret=True)
+    client.inspect('update', '-q', 'two')
+    before = state(client)
+    assert client.run('backup', '--status', ok=(1,)).out == (
+        'never backed up\nnot backed up: 2 changesets\n'
+    )
+    with untouched(base.path):
+        out = client.run('backup', url).out
+    assert out == (
+        'backed up 2 changesets (2 heads, +2/-0)\nignored 1 secret changeset\n'
+    )
+    out = client.run('backup', url).out
+    assert out == 'nothing to back up (2 heads)\nignored 1 secret changeset\n'
+    shown = client.run('log', '-r', 'backedup()', '-T', '{node} {backedup}\n')
+    assert shown.out == f'{first} backedup\n{second} backedup\n'
+    assert client.run('log', '-r', 'notbackedup()').out == ''
+    assert 'backup:' not in client.run('summary').out
+    more = client.commit({'b': 'c\n'}, 'more', parent=second)
+    assert client.run('log', '-r', 'notbackedup()', '-T', '{node}').out == more
+    assert 'backup: 1 draft\n' in client.run('summary').out
+    client.inspect('update', '-q', 'two')
+    out = client.run('backup', url).out
+    assert out.startswith('backed up 1 changeset (2 heads, +1/-1)\n')
+    before = state(client)
+    # the laptop is lost
+    other = newclient('other')
+    with untouched(base.path):
+        out = other.run('backup', '--restore', url).out
+    assert f':{client.path}, as it was at ' in out
+    after = state(other)
+    before['drafts'] = ''.join(
+        line for line in before['drafts'].splitlines(True) if ' draft ' in line
+    )
+    assert after == before
+    assert other.log('{activebookmark}', '.') == 'two'
+
+
+@matrix.over('ssh')
+def test_nothing_new_is_one_question(base: Repo, client: Repo) -> None:
+    client.commit({'a': 'a\n'}, 'first')
+    client.run('backup')
+    said = client.run('backup', '--debug').out
+    assert 'sending bundlestoreviews command\n' in said
+    for other in ('unbundle', 'known', 'bundlestoreview ', 'heads'):
+        assert f'sending {other}' not in said
+
+
+@matrix.over('ssh')
+def test_what_landed_or_is_obsolete_leaves(base: Repo, client: Repo) -> None:
+    client.configure('experimental', {'evolution': 'all'})
+    first = client.commit({'a': 'a\n'}, 'first')
+    second = client.commit({'b': 'b\n'}, 'second', parent=f'{first}^')
+    client.run('backup')
+    amended = client.commit({'b': 'c\n'}, 'amended', amend=True)
+    client.run('push', '-r', first, '-f')
+    out = client.run('backup').out
+    assert out == 'backed up 1 changeset (1 head, +1/-2)\n'
+    (one,) = json.loads(client.run('workspace', '-v', '-T', 'json').out)
+    shown = json.loads(
+        client.run('workspace', '-T', 'json', f'alice/{one["name"]}').out
+    )
+    assert shown[0]['heads'] == [amended]
+    assert second not in shown[0]['heads']
+
+
+@matrix.over('ssh')
+def test_only_some(base: Repo, client: Repo) -> None:
+    first = client.commit({'a': 'a\n'}, 'first')
+    second = client.commit({'b': 'b\n'}, 'second', parent=f'{first}^')
+    assert client.run('backup', '-r', first).out == (
+        'backed up 1 changeset (1 head, +1/-0)\n'
+    )
+    assert client.run('log', '-r', 'notbackedup()', '-T', '{node}').out == (
+        second
+    )
+    assert client.run('backup', '-r', second).out == (
+        'backed up 1 changeset (2 heads, +1/-0)\n'
+    )
+
+
+@matrix.over('ssh')
+def test_of_several_clones(
+    base: Repo, client: Repo, newclient: Callable[..., Repo]
+) -> None:
+    fresh = newclient('fresh')
+    err = fresh.run('backup', '--restore', ok=ABORTED).err
+    assert 'abort: there is no backup of yours\n' in err
+    mine = client.commit({'a': 'a\n'}, 'first')
+    client.run('backup')
+    other = newclient('other')
+    other.commit({'b': 'b\n'}, 'other')
+    other.run('backup')
+    result = fresh.run('backup', '--restore', ok=ABORTED)
+    assert f':{client.path}  ' in result.out
+    assert f':{other.path}  ' in result.out
+    assert 'abort: which backup shall be restored?\n' in result.err
+    fresh.run('backup', '--restore', '--from', f':{client.path}')
+    assert fresh.nodes('draft()') == [mine]
+    err = fresh.run(
+        'backup', '--restore', '--from', 'elsewhere', ok=ABORTED
+    ).err
+    assert "abort: there is no backup of 'elsewhere'\n" in err
+
+
+# -- in the background
+
+
+def eventually(condition: Callable[[], object]) -> bool:
+    """Wait until something is so; tell whether it is."""
+    return any(condition() for _ in patiently())
+
+
+def finished(repo: Repo) -> list[str]:
+    """Return the heads that are backed up."""
+    out = repo.run('workspace', '-v', '-T', '{owner}/{name}\n', ok=(0, 1)).out
+    found: list[str] = []
+    for name in out.split():
+        shown = json.loads(repo.run('workspace', '-T', 'json', name).out)
+        found += shown[0]['heads']
+    return found
+
+
+@matrix.over('ssh')
+def test_automatic(base: Repo, client: Repo) -> None:
+    client.configure('bundlestore', {'auto-backup': 'yes'})
+    client.write({'a': 'a\n'})
+    client.run('commit', '-A', '-q', '-m', 'first')
+    first = client.node('.')
+    assert eventually(lambda: finished(client) == [first])
+    log = client.path / '.hg' / 'bundlestore-backup.log'
+    text = 'backed up 1 changesets, 1 heads, version 1'
+    assert eventually(lambda: log.exists() and text in log.read_text())
+
+
+@matrix.over('ssh')
+def test_offline(base: Repo, client: Repo) -> None:
+    client.configure('bundlestore', {'auto-backup': 'yes'})
+    client.configure('paths', {'default': 'ssh://server.example.org/gone'})
+    client.write({'a': 'a\n'})
+    result = client.run('commit', '-A', '-q', '-m', 'first')
+    assert (result.out, result.err) == ('', '')
+    pause = client.path / '.hg' / 'bundlestore-backup.pause'
+    assert eventually(pause.exists)
+    log = client.path / '.hg' / 'bundlestore-backup.log'
+    assert eventually(lambda: log.exists() and 'failed' in log.read_text())
+    count = len(log.read_text().splitlines())
+    client.write({'a': 'b\n'})
+    client.run('commit', '-q', '-m', 'second')
+    assert len(log.read_text().splitlines()) == count

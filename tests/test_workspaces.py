@@ -1,0 +1,272 @@
+"""Workspaces: ``hg push --workspace``, ``hg pull --workspace`` and ``hg
+workspace``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from harness import matrix
+from harness.hg import Repo
+from harness.servers import Transport
+from harness.snapshot import untouched
+from harness.store import bundles
+
+#: what a command may end with that aborts
+ABORTED = (10, 20, 30, 100, 255)
+
+#: over each wire on which a user has a name
+named = pytest.mark.parametrize(
+    'transport_name', ['ssh', pytest.param('wsgi', marks=matrix.ANOTHER)]
+)
+loggedin = pytest.mark.parametrize('webconfig', [{'allow-push': 'alice, bob'}])
+
+
+def shown(repo: Repo, *args: str) -> list[dict[str, Any]]:
+    """Return what ``hg workspace -T json`` shows."""
+    result = repo.run('workspace', '-T', 'json', *args, ok=(0, 1))
+    found: list[dict[str, Any]] = json.loads(result.out)
+    return found
+
+
+def heads(repo: Repo, name: str, *args: str) -> set[str]:
+    (one,) = shown(repo, name, *args)
+    return set(one['heads'])
+
+
+@pytest.fixture
+def urls(transport: Transport, base: Repo) -> dict[str, str]:
+    return {user: transport.url(base, user) for user in ('alice', 'bob')}
+
+
+# -- one person, two machines
+
+
+@named
+@loggedin
+def test_there_and_back(
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    urls: dict[str, str],
+) -> None:
+    first = client.commit({'a': 'a\n'}, 'first')
+    second = client.commit({'a': 'b\n'}, 'second', parent=f'{first}^')
+    client.inspect('bookmark', '-r', second, 'idea')
+    client.inspect('bookmark', '-r', 'null', 'elsewhere')
+    with untouched(base.path):
+        out = client.run('push', '--workspace', 'parser', urls['alice']).out
+    assert "workspace 'alice/parser' is at version 1: 2 heads (+2/-0)\n" in out
+    out = client.run(
+        'push', '--workspace', 'parser', urls['alice'], ok=(0, 1)
+    ).out
+    assert "workspace 'alice/parser' has not changed (version 1)\n" in out
+    other = newclient('other')
+    out = other.run('pull', '--workspace', 'parser', urls['alice']).out
+    assert 'adding remote bookmark idea\n' in out
+    assert other.phase(first) == other.phase(second) == 'draft'
+    assert other.log('{bookmarks}', second) == 'idea'
+    assert 'elsewhere' not in other.inspect('bookmarks')
+    # all is there, so nothing more comes
+    with untouched(base.path):
+        other.run('pull', '--workspace', 'parser', urls['alice'])
+    third = other.commit({'c': 'c\n'}, 'third', parent=first)
+    other.run('push', '--workspace', 'parser', '-r', third, urls['alice'])
+    assert heads(other, 'parser', '-s', urls['alice']) == {second, third}
+    # what is there is not here
+    fourth = client.commit({'d': 'd\n'}, 'fourth', parent=second)
+    err = client.run(
+        'push', '--workspace', 'parser', urls['alice'], ok=ABORTED
+    ).err
+    assert (
+        "abort: workspace 'alice/parser' has a changeset that is not here\n"
+        in err
+    )
+    assert 'pull --workspace alice/parser' in err
+    assert len(bundles(base)) == 2
+    client.run('pull', '--workspace', 'parser', urls['alice'])
+    assert client.knows(third)
+    client.run('push', '--workspace', 'parser', urls['alice'])
+    assert heads(client, 'parser', '-s', urls['alice']) == {third, fourth}
+
+
+@matrix.over('ssh')
+def test_force_replaces(base: Repo, client: Repo, newclient: Any) -> None:
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('push', '--workspace', 'w')
+    other = newclient('other')
+    mine = other.commit({'b': 'b\n'}, 'mine')
+    other.run('push', '--workspace', 'w', ok=ABORTED)
+    other.run('push', '--workspace', 'w', '--force')
+    assert heads(other, 'w') == {mine}
+    # the store has it still, and so has the version before
+    other.run('pull', '--workspace', 'w@1')
+    assert other.knows(first)
+    err = other.run('pull', '--workspace', 'w@7', ok=ABORTED).err
+    assert "abort: workspace 'alice/w' has no version 7\n" in err
+    err = other.run('push', '--workspace', 'w@1', ok=ABORTED).err
+    assert 'earlier version' in err
+
+
+@matrix.over('ssh')
+def test_amended(base: Repo, client: Repo, newclient: Any) -> None:
+    """What is obsolete leaves the workspace, and markers go along."""
+    for repo in (base, client, other := newclient('other')):
+        repo.configure('experimental', {'evolution': 'all'})
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('push', '--workspace', 'w')
+    other.run('pull', '--workspace', 'w')
+    second = client.commit({'a': 'b\n'}, 'second', amend=True)
+    client.run('push', '--workspace', 'w')
+    assert heads(client, 'w') == {second}
+    other.run('pull', '--workspace', 'w')
+    assert other.nodes('draft()') == [second]
+    assert first not in other.nodes()
+
+
+@matrix.over('ssh')
+def test_what_a_push_names(base: Repo, client: Repo) -> None:
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.inspect('bookmark', '-r', first, 'one')
+    second = client.commit({'b': 'b\n'}, 'second', parent=f'{first}^')
+    client.inspect('bookmark', '-r', second, 'two')
+    secret = client.commit({'c': 'c\n'}, 'third', secret=True)
+    client.run('push', '--workspace', 'w', '-r', first)
+    assert heads(client, 'w') == {first}
+    client.run('push', '--workspace', 'w', '-r', second)
+    (one,) = shown(client, 'w')
+    assert set(one['heads']) == {first, second}
+    assert [mark['bookmark'] for mark in one['bookmarks']] == ['one', 'two']
+    # all that is not secret; a bookmark that is gone goes there, too
+    client.inspect('bookmark', '-d', 'one')
+    client.run('push', '--workspace', 'w')
+    (one,) = shown(client, 'w')
+    assert set(one['heads']) == {first, second}
+    assert [mark['bookmark'] for mark in one['bookmarks']] == ['two']
+    assert secret not in client.run('workspace', '-v', 'w').out
+    log = shown(client, '--log', 'w')
+    assert [entry['version'] for entry in log] == [3, 2, 1]
+    assert log[1]['added'] == [second]
+    assert [entry['user'] for entry in log] == ['alice'] * 3
+
+
+@matrix.over('ssh')
+def test_path_option(base: Repo, client: Repo, newclient: Any) -> None:
+    for repo in (client, other := newclient('other')):
+        url = repo.inspect('paths', 'default').strip()
+        repo.configure('paths', {'mine': url, 'mine:workspace': 'w'})
+    first = client.commit({'a': 'a\n'}, 'first')
+    with untouched(base.path):
+        client.run('push', 'mine')
+    other.run('pull', 'mine')
+    assert other.knows(first)
+    # with a revision, it is that
+    other.run('pull', '-r', first, 'mine')
+
+
+# -- others
+
+
+@named
+@loggedin
+def test_of_others(
+    base: Repo,
+    client: Repo,
+    newclient: Callable[..., Repo],
+    urls: dict[str, str],
+) -> None:
+    mine = client.commit({'a': 'a\n'}, 'mine')
+    client.run('push', '--workspace', 'w', urls['alice'])
+    bob = newclient('bob')
+    bob.run('pull', '--workspace', 'alice/w', urls['bob'])
+    assert bob.knows(mine)
+    his = bob.commit({'b': 'b\n'}, 'his', parent=mine)
+    err = bob.run('push', '--workspace', 'alice/w', urls['bob'], ok=ABORTED).err
+    assert "abort: workspace 'alice/w' is not yours\n" in err
+    for action in (
+        ('--share', 'bob:write'),
+        ('--rename', 'x'),
+        ('--drop',),
+        ('--unshare', 'carol'),
+    ):
+        err = bob.run(
+            'workspace', *action, 'alice/w', '-s', urls['bob'], ok=ABORTED
+        ).err
+        assert "abort: workspace 'alice/w' is not yours\n" in err, action
+    # there is none of that name that is bob's
+    err = bob.run('pull', '--workspace', 'w', urls['bob'], ok=ABORTED).err
+    assert "abort: there is no workspace 'w'\n" in err
+    source = ('-s', urls['alice'])
+    err = client.run(
+        'workspace', '--share', 'bob', 'w', *source, ok=ABORTED
+    ).err
+    assert 'say USER:write' in err
+    client.run('workspace', '--share', 'bob:write', 'w', *source)
+    bob.run('push', '--workspace', 'alice/w', urls['bob'])
+    assert heads(client, 'w', *source) == {his}
+    client.run('workspace', '--unshare', 'bob', 'w', *source)
+    bob.commit({'b': 'c\n'}, 'more')
+    bob.run('push', '--workspace', 'alice/w', urls['bob'], ok=ABORTED)
+    (one,) = shown(bob, '-u', 'alice', '-s', urls['bob'])
+    assert (one['owner'], one['name'], one['version']) == ('alice', 'w', 4)
+    assert shown(bob, '-s', urls['bob']) == []
+
+
+@pytest.mark.parametrize('transport_name', ['wsgi'])
+@loggedin
+@matrix.ANOTHER
+def test_nobody(transport: Transport, base: Repo, client: Repo) -> None:
+    client.commit({'a': 'a\n'}, 'first')
+    url = transport.url(base, 'nobody')
+    with untouched(base.path):
+        err = client.run('push', '--workspace', 'w', url, ok=ABORTED).err
+    assert 'abort: http authorization required' in err
+
+
+# -- manage
+
+
+@matrix.over('ssh')
+def test_manage(base: Repo, client: Repo) -> None:
+    assert client.run('workspace', ok=(1,)).out == 'no workspaces found\n'
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('push', '--workspace', 'one')
+    client.run('push', '--workspace', 'two')
+    assert [one['name'] for one in shown(client)] == ['one', 'two']
+    err = client.run('workspace', '--rename', 'two', 'one', ok=ABORTED).err
+    assert "abort: there is a workspace 'alice/two' already\n" in err
+    client.run('workspace', '--rename', 'three', 'one')
+    assert client.run('workspace', '-q').out == 'alice/three\nalice/two\n'
+    out = client.run('workspace', '--drop', 'two').out
+    assert "dropped workspace 'alice/two'" in out
+    assert [one['name'] for one in shown(client)] == ['three']
+    client.run('pull', '--workspace', 'two', ok=ABORTED)
+    client.run('workspace', '--restore', 'two')
+    assert heads(client, 'two') == {first}
+    for name in ('a/b/c', 'x@y', '', '/x', 'x/', 'backup'):
+        client.run('push', '--workspace', name, ok=ABORTED if name else None)
+    assert [one['name'] for one in shown(client)] == ['three', 'two']
+    err = client.run('workspace', '--drop', ok=ABORTED).err
+    assert 'abort: --drop needs a workspace\n' in err
+    err = client.run('workspace', '--drop', 'four', ok=ABORTED).err
+    assert "abort: there is no workspace 'alice/four'\n" in err
+
+
+@matrix.every_version
+def test_versions(
+    transport: Transport, base: Repo, client: Repo, newclient: Any
+) -> None:
+    first = client.commit({'a': 'a\n'}, 'first')
+    if transport.name == 'http':
+        err = client.run('push', '--workspace', 'w', ok=ABORTED).err
+        assert 'only who is logged in' in err
+        return
+    client.run('push', '--workspace', 'w')
+    other = newclient('other')
+    other.run('pull', '--workspace', 'w')
+    assert other.knows(first)
+    text = client.run('workspace', 'w').out
+    assert f'head:        {first[:12]}\n' in text
