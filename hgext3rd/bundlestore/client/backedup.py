@@ -10,19 +10,17 @@ from mercurial.i18n import _
 from mercurial.utils import dateutil
 
 from .. import config
-from . import backuprecord
+from . import viewrecord
 
 
 def _backedup(repo) -> Any:
     return repo.revs(
-        b'(draft() + secret()) and ::%ln', backuprecord.backedup(repo)
+        b'(draft() + secret()) and ::%ln', viewrecord.backedup(repo)
     )
 
 
 def _missing(repo) -> Any:
-    return repo.revs(
-        b'draft() - extinct() - ::%ln', backuprecord.backedup(repo)
-    )
+    return repo.revs(b'draft() - extinct() - ::%ln', viewrecord.backedup(repo))
 
 
 def backedup(repo, subset, x):
@@ -50,7 +48,7 @@ def summary(ui, repo) -> None:
     """Say in ``hg summary`` how many drafts are in no backup, where there are
     any backups."""
     if not ui.configbool(config.SECTION, b'auto-backup') and not (
-        backuprecord.readall(repo)
+        viewrecord.backups(repo)
     ):
         return
     count = len(_missing(repo))
@@ -62,7 +60,7 @@ def summary(ui, repo) -> None:
 
 def show(ui, repo, opts) -> int:
     """Run ``hg backup --status``; returns its exit code."""
-    records = backuprecord.readall(repo)
+    records = viewrecord.backups(repo)
     missing = [*_missing(repo)]
     with ui.formatter(b'backup', pycompat.byteskwargs(opts)) as fm:
         fm.startitem()

@@ -27,7 +27,7 @@ from ..records import NamedTuple
 from ..server import totext
 from ..start.loading import quickend
 from ..wire import views as wire
-from . import backuprecord, listing, noted, push, scratchpush, storeless, views
+from . import listing, noted, push, scratchpush, storeless, viewrecord, views
 
 #: digits of the hash of a path
 _DIGITS = 12
@@ -172,7 +172,7 @@ def destination(ui, repo, dest: Optional[bytes], opts) -> Iterator[Any]:
 class Done(NamedTuple):
     """What a backup has done."""
 
-    record: backuprecord.Record
+    record: viewrecord.Record
     #: changesets that were sent, and heads that came and went
     sent: int
     added: int
@@ -191,7 +191,7 @@ def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
             aim = _some(repo, before, aim, revs)
         done = _bring(repo, peer, name, before, aim)
         if done is not None:
-            backuprecord.write(repo, done.record)
+            viewrecord.write(repo, done.record)
             return done
         # another process of this clone was quicker
     raise error.StateError(
@@ -199,10 +199,10 @@ def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
     )
 
 
-def _asitis(repo, peer, name: str) -> backuprecord.Record:
+def _asitis(repo, peer, name: str) -> viewrecord.Record:
     """Return what is in the backup now."""
     location = peer.url()
-    known = backuprecord.read(repo, location)
+    known = viewrecord.read(repo, location, name)
     unless = None if known is None else known.version or None
     answer = views.get(peer, wire.Query(name=name, unless=unless))
     if answer.same and known is not None:
@@ -210,22 +210,11 @@ def _asitis(repo, peer, name: str) -> backuprecord.Record:
     view = answer.view or viewmodel.View('', name)
     # what the store has lost is sent again
     heads = [node for node in view.heads if node not in answer.gone]
-    return _record(peer, view)._replace(heads=heads)
-
-
-def _record(peer, view: viewmodel.View) -> backuprecord.Record:
-    return backuprecord.Record(
-        noted.key(peer.url()),
-        view.version,
-        int(time.time()),
-        list(view.heads),
-        dict(view.bookmarks),
-        view.state,
-    )
+    return viewrecord.of(location, name, view)._replace(heads=heads)
 
 
 def _some(
-    repo, before: backuprecord.Record, aim: Backup, revs: list[bytes]
+    repo, before: viewrecord.Record, aim: Backup, revs: list[bytes]
 ) -> Backup:
     unfi = repo.unfiltered()
     hasnode = unfi.changelog.index.has_node
@@ -243,7 +232,7 @@ def _some(
 
 
 def _bring(
-    repo, peer, name: str, before: backuprecord.Record, aim: Backup
+    repo, peer, name: str, before: viewrecord.Record, aim: Backup
 ) -> Optional[Done]:
     """Send what is new, and have the view hold it; None if that has changed
     meanwhile."""
@@ -272,9 +261,9 @@ def _bring(
         ),
     )
     if answer.moved or answer.view is None:
-        backuprecord.forget(repo, peer.url())
+        viewrecord.forget(repo, peer.url(), name)
         return None
-    record = _record(peer, answer.view)
+    record = viewrecord.of(peer.url(), name, answer.view)
     return Done(record, sent, len(added), len(removed), True)
 
 

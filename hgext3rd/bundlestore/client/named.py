@@ -74,6 +74,7 @@ def exchangepull(orig, repo, remote, *args, **kwargs):
     workspace = opargs.pop(_WORKSPACE, None)
     if not workspace and not (kwargs.get('heads') or kwargs.get('bookmarks')):
         workspace = getattr(kwargs.get('path'), 'workspace', None)
+    found = None
     if workspace:
         from . import workspace as workspaces
 
@@ -86,6 +87,8 @@ def exchangepull(orig, repo, remote, *args, **kwargs):
         }
     kwargs['opargs'] = opargs
     result = orig(repo, remote, *args, **kwargs)
+    if found is not None and found.current:
+        workspaces.seen(repo, remote, found.view)
     cloning = _cloning.get()
     if cloning is not None:
         node = cloning.lacking(repo, remote)

@@ -17,10 +17,20 @@ from .. import viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..wire import views as wire
-from . import scratchpush, views
+from . import scratchpush, viewrecord, views
 
 #: names of local bookmarks with this are of another repository, or diverged
 _DIVERGED = b'@'
+
+
+def _record(repo, remote, view: viewmodel.View) -> Optional[viewrecord.Record]:
+    return viewrecord.read(repo, remote.url(), f'{view.owner}/{view.name}')
+
+
+def seen(repo, remote, view: viewmodel.View) -> None:
+    """Remember that all that is in a workspace is here, or was."""
+    name = f'{view.owner}/{view.name}'
+    viewrecord.write(repo, viewrecord.of(remote.url(), name, view))
 
 
 # -- push
@@ -45,8 +55,9 @@ class Aim(NamedTuple):
     name: views.Name
     #: as it is, None if there is none yet
     view: Optional[viewmodel.View]
-    #: those of its changesets that the server has lost
-    gone: frozenset[bytes]
+    #: those of its changesets that need not be here: the server has lost
+    #: them, or this clone has seen them there
+    spared: frozenset[bytes]
 
 
 def _aimed(repo, remote, name: bytes, force: bool) -> Aim:
@@ -61,7 +72,11 @@ def _aimed(repo, remote, name: bytes, force: bool) -> Aim:
     answer = views.get(remote, query)
     if not answer.writable:
         raise _notmine(parsed, answer.view)
-    aim = Aim(parsed, answer.view, answer.gone)
+    spared = answer.gone
+    if answer.view is not None:
+        known = _record(repo, remote, answer.view)
+        spared |= frozenset() if known is None else known.nodes
+    aim = Aim(parsed, answer.view, spared)
     if not force:
         _checkseen(repo, aim)
     return aim
@@ -82,7 +97,7 @@ def _checkseen(repo, aim: Aim) -> None:
     if view is None or view.dropped:
         return
     unseen = [n for n in dict.fromkeys(view.nodes) if not _hasnode(repo, n)]
-    unseen = [n for n in unseen if n not in aim.gone]
+    unseen = [n for n in unseen if n not in aim.spared]
     if unseen:
         raise _newthere(view, len(unseen))
 
@@ -154,6 +169,7 @@ def _pushed(repo, remote, aim: Aim, pushop, whole: bool, force: bool) -> bool:
             _(b"workspace '%s' was changed meanwhile") % aim.name.name.encode(),
             hint=_(b'what was pushed is stored; pull --workspace, push again'),
         )
+    seen(repo, remote, made)
     repo.ui.status(
         _(b"workspace '%s' is at version %d: %s\n")
         % (views.called(made), made.version, _counts(made, added, removed))
@@ -214,6 +230,10 @@ class Wanted(NamedTuple):
     bookmarks: dict[bytes, bytes]
     #: those that are not here yet; the others move as they do with any pull
     new: list[bytes]
+    #: what is seen then
+    view: viewmodel.View
+    #: whether that is how it is now
+    current: bool
 
 
 def pulled(repo, remote, name: bytes) -> Wanted:
@@ -242,4 +262,6 @@ def pulled(repo, remote, name: bytes) -> Wanted:
         heads or [repo.nullid],
         marks,
         [mark for mark in marks if mark not in repo._bookmarks],
+        view,
+        parsed.version is None,
     )

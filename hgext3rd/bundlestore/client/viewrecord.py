@@ -1,28 +1,32 @@
-"""What this clone has in its backup, as far as it is known here.
+"""What this clone has seen of views: of workspaces, and of its own backup.
 
-A file among the caches of the repository, one for each server: whoever reads
-it asks nobody. Where there is none, the server is asked for the whole of it
-with the next backup.
+A file among the caches of the repository, one for each view: whoever reads it
+asks nobody. What is in a view that was seen and is not here any more was
+removed here, by an amend say. Where there is no file, nothing was seen.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import time
 from typing import Optional
 
 from mercurial.node import bin, hex
 
 from ..records import NamedTuple
+from ..viewmodel import BACKUP, View
 from . import noted
 
 #: the number is that of the format
-_NAME = 'backup-1-%s.json'
+_NAME = 'view-1-%s.json'
 
 
 class Record(NamedTuple):
-    """A backup, as it was when it was made or seen last."""
+    """A view, as it was when it was changed or seen from here last."""
 
+    #: ``USER/NAME``, or the name alone for the user's own
+    name: str
     #: the address of the server, without user and password
     server: str
     #: which version of the view it is
@@ -35,19 +39,38 @@ class Record(NamedTuple):
     #: see ``backup.State``
     state: str
 
+    @property
+    def nodes(self) -> set[bytes]:
+        """All changesets that it names."""
+        return {*self.heads, *self.bookmarks.values()}
 
-def read(repo, location: bytes) -> Optional[Record]:
-    """Return what is known of the backup on a server, if anything."""
-    data = noted.folder(repo).read(_name(noted.key(location)))
+
+def of(location: bytes, name: str, view: View) -> Record:
+    """Return the record of a view that a server has now."""
+    return Record(
+        name,
+        noted.key(location),
+        view.version,
+        int(time.time()),
+        list(view.heads),
+        dict(view.bookmarks),
+        view.state,
+    )
+
+
+def read(repo, location: bytes, name: str) -> Optional[Record]:
+    """Return what is known of a view on a server, if anything."""
+    data = noted.folder(repo).read(_name(noted.key(location), name))
     return None if data is None else _load(data)
 
 
-def readall(repo) -> list[Record]:
+def backups(repo) -> list[Record]:
     """Return what is known of the backups on all servers, the newest
     first."""
     folder = noted.folder(repo)
     found = [folder.read(n) for n in folder.names(_NAME.partition('%')[0])]
     records = [_load(data) for data in found if data is not None]
+    records = [one for one in records if one.name.startswith(BACKUP)]
     return sorted(records, key=lambda record: record.time, reverse=True)
 
 
@@ -60,13 +83,14 @@ def write(repo, record: Record) -> None:
             name: hex(node).decode() for name, node in record.bookmarks.items()
         },
     )
-    name = _name(record.server)
+    name = _name(record.server, record.name)
     if not folder.write(name, [json.dumps(raw._asdict()).encode()]):
         folder.remove(name)
 
 
-def _name(server: str) -> str:
-    return _NAME % hashlib.sha256(server.encode()).hexdigest()[:32]
+def _name(server: str, name: str) -> str:
+    text = f'{server}\n{name}'.encode('utf-8', 'surrogateescape')
+    return _NAME % hashlib.sha256(text).hexdigest()[:32]
 
 
 def _load(data: bytes) -> Record:
@@ -83,12 +107,12 @@ def backedup(repo) -> list[bytes]:
     hasnode = repo.unfiltered().changelog.index.has_node
     return [
         node
-        for record in readall(repo)[:1]
+        for record in backups(repo)[:1]
         for node in record.heads
         if hasnode(node)
     ]
 
 
-def forget(repo, location: bytes) -> None:
-    """Have the server asked for all of it with the next backup."""
-    noted.folder(repo).remove(_name(noted.key(location)))
+def forget(repo, location: bytes, name: str) -> None:
+    """Have the server asked for all of it the next time."""
+    noted.folder(repo).remove(_name(noted.key(location), name))
