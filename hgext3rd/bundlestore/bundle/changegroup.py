@@ -35,7 +35,7 @@ from ..records import NamedTuple
 VERSIONS = names.CHANGEGROUPS
 
 #: bytes of a delta that are in memory at once
-BLOCK = 128 * 1024
+BLOCK = 256 * 1024
 
 #: A changelog entry names each file it touches: 32 MiB are half a million
 #: long paths. More is refused, as an entry is held in memory.
@@ -125,12 +125,19 @@ class Layout(NamedTuple):
 def readexactly(read: Read, count: int) -> bytes:
     """Return ``count`` bytes; a shorter stream is malformed."""
     data = read(count)
-    while len(data) < count:
-        more = read(count - len(data))
-        if not more:
-            raise MalformedChangegroup('it ends too early')
-        data += more
-    return data
+    if len(data) == count:
+        return data
+    pieces = [data]
+    while data and (count := count - len(data)):
+        data = read(count)
+        pieces.append(data)
+    if count:
+        raise _endsearly()
+    return b''.join(pieces)
+
+
+def _endsearly() -> MalformedChangegroup:
+    return MalformedChangegroup('it ends too early')
 
 
 def _chunklength(read: Read) -> int:
@@ -230,7 +237,9 @@ class UnsupportedFlags(BundleStoreError):
 
 def _copydelta(read: Read, length: int) -> Iterator[bytes]:
     while length:
-        block = readexactly(read, min(length, BLOCK))
+        block = read(min(length, BLOCK))
+        if not block:
+            raise _endsearly()
         length -= len(block)
         yield block
 

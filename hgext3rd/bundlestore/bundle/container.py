@@ -19,7 +19,7 @@ from mercurial import bundle2, error, obsolete, util
 from .. import errors
 from ..declaring import provides
 from ..stores import fileops, localfiles
-from . import unbundle
+from . import frames, unbundle
 
 _MAGIC = b'HG20'
 _SIZE = struct.Struct('>i')
@@ -37,7 +37,7 @@ MAX_MARKERS = 8 * 1024 * 1024
 
 def changegrouppart(chunks: Iterable[bytes], version: bytes, trees: bool):
     """Return the part that holds a changegroup of that version."""
-    part = bundle2.bundlepart(b'changegroup', data=chunks)
+    part = frames.Part(b'changegroup', data=chunks)
     part.addparam(b'version', version)
     if trees:
         part.addparam(b'treemanifest', b'1')

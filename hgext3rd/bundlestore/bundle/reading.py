@@ -51,8 +51,8 @@ class Stream:
         self.trees = b'treemanifest' in self._part.params
         if self.version not in changegroup.VERSIONS:
             raise changegroup.MalformedChangegroup('its version is not known')
-        #: reads the changegroup
-        self.read: changegroup.Read = self._part.read
+        #: reads the changegroup: gives fewer bytes than asked for as it likes
+        self.read: changegroup.Read = self._part.some
 
     def _find(self, kind: bytes) -> Any:
         """Return the next part of that kind, None if there is none."""

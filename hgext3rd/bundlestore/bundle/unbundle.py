@@ -11,6 +11,7 @@ passed; no push of a real client comes near one.
 from __future__ import annotations
 
 import struct
+import sys
 import zlib
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
@@ -164,24 +165,53 @@ def _part(ui: Any, header: bytes, stream: Any) -> _Part:
 class _Part(bundle2.unbundlepart):
     """A part whose payload comes in pieces, however it was cut."""
 
-    def _payloadchunks(self) -> Iterator[bytes]:
-        read = self._fp.read
-        while True:
-            (left,) = _SIZE.unpack(
-                changegroup.readexactly(self._fp, _SIZE.size)
+    #: what is to come of the frame
+    _left = 0
+    #: the payload has come to its end
+    consumed: bool
+
+    def some(self, size: int) -> bytes:
+        """Return up to so many bytes of the payload, and none at its end only.
+
+        What comes goes on as it is: a large push is copied less often.
+        """
+        if not self._left and not self.consumed:
+            self._left = self._nextframe()
+            self.consumed = not self._left
+        if self.consumed:
+            return b''
+        data: bytes = self._fp.read(min(size, self._left, BLOCK))
+        if not data:
+            raise _abort(_(b'it ends too early'))
+        self._left -= len(data)
+        self._pos += len(data)
+        return data
+
+    def _nextframe(self) -> int:
+        (size,) = _SIZE.unpack(changegroup.readexactly(self._fp, _SIZE.size))
+        if size == bundle2.flaginterrupt:
+            self._interrupted()
+        if size < 0:
+            raise _abort(_(b'a chunk of %d bytes') % size)
+        if not size and self._pos:
+            self.ui.debug(
+                b'bundle2-input-part: total payload size %i\n' % self._pos
             )
-            if not left:
-                return
-            if left == bundle2.flaginterrupt:
-                self._interrupted()
-            if left < 0:
-                raise _abort(_(b'a chunk of %d bytes') % left)
-            while left:
-                block = read(min(left, BLOCK))
-                if not block:
-                    raise _abort(_(b'it ends too early'))
-                left -= len(block)
-                yield block
+        return int(size)
+
+    def read(self, size: Optional[int] = None) -> bytes:
+        pieces = []
+        left = sys.maxsize if size is None else size
+        while left and (piece := self.some(left)):
+            pieces.append(piece)
+            left -= len(piece)
+        return b''.join(pieces)
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter(lambda: self.some(BLOCK), b'')
+
+    def tell(self) -> int:
+        return int(self._pos)
 
     def _interrupted(self) -> None:
         """Raise what a client says that cannot go on. It says nothing else,

@@ -20,7 +20,7 @@ from mercurial.utils import urlutil
 
 from .. import compat, config, server as servermod
 from ..names import CAPABILITY
-from ..start.wraps import inplaceof
+from ..start.wraps import apply, inplaceof
 from . import together
 
 #: keys in the ``opargs`` of ``exchange.pull``: scratch bookmarks, by their
@@ -60,6 +60,8 @@ def pull(orig, ui, repo, *sources, **opts):
 
 @inplaceof('exchange.pull')
 def exchangepull(orig, repo, remote, *args, **kwargs):
+    if not remote.local():
+        apply('pull')
     opargs = dict(kwargs.get('opargs') or {})
     names = opargs.pop(_OPARG, {})
     if names:

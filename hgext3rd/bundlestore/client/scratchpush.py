@@ -26,6 +26,7 @@ from mercurial.node import short
 from mercurial.utils import stringutil
 
 from .. import compat, names
+from ..bundle import frames
 from ..wire import stored
 from . import known, workingcopy
 
@@ -259,7 +260,8 @@ def _addchangegroup(pushop, bundler) -> None:
     stream = changegroup.makestream(
         repo, pushop.outgoing, version, b'push', bundlecaps=caps
     )
-    part = bundler.newpart(b'changegroup', data=stream)
+    part = frames.Part(b'changegroup', data=stream)
+    bundler.addpart(part)
     part.addparam(b'version', version)
     if scmutil.istreemanifest(repo):
         part.addparam(b'treemanifest', b'1')

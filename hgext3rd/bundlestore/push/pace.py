@@ -39,7 +39,7 @@ from typing import Callable
 from mercurial import error, util
 from mercurial.i18n import _
 
-from .. import compat, log, server as servermod
+from .. import compat, log, pipes, server as servermod
 from ..request import nothing
 from ..start.wraps import inplaceof
 from ..words import counted
@@ -53,7 +53,7 @@ AMOUNT = 4096
 _BUNDLE2 = b'HG20'
 
 #: the most that is asked for at once
-_BLOCK = 64 * 1024
+_BLOCK = 256 * 1024
 #: the same where the server does not tell how much has come; to ask a web
 #: server for less at once slows pushes down
 _LITTLE = 16 * 1024
@@ -230,6 +230,8 @@ class _Frames:
     def __init__(self, source, pace: Pace) -> None:
         self._readline = source.readline
         self._read = _eager(source, pace)
+        self._fd = source.fileno()
+        self._enlarged = False
         self._pace = pace
         #: nobody knows where the push ends
         self.broken = False
@@ -246,7 +248,11 @@ class _Frames:
     def _announced(self) -> int:
         line = self._pace.read(self._readline, _LONGESTLINE)
         if line.endswith(b'\n') and line[:-1].isdigit():
-            return int(line)
+            size = int(line)
+            if size >= _BLOCK and not self._enlarged:
+                self._enlarged = True
+                pipes.enlarge(self._fd)
+            return size
         self.broken = True
         if line.endswith(b'\n') or len(line) == _LONGESTLINE:
             raise error.Abort(

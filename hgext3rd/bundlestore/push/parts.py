@@ -136,7 +136,7 @@ class Incoming:
         self._limits.beforechangesets()
         self.answers.append(reply.Answer(b'changegroup', part.id))
         stored = self._changegroup(
-            part.read,
+            part.some,
             part.params.get(b'version', b'01'),
             b'treemanifest' in part.params,
         )

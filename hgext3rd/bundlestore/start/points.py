@@ -17,6 +17,7 @@ wrapped when a process starts, the others when they can first matter:
 * ``ASKING``: when a command asks a server for what it does not know.
 * ``TOGETHER``: when a command pulls or clones what it names.
 * ``SSH``: when any of these, or a push, is about to connect over ssh.
+* ``PULL``: when a pull over a wire begins.
 * ``SUBREPOS``: when a subrepository is opened, or updated by its outer one.
 """
 
@@ -86,6 +87,10 @@ SSH = {
     'sshpeer.sshv1peer._call': 'client.sshtrips.call',
     'sshpeer.sshv1peer._submitbatch': 'client.sshtrips.submitbatch',
     'sshpeer.sshv1peer._sendrequest': 'client.sshtrips.sendrequest',
+}
+
+PULL = {
+    'util.bufferedinputpipe.read': 'client.largereads.read',
 }
 
 #: commands of the wire protocol that are wrapped, from ``STORE`` on

@@ -342,6 +342,10 @@ def _applyssh() -> None:
     _wrapinside('mercurial', points.SSH)
 
 
+def _applypull() -> None:
+    _wrapinside('mercurial', points.PULL)
+
+
 def _applysubrepos() -> None:
     _wrapinside('mercurial', points.SUBREPOS)
 
@@ -354,6 +358,7 @@ MOMENTS = {
     'asking': _applyasking,
     'together': _applytogether,
     'ssh': _applyssh,
+    'pull': _applypull,
     'subrepos': _applysubrepos,
     'web': late('web.install'),
 }

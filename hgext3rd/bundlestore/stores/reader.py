@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import TYPE_CHECKING, Optional, Protocol
 
 from .. import errors
 from ..declaring import Interfaces
+from .hashing import Hasher
 from .localfiles import reason
 
 #: how much is read at a time; at least as much is held back at the end
-BLOCK = 1 << 16
+BLOCK = 1 << 18
 
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ class VerifyingReader:
         self.size = size
         self._fp = fp
         self._key = key
-        self._hash = hashlib.sha256()
+        self._hash = Hasher()
         self._count = 0
         # The block that may be handed out, with the position reached in it;
         # then the one behind it, which waits for what comes next.
@@ -56,6 +56,7 @@ class VerifyingReader:
         self.close()
 
     def close(self) -> None:
+        self._hash.close()
         self._fp.close()
 
     def read(self, size: int = -1) -> bytes:
@@ -63,14 +64,10 @@ class VerifyingReader:
             raise ValueError('read from a closed bundle')
         if size < 0:
             return self._readall()
-        data = self._take(size)
-        if len(data) == size:
-            return data
-        pieces = [data]
-        missing = size - len(data)
-        while missing and self._advance():
-            pieces.append(self._take(missing))
-            missing -= len(pieces[-1])
+        pieces = []
+        while size and (self._position < len(self._ready) or self._advance()):
+            pieces.append(self._take(size))
+            size -= len(pieces[-1])
         return b''.join(pieces)
 
     def _readall(self) -> bytes:

@@ -7,7 +7,6 @@ deleted when it is older than any push can be.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import os
 import re
 import time
@@ -16,9 +15,14 @@ from typing import Optional, Union
 
 from .. import errors, model
 from . import fileops, localfiles
+from .hashing import Hasher
 
 #: what a file in the folder is called
 _NAME = re.compile(r'[0-9a-f]{32}', re.A)
+
+#: so many bytes are sent to the disk while others come in, lest all have to
+#: wait for it in the end
+_STEP = 16 * 1024 * 1024
 
 CANNOT_READ = 'bundle store cannot be read'
 CANNOT_WRITE = 'bundle store cannot be written'
@@ -39,11 +43,11 @@ class Spool:
         Raises ``BackendUnavailable``, and whatever ``chunks`` does; nothing
         is left behind then.
         """
-        file = SpooledFile(self.folder, self._createmode)
+        file = SpooledFile(self.folder, self._createmode, durable)
         try:
             for block in localfiles.gathered(chunks):
                 file.write(block)
-            file.finish(durable)
+            file.finish()
         except BaseException:
             file.abandon()
             raise
@@ -97,11 +101,17 @@ def notstray(name: object) -> errors.InvalidKey:
 
 class SpooledFile:
     """A new file in ``folder``: its ``path``, ``size``, and the ``hash`` of
-    what was written to it so far."""
+    what was written to it; it survives the loss of power when it is finished,
+    if it is to be ``durable``."""
 
-    def __init__(self, folder: bytes, createmode: Optional[int]) -> None:
-        self.hash = hashlib.sha256()
+    def __init__(
+        self, folder: bytes, createmode: Optional[int], durable: bool
+    ) -> None:
+        self.hash = Hasher()
         self.size = 0
+        self._durable = durable
+        # how much of it is on its way to the disk
+        self._onitsway = 0
         self._folder = folder
         name = os.urandom(16).hex().encode('ascii')
         self.path = os.path.join(folder, name)
@@ -120,12 +130,15 @@ class SpooledFile:
             fileops.write(self._fd, block)
         except OSError as exc:
             raise self._cannotwrite(exc) from exc
+        if self._durable and self.size - self._onitsway >= _STEP:
+            fileops.writeback(self._fd, self._onitsway, self.size)
+            self._onitsway = self.size
 
-    def finish(self, durable: bool) -> None:
+    def finish(self) -> None:
         """All is written."""
         assert self._fd is not None
         try:
-            if durable:
+            if self._durable:
                 fileops.fsync(self._fd)
             self._close()
         except OSError as exc:
@@ -133,6 +146,7 @@ class SpooledFile:
 
     def abandon(self) -> None:
         """Remove the file."""
+        self.hash.close()
         with contextlib.suppress(OSError):
             self._close()
         # One that cannot be removed is a stray like that of a killed process.
