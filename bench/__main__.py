@@ -34,7 +34,16 @@ from hgext3rd.bundlestore import backends
 from . import extras, measure, report, repositories, smoke
 from .place import Mercurial, Place, digest, say
 from .results import SIZES, Results, Sizes
-from .rows import crowd, keepalive, large, slow, small, space, web
+from .rows import (
+    crowd,
+    keepalive,
+    large,
+    resident,
+    slow,
+    small,
+    space,
+    web,
+)
 from .rows.context import Context
 from .systems.base import System, Unavailable
 from .systems.git import Git
@@ -56,6 +65,7 @@ STEPS: dict[str, Callable[[Context], None]] = {
     'slow': slow.measure_slow,
     'web': web.measure_web,
     'weblarge': web.measure_weblarge,
+    'resident': resident.measure_resident,
 }
 
 

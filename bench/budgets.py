@@ -149,6 +149,14 @@ def _check(results: Results) -> Iterator[Budget]:
         30,
         'kB',
     )
+    for action, limit in (('push', 3), ('pull', 1.5)):
+        yield _atmost(
+            f'processor time of a server that stays, http, a {action} of one'
+            ' changeset',
+            results.median(f'resident/{action}', 'ours'),
+            limit,
+            'ms',
+        )
     for name in slow.NETWORKS:
         yield from _slow(results, name)
     for name, actions, limit in TRIPS:

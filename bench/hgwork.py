@@ -350,6 +350,24 @@ def _export(out: Any, ctx: Any, ref: str, start: str) -> None:
     out.write(b'\n')
 
 
+def do_changegroups(order: dict[str, Any]) -> list[list[str]]:
+    """Return what a push of each of ``nodes``, which come alone, sends: as
+    changegroup 02 and 03."""
+    from mercurial import changegroup, discovery
+
+    repo = open_repo(order['repo'])
+    found = []
+    for node in map(bytes.fromhex, order['nodes']):
+        parents = [parent.node() for parent in repo[node].parents()]
+        outgoing = discovery.outgoing(repo, parents, [node])
+        versions = []
+        for version in (b'02', b'03'):
+            made = changegroup.makestream(repo, outgoing, version, b'push')
+            versions.append(b''.join(made).hex())
+        found.append(versions)
+    return found
+
+
 def do_facts(order: dict[str, Any]) -> dict[str, Any]:
     """Count what is in the repository, and name the last public changeset."""
     repo = open_repo(order['repo'])

@@ -94,6 +94,11 @@ def allrows(results: Results) -> Iterator[Row]:
     yield Row('http/push', 'http: push of one changeset')
     yield Row('http/pushpeak', f'http: push of {large}, server memory', 'MB')
     yield Row('http/pullpeak', f'http: pull of {large}, server memory', 'MB')
+    server = 'http: server that stays, processor time'
+    yield Row('resident/push', f'{server}: the push', 'ms')
+    yield Row('resident/push/all', '… with all that is asked before', 'ms')
+    yield Row('resident/pull', f'{server}: the pull', 'ms')
+    yield Row('resident/pull/all', '… with all that is asked before', 'ms')
     yield Row('http/bundlepeak', f'http: GET of {large}, server memory', 'MB')
 
 

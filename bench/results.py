@@ -57,6 +57,9 @@ class Sizes(NamedTuple):
     filesrounds: int = 2
     #: how often all is done over each slow network
     slowrounds: int = 3
+    #: pushes and pulls of a server that stays, and how often so many
+    requests: int = 200
+    requestrounds: int = 5
     #: changesets of a stack, and how often it is pushed
     height: int = 20
     tops: int = 21
@@ -84,6 +87,7 @@ QUICK = Sizes(
     files=2_000,
     filesrounds=1,
     slowrounds=1,
+    requestrounds=1,
     releases=25,
     extrarounds=3,
 )
@@ -104,6 +108,8 @@ SMOKE = Sizes(
     files=50,
     filesrounds=1,
     slowrounds=1,
+    requests=2,
+    requestrounds=1,
     height=3,
     tops=2,
     releases=0,
