@@ -68,9 +68,10 @@ def container(
 
 
 def _payload(ui, parts: Iterable) -> Iterator[bytes]:
+    listener = unbundle.listener(ui)
     for number, part in enumerate(parts):
         part.id = number
-        yield from part.getchunks(ui=ui)
+        yield from part.getchunks(ui=listener)
     yield _EMPTY
 
 

@@ -44,6 +44,28 @@ def _abort(message: bytes) -> error.Abort:
     )
 
 
+class _Silent:
+    """A ``ui`` that says nothing, for Mercurial's code for bundle2: it asks the
+    configuration before each of the many things that it might say."""
+
+    debugflag = False
+
+    def debug(self, *_messages: bytes) -> None:
+        """Say nothing."""
+
+    def configbool(self, *_item: Any) -> bool:
+        # all that is asked for would make it talk
+        return False
+
+
+SILENT: Any = _Silent()
+
+
+def listener(ui: Any) -> Any:
+    """Return ``ui``, or one that says nothing if nobody would hear it."""
+    return ui if ui.debugflag else SILENT
+
+
 class TooLarge(Exception):
     """A push has more bytes than a limit allows."""
 
@@ -57,6 +79,10 @@ class Unbundler(bundle2.unbundle20):
 
     limit = 0
     refuse: Callable[[], Exception] = TooLarge
+
+    def __init__(self, ui: Any, fp: Any) -> None:
+        super().__init__(listener(ui), fp)
+        self._spokento = ui
 
     def _readexact(self, size: int) -> bytes:
         # the parameters of the stream, and the header of each part
@@ -93,7 +119,7 @@ class Unbundler(bundle2.unbundle20):
     def over(self, fp: Any, cls: Optional[type] = None) -> Any:
         """Return an unbundler like this one, or of another class, that reads
         from ``fp``: what comes behind the parameters of the stream."""
-        new: Any = (cls or type(self))(self.ui, fp)
+        new: Any = (cls or type(self))(self._spokento, fp)
         new.__dict__['params'] = self.params
         new._compengine = self._compengine
         new._compressed = self._compressed

@@ -57,9 +57,9 @@ class Incoming:
         self.haschangegroup = False
         #: key and heads of the stored bundle that is the very push
         self.same: tuple[str, list[bytes]] | None = None
-        #: what the reply has to answer, and what the client understands
+        #: what the reply has to answer, and whether the client asks for one
         self.answers: list[reply.Answer] = []
-        self.replycaps: dict | None = None
+        self.wantsreply = False
         #: bookmarks with where they shall be, and where the client saw them
         self.bookmarks: list[tuple[bytes, bytes | None]] = []
         self.expected: dict[bytes, bytes | None] = {}
@@ -163,7 +163,8 @@ class Incoming:
         self.same = (model.checkkey(key), nodes)
 
     def _replycapspart(self, part) -> None:
-        self.replycaps = bundle2.decodecaps(route.readsmall(part, _MAX_CAPS))
+        route.readsmall(part, _MAX_CAPS)
+        self.wantsreply = True
 
     def _obsmarkerspart(self, part):
         data = part.read(container.MAX_MARKERS + 1)

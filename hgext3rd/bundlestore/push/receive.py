@@ -275,7 +275,7 @@ class Receiver:
             self.ui,
             self.outcome,
             self._link,
-            self.incoming.replycaps,
+            self.incoming.wantsreply,
             self._requested or self.incoming.tells,
         )
 

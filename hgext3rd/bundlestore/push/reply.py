@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Optional
 
 from mercurial import bundle2, formatter
@@ -9,6 +10,7 @@ from mercurial.i18n import _
 from mercurial.node import hex, short
 
 from .. import model, names
+from ..bundle.unbundle import listener
 from ..records import NamedTuple
 from ..server import tolocal
 
@@ -53,23 +55,32 @@ class Outcome:
         self.answers: list[Answer] = []
 
 
-def make(ui, outcome: Outcome, link, replycaps, tells: bool):
+class _Reply(bundle2.bundle20):
+    """A reply that goes out in one piece: a web server sends each by itself,
+    and Mercurial's pieces are as small as four bytes."""
+
+    def getchunks(self) -> Iterator[bytes]:
+        yield b''.join(super().getchunks())
+
+
+def make(ui, outcome: Outcome, link, iswanted: bool, tells: bool):
     """Return the reply to a push, as ``exchange.unbundle`` does: a bundle2
     bundler, or 1 for a client that pushed a bundle1.
 
-    ``link`` makes a link to a head, see :func:`linker`. ``replycaps`` is what
-    the client can read, None if it did not say. One with this extension, which
-    ``tells`` so, is told of the push in a part of ours.
+    ``link`` makes a link to a head, see :func:`linker`. ``iswanted`` is whether
+    the client said what it can read; there is nothing in it that some cannot.
+    One with this extension, which ``tells`` so, is told of the push in a part
+    of ours.
     """
     push = outcome.push
     text = b''.join(outcome.notes)
     if push is not None:
         text += describe(push, link)
     text += _describemoves(outcome.moved)
-    if replycaps is None and not outcome.answers:
+    if not iswanted and not outcome.answers:
         ui.status(text)
         return 1
-    bundler = bundle2.bundle20(ui, replycaps or {})
+    bundler = _Reply(listener(ui))
     for answer in outcome.answers:
         part = bundler.newpart(b'reply:' + answer.kind, mandatory=False)
         part.addparam(b'in-reply-to', b'%d' % answer.part, mandatory=False)

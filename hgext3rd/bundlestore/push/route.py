@@ -36,6 +36,7 @@ from mercurial.utils import stringutil
 
 from .. import access
 from ..bundle import container
+from ..bundle.unbundle import SILENT
 from ..names import PARAMETER
 from ..records import NamedTuple
 from ..server import fromutf8
@@ -190,8 +191,7 @@ def _hasscratchbookmark(repo, server, cg) -> bool:
 def _silent(cg):
     """Let an unbundler that reads ahead say nothing: whoever reads the same
     parts afterwards says it with ``--debug``."""
-    cg.ui = cg.ui.copy()
-    cg.ui.debugflag = False
+    cg.ui = SILENT
     return cg
 
 
