@@ -172,6 +172,46 @@ def test_what_is_known_of_pushes(hg: Callable[..., Hg], tmp_path: Path) -> None:
         assert (room in loaded(repo, script, *log)) == wanted
 
 
+#: What a push of a changeset that the server has not seen does without, at
+#: both ends.
+NOT_IN_A_PUSH = {
+    'getpass',
+    'hgext3rd.bundlestore.bookmarks',
+    'hgext3rd.bundlestore.bundle.complete',
+    'hgext3rd.bundlestore.bundle.overlay',
+    'hgext3rd.bundlestore.push.announce',
+    'hgext3rd.bundlestore.push.asked',
+    'hgext3rd.bundlestore.push.fullcheck',
+    'hgext3rd.bundlestore.push.partial',
+    'mercurial.setdiscovery',
+    'zope.interface',
+}
+
+
+@matrix.over('ssh')
+def test_push_of_one_changeset(
+    tmp_path: Path, base: Repo, client: Repo
+) -> None:
+    script = tmp_path / 'loaded.py'
+    script.write_text(LOADED)
+    base.configure('extensions', {'loaded': str(script)})
+    client.commit({'a': 'a\n'}, 'one')
+    push = ('push', '--bundle-store', '-r', '.')
+    here = loaded(client, script, *push)
+    client.commit({'a': 'b\n'}, 'two')
+    said = client.run(*push).out.splitlines()
+    there = {
+        line.removeprefix('remote: LOADED ')
+        for line in said
+        if line.startswith('remote: LOADED ')
+    }
+    assert 'hgext3rd.bundlestore.client.scratchpush' in here
+    assert 'hgext3rd.bundlestore.push.receive' in there
+    assert sorted(here.union(there).intersection(NOT_IN_A_PUSH)) == []
+    # it has no address to show
+    assert 'hgext3rd.bundlestore.model' not in here
+
+
 def rooms() -> list[str]:
     package = hgext3rd.bundlestore
     prefix = f'{package.__name__}.'

@@ -32,7 +32,7 @@ def username(url: bytes) -> str:
 #: What would look like something else in a list or a message: control
 #: characters, ends of lines, what turns the direction of text or has no width.
 #: And bytes that are not UTF-8, and what stands for all of these.
-_UNPRINTABLE = re.compile(
+_UNPRINTABLE = (
     '[\0-\x1f\x7f-\x9f\xad\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff'
     '\ud800-\udfff\ufffd]'
 )
@@ -42,10 +42,17 @@ def printable(name: bytes) -> str:
     """Return the name of a user as text that can be shown. No two names
     become one, as it stands for a user in lists of who may what."""
     text = name.decode('utf-8', 'surrogateescape')
-    return _UNPRINTABLE.sub(lambda m: f'\ufffd{ord(m[0]):04x}', text)
+    if text.isascii() and text.isprintable():
+        return text
+    return re.sub(_UNPRINTABLE, lambda m: f'\ufffd{ord(m[0]):04x}', text)
 
 
 def _login() -> bytes:
+    # where ``getpass`` looks first, which takes a while to load
+    for variable in (b'LOGNAME', b'USER', b'LNAME', b'USERNAME'):
+        name: bytes = encoding.environ.get(variable, b'')
+        if name:
+            return name
     try:
         return procutil.getuser()
     except (KeyError, OSError, ImportError):

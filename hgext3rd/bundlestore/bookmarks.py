@@ -5,9 +5,7 @@ They live in the index, never in the repository.
 
 from __future__ import annotations
 
-import contextlib
 import re
-from collections.abc import Iterator
 from typing import Callable, Optional
 
 from mercurial import encoding, error, scmutil
@@ -15,14 +13,14 @@ from mercurial.i18n import _
 from mercurial.node import hex, short
 from mercurial.utils import stringutil
 
-from . import access, errors
+from . import access
 from .model import BookmarkMove
 from .server import hasnode, servedview, tolocal
 
 #: bytes that the name of a bookmark may have
 MAX_NAME = 200
 
-_HASH = re.compile(rb'[0-9a-f]{40}\Z')
+_HASH = rb'[0-9a-f]{40}\Z'
 
 
 def checkname(server, name: bytes, user: str) -> str:
@@ -41,7 +39,7 @@ def checkname(server, name: bytes, user: str) -> str:
             _(b'invalid bookmark name: %s')
             % stringutil.pprint(name[: MAX_NAME // 2])
         )
-    if _HASH.match(name):
+    if re.match(_HASH, name):
         raise error.Abort(_(b"the name '%s' is that of a changeset") % name)
     # what Mercurial refuses for bookmarks of its own
     scmutil.checknewlabel(None, name, b'bookmark')
@@ -113,19 +111,6 @@ def _isforward(repo, old: bytes, new: bytes, parents: _Parents) -> bool:
     cl = servedview(repo).changelog
     oldrev = cl.rev(old)
     return any(cl.isancestorrev(oldrev, cl.rev(node)) for node in below)
-
-
-@contextlib.contextmanager
-def noting(ui) -> Iterator[None]:
-    """Warn if what is in the index by now cannot be noted beside the bundles
-    as well: it must not look as if it had failed."""
-    try:
-        yield
-    except errors.BundleStoreError as exc:
-        ui.warn(
-            _(b'warning: stored, but not noted beside the bundle: %s\n')
-            % tolocal(exc.message)
-        )
 
 
 def listkeys(server) -> dict[bytes, bytes]:

@@ -33,9 +33,10 @@ EVENT = b'bundlestore'
 _LONGEST = 500
 _MOST = 10
 
-_WORD = re.compile(rb'[A-Za-z0-9_.:/+@,-]+\Z')
-#: what stands for itself between quotes, apart from the backslash
-_UNPLAIN = re.compile(rb'[^ !#-\[\]-~]')
+# compiled where something is logged
+_WORD = rb'[A-Za-z0-9_.:/+@,-]+\Z'
+#: what does not stand for itself between quotes
+_UNPLAIN = rb'[^ !#-\[\]-~]'
 
 Plain = Union[None, bool, int, str, bytes, Iterable[Union[str, bytes]]]
 #: a value, or what gives it when a line is made
@@ -124,9 +125,9 @@ def encoded(value: Plain) -> bytes:
         data = _joined(list(value or ()))
     if len(data) > _LONGEST:
         data = data[:_LONGEST] + b'...'
-    if _WORD.match(data):
+    if re.match(_WORD, data):
         return data
-    return b'"%s"' % _UNPLAIN.sub(lambda m: b'\\x%02x' % m[0][0], data)
+    return b'"%s"' % re.sub(_UNPLAIN, lambda m: b'\\x%02x' % m[0][0], data)
 
 
 def _joined(items: list[Union[str, bytes]]) -> bytes:

@@ -79,11 +79,11 @@ def iskey(text: str) -> bool:
 #: What the name of a note may be: a folder and a name, of characters that
 #: every file system and URL takes as they are. No bundle and nothing else of
 #: a store has such a name.
-_NOTENAME = re.compile(r'[a-z0-9]{2,16}/[a-z0-9][a-z0-9.]{0,100}\.json', re.A)
+_NOTENAME = r'[a-z0-9]{2,16}/[a-z0-9][a-z0-9.]{0,100}\.json'
 
 
 #: no white space or control characters, and a host
-_ISURL = re.compile(r'https?://[^\s\x00-\x20\x7f/][^\s\x00-\x20\x7f]*')
+_ISURL = r'https?://[^\s\x00-\x20\x7f/][^\s\x00-\x20\x7f]*'
 
 
 def checknotename(name: object) -> str:
@@ -97,12 +97,12 @@ def checknotename(name: object) -> str:
 
 def isnotename(text: str) -> bool:
     """Whether a note can have that name."""
-    return bool(_NOTENAME.fullmatch(text))
+    return bool(re.fullmatch(_NOTENAME, text))
 
 
 def isurl(text: str) -> bool:
     """Whether the text is an address that a browser can be sent to."""
-    return bool(_ISURL.fullmatch(text))
+    return bool(re.fullmatch(_ISURL, text))
 
 
 def checkpushvars(pushvars: Iterable[tuple[str, str]]) -> None:

@@ -94,6 +94,19 @@ def _abort(trouble: errors.BundleStoreError | guest.Trouble) -> error.Abort:
     return abort
 
 
+@contextlib.contextmanager
+def noting(ui) -> Iterator[None]:
+    """Warn if what is in the index by now cannot be noted beside the bundles
+    as well: it must not look as if it had failed."""
+    try:
+        yield
+    except errors.BundleStoreError as exc:
+        ui.warn(
+            _(b'warning: stored, but not noted beside the bundle: %s\n')
+            % tolocal(exc.message)
+        )
+
+
 class Server:
     """The bundle store of one repository object.
 
@@ -193,7 +206,7 @@ class Server:
             return (*names.CAPABILITIES, names.ALLSTORED)
         return names.CAPABILITIES
 
-    @property
+    @functools.cached_property
     def place(self) -> model.Place:
         """Where the store and the index are, unless configured otherwise."""
         return model.Place(self._directory, self._mode, config.items(self._ui))

@@ -128,7 +128,10 @@ def leaveout(pushop, said: Optional[Said]) -> Optional[Stored]:
         return None
     cl = pushop.repo.changelog
     missing = pushop.outgoing.missing
-    headrevs = list(pushop.repo.revs(b'heads(%ln)', missing))
+    if said is not None and _isnew(missing, said):
+        return None
+    revs = [cl.rev(node) for node in missing]
+    headrevs = sorted(dagop.headrevs(revs, cl.parentrevs))
     if len(headrevs) > values.MAX_NODES:
         return None
     heads = [cl.node(rev) for rev in headrevs]
@@ -158,6 +161,16 @@ def leaveout(pushop, said: Optional[Said]) -> Optional[Stored]:
         _tell(pushop, len(stored), len(missing))
         pushop.outgoing = outgoing
     return None
+
+
+def _isnew(missing: list[bytes], said: Said) -> bool:
+    """Whether the store has nothing of all that, by what the server said."""
+    query, answer = said
+    return (
+        answer.same is None
+        and answer.known.isdisjoint(missing)
+        and set(query.nodes).issuperset(missing)
+    )
 
 
 def _discover(

@@ -12,11 +12,11 @@ from mercurial import error, hook, pycompat, scmutil
 from mercurial.i18n import _
 from mercurial.node import hex, short
 
-from .. import access, bookmarks, compat, log, lookup, tryurl
+from .. import access, compat, log, lookup, tryurl
 from ..declaring import provides
 from ..names import TRYURL
 from ..records import NamedTuple
-from ..server import aborting, hasnode, servedview
+from ..server import aborting, hasnode, noting, servedview
 from . import landing, rebasing
 from .commands import administered, logged
 
@@ -159,7 +159,7 @@ def _note(ui, server, landed, node: bytes):
     if not provides(server.index, 'ILandings'):
         ui.warn(_(b'the bundle index cannot keep where it landed\n'))
         return {}
-    with bookmarks.noting(ui):
+    with noting(ui):
         user = access.username(b'')
         return landing.note(server, landed, node, time.time(), user)
     return {}

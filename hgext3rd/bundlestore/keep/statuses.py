@@ -11,9 +11,9 @@ import re
 from mercurial import error
 from mercurial.i18n import _
 
-from .. import bookmarks, errors, log, model
+from .. import errors, log, model
 from ..declaring import provides
-from ..server import aborting, tolocal
+from ..server import aborting, noting, tolocal
 from ..stores import notes, statusnotes
 
 #: what would make several lines of one, or hide some of it
@@ -49,7 +49,7 @@ def setstatus(
                 found: model.Status = known
                 return found
         server.index.setstatus(id, status)
-    with bookmarks.noting(ui):
+    with noting(ui):
         name = notes.PushName(push.key, id)
         statusnotes.keep(server.store, server.index, name)
     log.event(

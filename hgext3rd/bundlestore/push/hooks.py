@@ -14,7 +14,7 @@ import shutil
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import Any
+from typing import Any, Callable
 
 from mercurial import error, hook, pycompat
 from mercurial.i18n import _
@@ -27,6 +27,9 @@ from ..records import NamedTuple
 from ..server import aborting, tolocal
 from . import hookenv
 
+#: called if there is a hook, gives the path of the complete bundle
+File = Callable[[], AbstractContextManager[bytes]]
+
 
 class Source(NamedTuple):
     """Where a push comes from, as hooks are told."""
@@ -37,10 +40,9 @@ class Source(NamedTuple):
     pushvars: Mapping[bytes, bytes]
 
 
-def prehook(source: Source, push, file: AbstractContextManager[bytes]) -> None:
+def prehook(source: Source, push, file: File) -> None:
     """Run ``prebundlestore`` on a push (``model.NewPush``) that is about to
-    be recorded; raises if it fails. ``file`` gives the path of its complete
-    bundle when it is entered."""
+    be recorded; raises if it fails."""
     _run(
         source,
         b'prebundlestore',
@@ -51,7 +53,7 @@ def prehook(source: Source, push, file: AbstractContextManager[bytes]) -> None:
     )
 
 
-def posthook(source: Source, push, file: AbstractContextManager[bytes]) -> None:
+def posthook(source: Source, push, file: File) -> None:
     """Run ``bundlestore`` on a recorded push (``model.Push``); its failure
     changes nothing, and never raises: the client must be told that the push
     is stored."""
@@ -150,7 +152,7 @@ def _run(source, name, push, file, throw, bookmarks, **extra) -> None:
     }
     with contextlib.ExitStack() as stack:
         with sound.reading():
-            path = stack.enter_context(file)
+            path = stack.enter_context(file())
             view = overlay.openfile(repo, path)
         stack.callback(view.close)
         variables['bundlerepo'] = stack.enter_context(

@@ -14,8 +14,8 @@ from collections.abc import Mapping, Sequence
 from mercurial import error
 from mercurial.i18n import _
 
-from .. import access, bookmarks, errors, log, model
-from ..server import aborting
+from .. import access, errors, log, model
+from ..server import aborting, noting
 from ..stores import marks, notes
 from . import hooks, limits
 
@@ -66,7 +66,7 @@ def move(
             moved = server.index.movebookmarks(wanted, now, user, limit.quota)
         except errors.QuotaExceeded as exc:
             raise limit.exceeded(exc) from exc
-    with bookmarks.noting(repo.ui):
+    with noting(repo.ui):
         marks.write(server.store, server.index, moved, now, user)
     for one in wanted:
         log.moved(repo.ui, server, url, one.name, one.new, one.old)

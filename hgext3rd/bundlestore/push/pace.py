@@ -39,10 +39,9 @@ from typing import Callable
 from mercurial import error, util
 from mercurial.i18n import _
 
-from .. import compat, log, pipes, server as servermod
+from .. import compat, log, pipes, server as servermod, words
 from ..request import nothing
 from ..start.wraps import inplaceof
-from ..words import counted
 
 #: What must arrive within the timeout, in bytes: one block of those that
 #: Mercurial's own clients write over ssh, so that whatever they do send is
@@ -166,7 +165,7 @@ class Pace:
     def reason(self) -> bytes:
         return _(b'less than %d bytes came in %s') % (
             self.amount,
-            counted(int(self.timeout), 'second').encode(),
+            words.counted(int(self.timeout), 'second').encode(),
         )
 
 

@@ -37,7 +37,7 @@ _MAX_CAPS = 64 * 1024
 #: bytes that a push may have besides what is stored
 _MAX_OTHER = 16 * 1024 * 1024
 
-_HASH = re.compile(rb'[0-9a-f]{40}\Z')
+_HASH = rb'[0-9a-f]{40}\Z'
 
 
 class Incoming:
@@ -296,7 +296,7 @@ def _nothingmore(chunks, part):
 def _unhex(value: bytes) -> bytes | None:
     if not value:
         return None
-    if not _HASH.match(value):
+    if not re.match(_HASH, value):
         raise error.Abort(_(b'not a hash: %s') % stringutil.pprint(value))
     return bytes.fromhex(value.decode('ascii'))
 

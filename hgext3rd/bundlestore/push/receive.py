@@ -46,7 +46,7 @@ from ..bundle import complete, container, graph
 from ..bundle.unbundle import tame
 from ..declaring import provides
 from ..request import ishttp
-from ..server import aborting
+from ..server import aborting, noting
 from ..start.wraps import inplaceof
 from ..stores import notes
 from . import (
@@ -228,9 +228,6 @@ class Receiver:
             repo, server, decision.cg, self.checker, self.limits
         )
         self.outcome = reply.Outcome()
-        self._asked = asked.Asked(
-            self.ui, server, self.incoming, self.user, decision.requested
-        )
         # whether web hooks are to be told
         self._announced = False
 
@@ -287,7 +284,7 @@ class Receiver:
     def _recorded(
         self, push: model.Push, moved: Iterable[model.BookmarkMove]
     ) -> None:
-        with bookmarks.noting(self.ui):
+        with noting(self.ui):
             notes.keep(self.server.store, self.server.index, push)
         if provides(self.server.store, 'IReserve'):
             self.server.store.keepreserve()
@@ -318,14 +315,17 @@ class Receiver:
 
     def _before(self, push: model.NewPush, file) -> None:
         """See whether the hooks refuse a push."""
-        hooks.prehook(self._source(), push, file())
-        self._announced = announce.prepare(self.repo, self.server)
+        hooks.prehook(self._source(), push, file)
+        # few servers have web hooks
+        self._announced = bool(config.webhooks(self.ui)) and announce.prepare(
+            self.repo, self.server
+        )
 
     def _after(self, push: model.Push) -> None:
         """Tell the hooks of a recorded push."""
         if self._announced:
             announce.start(self.repo, self.server)
-        hooks.posthook(self._source(), push, self._storedfile(push))
+        hooks.posthook(self._source(), push, lambda: self._storedfile(push))
 
     # -- before anything is read
 
@@ -444,7 +444,8 @@ class Receiver:
         )
 
     def _checkpush(self, push: model.NewPush, file) -> None:
-        bookmarks.checkmoves(self.repo, list(push.moves), self._parents)
+        if push.moves:
+            bookmarks.checkmoves(self.repo, list(push.moves), self._parents)
         if self.server.settings.verify == 'full' or self._foundation.takesover(
             push
         ):
@@ -456,8 +457,13 @@ class Receiver:
         return self.checker.parents.get(node) or self._foundation.parents(node)
 
     def _moves(self) -> list[model.BookmarkMove]:
-        wanted = self._asked.moves()
-        self.outcome.notes.extend(self._asked.notes)
+        if not self.incoming.bookmarks:
+            return []
+        said = asked.Asked(
+            self.ui, self.server, self.incoming, self.user, self._requested
+        )
+        wanted = said.moves()
+        self.outcome.notes.extend(said.notes)
         return wanted
 
     def _onlybookmarks(self) -> None:

@@ -34,14 +34,10 @@ VERSION = 2
 #: ... of those that are not of pushes, which have not changed since
 _OTHERS = 1
 
-_PUSHNAME = re.compile(
-    r'([0-9a-f]{2})/((?=\1)[0-9a-f]{64})\.([1-9][0-9]{0,18})\.json'
-)
+_PUSHNAME = r'([0-9a-f]{2})/((?=\1)[0-9a-f]{64})\.([1-9][0-9]{0,18})\.json'
 #: those of most pushes
 _BRANCHES = ('default',)
-_BOOKMARKNAME = re.compile(
-    r'bookmarks/([0-9a-f]{64})\.(0|[1-9][0-9]{0,18})\.json'
-)
+_BOOKMARKNAME = r'bookmarks/([0-9a-f]{64})\.(0|[1-9][0-9]{0,18})\.json'
 _LASTID = 'state/lastid.json'
 
 
@@ -83,14 +79,14 @@ def pushname(key: str, id: int) -> str:
 
 def parsename(name: str) -> Optional[PushName]:
     """Return whose note has that name, None if it is not that of a push."""
-    match = _PUSHNAME.fullmatch(name)
+    match = re.fullmatch(_PUSHNAME, name)
     return PushName(match[2], int(match[3])) if match else None
 
 
 def parsebookmarkname(name: str) -> Optional[BookmarkName]:
     """Return whose note has that name, None if it is not that of a
     bookmark."""
-    match = _BOOKMARKNAME.fullmatch(name)
+    match = re.fullmatch(_BOOKMARKNAME, name)
     return BookmarkName(match[1], int(match[2])) if match else None
 
 

@@ -18,7 +18,7 @@ from . import fileops, localfiles
 from .hashing import Hasher
 
 #: what a file in the folder is called
-_NAME = re.compile(r'[0-9a-f]{32}', re.A)
+_NAME = r'[0-9a-f]{32}'
 
 #: so many bytes are sent to the disk while others come in, lest all have to
 #: wait for it in the end
@@ -91,7 +91,7 @@ class Spool:
 
 def isstray(name: object) -> bool:
     """Whether a file of a spool can have that name."""
-    return isinstance(name, str) and bool(_NAME.fullmatch(name))
+    return isinstance(name, str) and bool(re.fullmatch(_NAME, name))
 
 
 def notstray(name: object) -> errors.InvalidKey:

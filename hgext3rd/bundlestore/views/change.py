@@ -13,9 +13,9 @@ from mercurial import error
 from mercurial.i18n import _
 from mercurial.node import hex
 
-from .. import access, bookmarks, errors, log, model, viewmodel
+from .. import access, errors, log, model, viewmodel
 from ..push import pace
-from ..server import aborting, tolocal
+from ..server import aborting, noting, tolocal
 from ..stores import viewnotes
 from ..wire import exchange
 from ..wire.views import Answer, Change, Query, readbody, told
@@ -85,7 +85,7 @@ def change(repo, server, wanted: Change) -> Answer:
                 ) from exc
             if made.version != found.version:
                 before = found if found.version else None
-                with bookmarks.noting(repo.ui):
+                with noting(repo.ui):
                     viewnotes.keep(server.store, server.index, before, made)
     if made.version != found.version:
         log.event(

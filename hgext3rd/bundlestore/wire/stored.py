@@ -45,4 +45,7 @@ def _recordstored(operation, part) -> None:
 def _url(value: bytes) -> bytes:
     """Return what can be shown as it is, and an older server does not
     send."""
-    return value if model.isurl(value.decode('latin-1')) else b''
+    # most have none
+    if value and model.isurl(value.decode('latin-1')):
+        return value
+    return b''
