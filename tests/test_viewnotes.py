@@ -71,6 +71,15 @@ def test_a_change_writes_little(filled: Filled) -> None:
     assert noted.iswhole
 
 
+def test_nothing_new_writes_nothing(filled: Filled) -> None:
+    view = _view(filled, 'parser')
+    noted = _noted(filled)
+    filled.putview('parser', [3], day=9)
+    assert filled.index.putview(view, 0) == view
+    viewnotes.keep(filled.store, filled.index, None, view)
+    assert _noted(filled) == noted
+
+
 def test_what_was_lost_comes_back(filled: Filled) -> None:
     before = filled.state()
     filled.loseindex()

@@ -70,8 +70,11 @@ def _addversions(found: dict[str, list[int]], names: Iterable[str]) -> None:
 
 
 def keep(store: Any, index: Any, before: Optional[View], view: View) -> None:
-    """Note a version of a view that was recorded, and what it was before that
-    (None: nothing); raises ``BackendUnavailable``."""
+    """Note what ``putview`` returned, where it was called with the version of
+    ``before`` (None: there was none); raises ``BackendUnavailable``."""
+    if view.version != (before.version if before else 0) + 1:
+        # nothing was new
+        return
     if view.state != (before.state if before else ''):
         _keepstate(store, index, view)
     _write(store, view.uid, viewmodel.change(before, view), before is None)
