@@ -500,7 +500,7 @@ def test_one_of_two_hosts(
 
 
 @pytest.mark.parametrize('when', ['before', 'behind'])
-@pytest.mark.parametrize('action', ['record', 'move'])
+@pytest.mark.parametrize('action', ['record', 'move', 'view'])
 def test_lost_while_it_commits(
     index: Any, monkeypatch: pytest.MonkeyPatch, when: str, action: str
 ) -> None:
@@ -523,6 +523,16 @@ def test_lost_while_it_commits(
         with pytest.raises(errors.BackendUnavailable, match='nobody knows'):
             index.movebookmarks([moveto('x', nodeof('x'))])
         assert (index.bookmark('x') is None) == (when == 'before')
+        return
+    if action == 'view':
+        view = View('alice', 'x')
+        if when == 'before':
+            with pytest.raises(errors.BackendUnavailable, match='nobody knows'):
+                index.putview(view, 0)
+            assert index.views() == []
+        else:
+            assert index.putview(view, 0) == index.view('alice', 'x')
+        assert calls == ['lost']
         return
     published: list[int] = []
     if when == 'behind':
@@ -755,6 +765,15 @@ def test_round_trips(index: Any, monkeypatch: pytest.MonkeyPatch) -> None:
         lambda: index.usage('bob'),
         lambda: index.times('bob', 1.0, 10),
         lambda: index.moved(['x', 'y']),
+    ):
+        assert count(call) == 1
+    assert count(lambda: index.putview(View('alice', 'x'), 0)) == 4
+    new = index.view('alice', 'x')._replace(heads=(nodeof('x'),), state='y')
+    assert count(lambda: index.putview(new, 1)) == 4
+    assert count(lambda: index.view('alice', 'x')) == 3
+    for call in (
+        lambda: index.viewed(push.nodes),
+        lambda: index.views('alice', 'x', ('alice', '')),
     ):
         assert count(call) == 1
 

@@ -24,15 +24,16 @@ if TYPE_CHECKING:
 #: no view is older
 _EVER = -1e300
 
-# However many views have the same head, one is enough.
+# However many views have the same head, one is enough. With a limit, each node
+# is looked up, and the tables are not read from end to end.
 _VIEWED = """
 WITH bound (since) AS (SELECT ?), wanted (node) AS (VALUES {marks})
-SELECT node FROM wanted WHERE EXISTS (
+SELECT node FROM wanted WHERE (
     SELECT 1 FROM viewnode INDEXED BY viewnode_node
     CROSS JOIN viewnow ON viewnow.id = viewnode.viewid
     WHERE viewnode.node = wanted.node AND viewnow.dropped = 0
-    AND viewnow.time >= (SELECT since FROM bound)
-)
+    AND viewnow.time >= (SELECT since FROM bound) LIMIT 1
+) = 1
 """
 _OLD = """
 SELECT (SELECT uid FROM viewnow WHERE viewnow.id = viewid), max(version)
@@ -151,7 +152,9 @@ class Views:
         if not all(map(model.istext, texts)):
             return []
         return self._database.read(
-            lambda sql: _every(sql, owner, prefix, after, most), []
+            lambda sql: _every(sql, owner, prefix, after, most),
+            [],
+            brief=owner is not None or after is None,
         )
 
     def viewed(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import random
 import sys
 from typing import Any, Optional
@@ -221,13 +222,11 @@ class ViewTests(IndexTests):
             ('bob', 'zzz'),
             ('\U0010ffff', ''),
         )
-        for owner in owners:
-            for prefix in prefixes:
-                for after in afters:
-                    args = (owner, prefix, after)
-                    found = keeping.views(*args)
-                    assert found == reference.views(*args), args
-                    assert keeping.views(*args, 2) == found[:2]
+        every = [*itertools.product(owners, prefixes, afters)]
+        for args in random.Random(1).sample(every, 60):
+            found = keeping.views(*args)
+            assert found == reference.views(*args), args
+            assert keeping.views(*args, 2) == found[:2]
         assert keeping.views(after=('\udc80', '')) == []
         assert keeping.views(limit=0) == []
 
