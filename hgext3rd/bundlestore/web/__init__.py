@@ -28,6 +28,7 @@ def install() -> None:
         queries,
         relevance,
         scratch,
+        workspaces,
     )
 
     manual.register()
@@ -53,6 +54,8 @@ def install() -> None:
         (b'health', health.health),
         (b'metrics', health.metrics),
         (b'status', pushstatus.status),
+        (b'workspaces', workspaces.workspaces),
+        (b'workspace', workspaces.workspace),
     ):
         webcommands.webcommand(name)(command)
         # hgweb looks for what a path names among the module's attributes

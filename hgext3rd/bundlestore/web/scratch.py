@@ -32,7 +32,7 @@ _NAMES = (b'node', b'rev', b'graphtop')
 OURS = frozenset(
     (
         *(b'pushes', b'pushloghtml', b'push', b'bundle'),
-        *(b'health', b'metrics', b'status'),
+        *(b'health', b'metrics', b'status', b'workspaces', b'workspace'),
     )
 )
 #: what hgweb tells a state of the base by
