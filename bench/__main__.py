@@ -37,6 +37,7 @@ from .results import SIZES, Results, Sizes
 from .rows import (
     crowd,
     keepalive,
+    laptop,
     large,
     resident,
     slow,
@@ -62,6 +63,7 @@ STEPS: dict[str, Callable[[Context], None]] = {
     'crowd': crowd.measure_crowd,
     'keepalive': keepalive.measure_keepalive,
     'stack': space.measure_stack,
+    'laptop': laptop.measure_laptop,
     'slow': slow.measure_slow,
     'web': web.measure_web,
     'weblarge': web.measure_weblarge,

@@ -76,6 +76,33 @@ def do_one(order: dict[str, Any]) -> list[str]:
     return [node.hex() for node in nodes]
 
 
+def do_laptop(order: dict[str, Any]) -> list[str]:
+    """Make ``drafts`` changesets in ``heads`` stacks on the last public one;
+    each adds a line to a file. Return the heads."""
+    repo = open_repo(order['repo'])
+    chance = random.Random(3)
+    base = _tip(repo)
+    paths = sorted(base.manifest())
+    nodes: list[Any] = []
+    heads: list[Any] = []
+    repo.ui.setconfig(b'phases', b'new-commit', b'public')
+    with repo.wlock(), repo.lock(), repo.transaction(b'bench') as tr:
+        _comparelittle(repo.manifestlog.getstorage(b'')._revlog)
+        for number in range(order['heads']):
+            node = base.node()
+            left = order['drafts'] - len(nodes)
+            for _ in range(left // (order['heads'] - number)):
+                files = edited(
+                    repo[node], chance.choice(paths), f'{chance.random()}'
+                )
+                text = f'draft {len(nodes)}'
+                node = commit(repo, node, files, text, len(nodes))
+                nodes.append(node)
+            heads.append(node)
+        phases.retractboundary(repo, tr, phases.draft, nodes)
+    return [node.hex() for node in heads]
+
+
 def _comparelittle(revlog: Any) -> None:
     """Have each of many siblings not compared with all the others, to find
     the best base for its delta. A push does not do that either."""

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from . import budgets, plot
 from .measure import spread
 from .results import COLUMNS, Results
-from .rows import slow
+from .rows import laptop, slow
 
 MB = 1_000_000
 
@@ -84,6 +84,9 @@ def allrows(results: Results) -> Iterator[Row]:
     stack = f'a stack of {sizes.height} pushed {sizes.tops} times'
     yield Row('stack/bytes', f'{stack}: stored', 'B')
     yield Row('stack/index', '… growth of the index', 'B')
+    drafts = f'{sizes.drafts:,} drafts in {sizes.heads} heads'
+    for key, title in laptop.ACTIONS.items():
+        yield Row(f'laptop/{key}', f'{drafts}: {title}')
     for key, network in slow.NETWORKS.items():
         for action, title in slow.ACTIONS.items():
             row = f'slow/{key}/{action}'

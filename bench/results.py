@@ -60,6 +60,10 @@ class Sizes(NamedTuple):
     #: pushes and pulls of a server that stays, and how often so many
     requests: int = 200
     requestrounds: int = 5
+    #: drafts of a laptop, their heads, and how often it is backed up
+    drafts: int = 2_000
+    heads: int = 300
+    laptoprounds: int = 2
     #: changesets of a stack, and how often it is pushed
     height: int = 20
     tops: int = 21
@@ -110,6 +114,9 @@ SMOKE = Sizes(
     slowrounds=1,
     requests=2,
     requestrounds=1,
+    drafts=6,
+    heads=3,
+    laptoprounds=1,
     height=3,
     tops=2,
     releases=0,

@@ -79,6 +79,32 @@ class Git(System):
     def stack(self, client: Path, height: int, count: int) -> list[str]:
         return self._new(client, do='stack', seed=1, height=height, count=count)
 
+    def make(self, client: Path, **order: object) -> list[str]:
+        """Make changesets in a client, as ``hgwork.py`` has it, each head with
+        a reference; return them."""
+        revisions = self._new(client, seed=1, **order)
+        known = self.place.quietly(
+            *('git', 'for-each-ref', '--format=%(refname) %(objectname)'),
+            'refs/bench',
+            cwd=client,
+        )
+        for line in known.splitlines():
+            name, revision = line.split()
+            if revision not in revisions:
+                self._git(client, 'update-ref', '-d', name)
+        self._git(client, 'pack-refs', '--all')
+        return revisions
+
+    def mirror(self, client: Path, server: Path) -> Command:
+        """Return the command that makes a server hold all that is here."""
+        words = ['git', 'push', '--quiet', '--mirror', self._url(server)]
+        return Command(words, client, self._environ(None))
+
+    def mirrored(self, server: Path, path: Path) -> Command:
+        """Return the command that makes a clone of all that is there."""
+        words = ['git', 'clone', '--quiet', '--mirror', self._url(server)]
+        return Command([*words, path], self.folder, self._environ(None))
+
     def _new(self, client: Path, **order: object) -> list[str]:
         refs = f'refs/bench/{order["seed"]}'
         return self._make(client, self._sources[client], refs, **order)

@@ -84,6 +84,23 @@ class HgSystem(System):
         )
         return nodes
 
+    def make(self, client: Path, **order: object) -> list[str]:
+        """Make changesets in a client, as ``hgwork.py`` has it; return
+        them."""
+        return self._work(client, **order)
+
+    def command(
+        self, client: Path, server: Argument, words: Sequence[str]
+    ) -> Command:
+        """Return the command with these words and the address of a server."""
+        return self._command(client, server, words, 'any', None)
+
+    def alone(self, client: Path, words: Sequence[Argument]) -> Command:
+        """Return the command with these words, which asks no server."""
+        return Command(
+            [self.mercurial.hg, *words], client, self.place.environ()
+        )
+
     def push(
         self,
         client: Path,
