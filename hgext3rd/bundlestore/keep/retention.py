@@ -22,10 +22,11 @@ class Retention:
         self._remover = remover
         self._views = views
 
-    def _free(self, page: list[model.Push]) -> list[model.Push]:
-        """Return those of some pushes that may go."""
-        held = self._views.holds(page)
-        return [p for p in page if not p.pinned and p.id not in held]
+    def _free(self, page: list[model.Push]) -> Iterator[model.Push]:
+        """Yield those of some pushes that may go, each as it is just now."""
+        for push in page:
+            if not push.pinned and not self._views.holds(push):
+                yield push
 
     def expire(self) -> Iterator[Gone]:
         """Remove the pushes that are too old."""

@@ -24,13 +24,11 @@ class ViewRetention:
         self._run = run
         self._isable = provides(run.index, 'IViews')
 
-    def holds(self, page: list[model.Push]) -> set[int]:
-        """Return the ids of those of some pushes that a view needs."""
-        if not self._isable or not self._run.index.views(limit=1):
-            return set()
-        nodes = {node for push in page for node in push.nodes}
-        needed = self._run.index.viewed(nodes, self._run.wish.viewsbefore)
-        return {p.id for p in page if not needed.isdisjoint(p.nodes)}
+    def holds(self, push: model.Push) -> bool:
+        """Whether a view needs what is in the bundle of a push."""
+        return self._isable and bool(
+            self._run.index.viewed(push.nodes, self._run.wish.viewsbefore)
+        )
 
     def expire(self) -> Iterator[Gone]:
         """Remove the views that were dropped, or are too old, and forget what
