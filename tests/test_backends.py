@@ -1256,6 +1256,17 @@ def test_lists_are_not_searched_from_end_to_end(
                 assert 'TEMP B-TREE' not in step, (statement, step)
 
 
+def test_change_of_a_large_view_writes_few_rows(index: Any) -> None:
+    heads = sorted(bytes([n >> 8, n & 255]) * 10 for n in range(10_000))
+    view = index.putview(View('alice', 'x', tuple(heads[1:]), (), 'y' * 99), 0)
+    (connection,) = index._database._connections._idle
+    before = connection.total_changes
+    view = index.putview(view._replace(heads=tuple(heads[:-1])), 1)
+    # what it is now (out and in), two heads, and what changed
+    assert connection.total_changes - before == 5
+    assert index.viewbyid(view.uid) == view
+
+
 def _useviews(index: Any) -> None:
     view = index.putview(View('alice', 'x', (b'n' * 20,)), 0)
     mark = (('m', b'm' * 20),)
