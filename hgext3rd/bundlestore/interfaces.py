@@ -639,6 +639,14 @@ class ISelfCheck(Interface):
         nothing."""
 
 
+class IPresence(Interface):
+    """Ability of an index: it knows whether a push is there at less than the
+    cost of reading it."""
+
+    def haspush(id: int) -> bool:
+        """Whether there is a push with that id."""
+
+
 class IRestoreMany(Interface):
     """Ability of an index: many pushes are restored at little more than the
     cost of one."""

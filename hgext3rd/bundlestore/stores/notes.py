@@ -26,6 +26,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Optional
 
 from .. import errors, model
+from ..declaring import provides
 from ..records import NamedTuple
 
 #: changes with the form of the notes; one with a higher one is newer than
@@ -116,10 +117,19 @@ def keep(store: Any, index: Any, push: model.Push) -> None:
     written here must not look as though it were lost, then.
     """
     write(store, index, push)
-    try:
-        index.push(push.id)
-    except errors.UnknownPush:
+    if not _isthere(index, push.id):
         write(store, index, push, removed=True)
+
+
+def _isthere(index: Any, id: int) -> bool:
+    if provides(index, 'IPresence'):
+        found: bool = index.haspush(id)
+        return found
+    try:
+        index.push(id)
+    except errors.UnknownPush:
+        return False
+    return True
 
 
 def held(index: Any, push: model.Push) -> list[bytes]:

@@ -22,5 +22,5 @@ class MysqlIndex(RemoteIndex):
 
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses'),
-        *('IDeliveries', 'ILandings', 'ILabels', 'IViews'),
+        *('IDeliveries', 'ILandings', 'ILabels', 'IPresence', 'IViews'),
     )

@@ -26,5 +26,5 @@ class PostgresqlIndex(RemoteIndex):
 
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses'),
-        *('IDeliveries', 'ILandings', 'ILabels', 'IViews'),
+        *('IDeliveries', 'ILandings', 'ILabels', 'IPresence', 'IViews'),
     )

@@ -159,10 +159,7 @@ class SqlIndex:
 
     def _require(self, id: int) -> None:
         # An absent index is not created only to find nothing in it.
-        found = self._database.read(
-            lambda sql: pushes.exists(sql, id), False, brief=True
-        )
-        if not found:
+        if not self.haspush(id):
             raise pushes.unknown(id)
 
     # -- repairs
@@ -285,6 +282,11 @@ class SqlIndex:
         )
 
     # -- pushes
+
+    def haspush(self, id: int) -> bool:
+        return self._database.read(
+            lambda sql: pushes.exists(sql, id), False, brief=True
+        )
 
     def push(self, id: int) -> model.Push:
         found = self.pushes(first=id, last=id) if id > 0 else []

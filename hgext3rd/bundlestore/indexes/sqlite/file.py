@@ -29,7 +29,7 @@ class FileIndex(SqlIndex):
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'),
         *('IRestoreMany', 'IStatuses', 'IDeliveries', 'ILandings'),
-        *('ILabels', 'IViews'),
+        *('ILabels', 'IPresence', 'IViews'),
     )
 
     def __init__(

@@ -10,6 +10,7 @@ from zope.interface import providedBy
 from zope.interface.verify import verifyObject
 
 from ... import errors, model
+from ...declaring import provides
 from ...interfaces import IBundleIndex
 from ..reference import pushof
 from .base import IndexTests
@@ -209,6 +210,16 @@ class RecordTests(IndexTests):
         assert ids(index.pushes(text='text')) == [3]
 
     # -- removal
+
+    def test_presence(self, index: Any) -> None:
+        if not provides(index, 'IPresence'):
+            pytest.skip('cannot tell')
+        assert not index.haspush(1)
+        for name in ('one', 'two', 'one'):
+            index.record(newpush(name))
+        index.remove(1)
+        ids = (-1, 0, 1, 2, 3, 4, 2**63 - 1)
+        assert [id for id in ids if index.haspush(id)] == [2, 3]
 
     def test_remove(self, index: Any) -> None:
         shared = nodeof('shared')
