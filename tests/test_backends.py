@@ -1181,6 +1181,32 @@ def test_log_of_processes_that_do_not_close(
     assert len(index.pushes()) == 8
 
 
+@pytest.mark.parametrize('searches', [False, True])
+def test_log_at_the_end_of_a_process(
+    place: model.Place, index: Any, searches: bool
+) -> None:
+    """It stays where the process ends without a search for garbage, as one
+    does that serves a client over ssh; nothing waits for the disk then."""
+    index.record(newpush('one'))
+    index.close()
+    code = """if True:
+        import atexit, gc, os, sys
+        from hgext3rd.bundlestore import backends, model
+        from hgext3rd.bundlestore.testing.index import newpush
+        if sys.argv[2] == 'False':
+            atexit.register(gc.freeze)
+        place = model.Place(os.fsencode(sys.argv[1]))
+        kept = backends.openindex('file', place)
+        kept.record(newpush('two'))
+    """
+    argv = [sys.executable, '-c', code, os.fsdecode(place.directory)]
+    subprocess.run([*argv, str(searches)], check=True)
+    names = os.listdir(place.directory)
+    said = hasattr(sqlite3.Connection, 'setconfig')
+    assert (b'index.sqlite3-wal' in names) == (not searches or said)
+    assert len(index.pushes()) == 2
+
+
 _STATEMENTS = ('SELECT', 'WITH', 'DELETE', 'INSERT', 'UPDATE')
 
 

@@ -40,7 +40,7 @@ def place() -> Iterator[model.Place]:
 LOOKS = {
     *('environ', 'fsdecode', 'killpg', 'pread', 'read', 'stat_result'),
     *('O_RDONLY', 'R_OK', 'W_OK', 'X_OK', 'access', 'fsencode', 'fstat'),
-    *('getpid', 'listdir', 'statvfs'),
+    *('getpid', 'listdir', 'scandir', 'statvfs'),
     *('path', 'register_at_fork', 'stat', 'strerror'),
     *('supports_effective_ids', 'urandom'),
 }
@@ -142,8 +142,7 @@ def test_first_push(place: model.Place, watch: Watch) -> None:
         ('fsync', temporary),
         # the file of the index, before it has its tables
         *(('syncfolder', 'bundlestore'), ('syncfolder', 'repo')),
-        *(('syncfolder', 'bundlestore'), ('mkdir', key[:2])),
-        *(('syncfolder', 'bundles'), ('rename', key)),
+        *(('mkdir', key[:2]), ('syncfolder', 'bundles'), ('rename', key)),
         *(('syncfolder', key[:2]), ('fsync', note)),
         *(('rename', f'{key}.1.json'), ('syncfolder', key[:2])),
     ]
@@ -152,14 +151,49 @@ def test_first_push(place: model.Place, watch: Watch) -> None:
 def test_folder_that_another_process_made(
     place: model.Place, watch: Watch
 ) -> None:
-    """It may have done so a moment ago."""
+    """It may have done so a moment ago, and nobody but who puts something
+    there makes sure of its name, before that."""
     key = backends.openstore('file', place).put([b'some'])
+    folder = Path(os.fsdecode(place.directory)) / 'bundles' / key[:2]
+    for name, before in (
+        ('empty', ['syncfolder bundles']),
+        ('missing', [f'mkdir {key[:2]}', 'syncfolder bundles']),
+        ('used', []),
+    ):
+        store = backends.openstore('file', place)
+        if name != 'used':
+            folder.joinpath(key).unlink()
+        if name == 'missing':
+            folder.rmdir()
+        for more in (before, []):
+            watch.events.clear()
+            store.put([b'some'])
+            found = watch.of('mkdir', 'rename', 'syncfolder')
+            assert [' '.join(event) for event in found] == [
+                *(*more, f'rename {key}', f'syncfolder {key[:2]}'),
+            ]
+    # somebody took it away
+    folder.joinpath(key).unlink()
+    folder.rmdir()
+    store.put([b'some'])
+    assert list(store.keys()) == [key]
+
+
+def test_folder_whose_name_cannot_be_made_durable(
+    place: model.Place, watch: Watch
+) -> None:
+    """Then nothing gets into it, and who comes later does not trust it."""
     store = backends.openstore('file', place)
-    for expected in (['bundles'], []):
-        watch.events.clear()
-        store.put([b'some'])
-        found = [what for _name, what in watch.of('mkdir', 'syncfolder')]
-        assert found == [key[:2], *expected]
+    store.putnote('state/x.json', b'{}')
+    watch.fails = lambda name, what: (name, what) == ('syncfolder', 'bundles')
+    for _time in range(2):
+        with pytest.raises(errors.BackendUnavailable):
+            store.put([b'some'])
+        assert not list(store.keys())
+    watch.fails = lambda name, what: False
+    watch.events.clear()
+    store.put([b'some'])
+    assert ('syncfolder', 'bundles') in watch.events
 
 
 # -- failures

@@ -38,10 +38,15 @@ def configured(item: str, value: str) -> Harm:
 def damaged(base: Repo) -> Iterator[None]:
     index = folder(base) / 'index.sqlite3'
     folder(base).mkdir(exist_ok=True)
-    before = index.read_bytes() if index.exists() else b''
+    # with its log, from which SQLite would make it whole again
+    before = {path: path.read_bytes() for path in index.parent.glob('index.*')}
+    for path in before:
+        path.unlink()
     index.write_bytes(b'no database' * 500)
     yield
-    index.write_bytes(before)
+    index.write_bytes(b'')
+    for path, data in before.items():
+        path.write_bytes(data)
 
 
 @contextlib.contextmanager

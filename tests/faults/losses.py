@@ -39,8 +39,9 @@ def lose(
     thorough: int = 1,
     step: int = 1,
 ) -> Count:
-    """Have the power fail after operation 1, 1 + step, … of a push, and check
-    the states of the disk that POLICIES and ``seeds`` name.
+    """Have the power fail after operation 1, 1 + step, … of a push, and after
+    each once it is answered, and check the states of the disk that POLICIES and
+    ``seeds`` name.
 
     With ``killed`` a server that took the same push was killed at that
     operation, before it recorded anything. Every ``thorough``-th state is
@@ -63,9 +64,9 @@ def lose(
     answered = there = 0
     for number, entry in enumerate(log):
         disk.play(entry)
-        if number % step:
-            continue
         told = number >= answer
+        if number % step and not told:
+            continue
         for state in _states(disk, number, seeds):
             mark = told, _digest(state)
             if mark in seen:

@@ -109,6 +109,11 @@ class FileStore:
         """Move a file of ``tmp`` to where the bundle ``key`` lives; return
         its new path."""
         path = self._path(key)
+        try:
+            # The time of the store's last change to it is that of this.
+            fileops.touch(temporary)
+        except OSError as exc:
+            raise self._cannotwrite(exc) from exc
         self._move(temporary, path)
         return path
 
@@ -182,22 +187,33 @@ class FileStore:
         """Give a file of ``tmp`` a name that is as durable as it is."""
         folder = os.path.dirname(path)
         try:
-            if localfiles.makefolders(folder, self._createmode):
-                self._durable.add(folder)
-            # The time of the store's last change to it is that of this.
-            fileops.touch(temporary)
+            if folder not in self._durable or not os.path.isdir(folder):
+                self._settle(folder)
             fileops.rename(temporary, path)
-            if not self._sync:
-                return
-            fileops.syncfolder(folder)
-            if folder not in self._durable:
-                # Another process may have made that folder a moment ago.
-                fileops.syncfolder(self._folder)
-                self._durable.add(folder)
+            if self._sync:
+                fileops.syncfolder(folder)
         except OSError as exc:
-            raise localfiles.unavailable(
-                CANNOT_WRITE, self._folder, exc
-            ) from exc
+            raise self._cannotwrite(exc) from exc
+
+    def _settle(self, folder: bytes) -> None:
+        """Have a folder in that of the store, with a durable name.
+
+        Whoever puts the first file there has seen to that before, so there is
+        nothing to do where one is. The store's own folder has a durable name
+        as long as there is ``tmp`` in it, see ``localfiles.makefolders``.
+        """
+        try:
+            with os.scandir(folder) as entries:
+                isused = any(True for _entry in entries)
+        except FileNotFoundError:
+            isused = False
+            localfiles.makefolder(folder, self._createmode)
+        if self._sync and not isused:
+            fileops.syncfolder(self._folder)
+        self._durable.add(folder)
+
+    def _cannotwrite(self, exc: OSError) -> errors.BackendUnavailable:
+        return localfiles.unavailable(CANNOT_WRITE, self._folder, exc)
 
     def _list(self, folder: bytes) -> list[bytes]:
         try:

@@ -195,13 +195,21 @@ def makefolders(path: bytes, createmode: Optional[int]) -> bool:
         # Its name may be as young. Who may not look at that did not make it.
         with contextlib.suppress(PermissionError):
             fileops.syncfolder(os.path.dirname(parent))
+    if not makefolder(path, createmode):
+        return False
+    fileops.syncfolder(parent)
+    return True
+
+
+def makefolder(path: bytes, createmode: Optional[int]) -> bool:
+    """Create a folder in one that is there, and return whether it was created
+    here; raises ``OSError``."""
     try:
         fileops.mkdir(path)
     except FileExistsError:
         return False
     if createmode is not None:
         fileops.chmod(path, createmode)
-    fileops.syncfolder(parent)
     return True
 
 

@@ -22,7 +22,7 @@ import time
 import urllib.parse
 import weakref
 from collections.abc import Iterator
-from typing import Optional
+from typing import Any, Optional
 
 from ... import errors
 from ...stores import fileops, localfiles
@@ -32,6 +32,7 @@ TIMEOUT = 30.0
 
 # sqlite3.SQLITE_DBCONFIG_NO_CKPT_ON_CLOSE, in Python >= 3.12
 _NO_CHECKPOINT = 1006
+_setconfig: Any = getattr(sqlite3.Connection, 'setconfig', None)
 # How long SQLite's log may be, in bytes: some ten pushes, which take less than
 # a millisecond to read.
 _LONGLOG = 1 << 20
@@ -45,6 +46,12 @@ _forking = 0
 # Connections that must be neither used nor closed: those of another process,
 # and those of a file that is no longer the one of that name.
 _untouchable: list[sqlite3.Connection] = []
+# What is open when the process ends, which Python cannot close without SQLite
+# writing its log into the file. The list is in itself, so nothing but a search
+# for garbage takes it away. Where none comes (``start/loading.py``), the system
+# closes the files, as those of a process that is killed.
+_left: list[Any] = []
+_left.append(_left)
 # The process that all this belongs to, and the files that its parent had open
 # when it came into being without the functions below that go with a fork.
 _pid = os.getpid()
@@ -302,10 +309,9 @@ def _tidyonclose(connection: sqlite3.Connection, tidy: bool) -> None:
     That takes several times what it takes to record a push, and adds nothing
     to what is durable: whoever opens the file next reads the log.
     """
-    # Python <= 3.11 cannot say so, and SQLite does it each time.
-    setconfig = getattr(connection, 'setconfig', None)
-    if setconfig is not None:
-        setconfig(_NO_CHECKPOINT, not tidy)
+    # Python <= 3.11 cannot say so, see ``_left``
+    if _setconfig is not None:
+        _setconfig(connection, _NO_CHECKPOINT, not tidy)
 
 
 # -- forks
@@ -367,9 +373,11 @@ if hasattr(os, 'register_at_fork'):
 
 @atexit.register
 def _atend() -> None:
-    """Close what is open: a process may end without a search for garbage
-    (``start/loading.py``)."""
+    """Close what is open: a process may end without a search for garbage."""
     with _lock:
         _noticefork()
         for pool in _pools:
+            if _setconfig is None:
+                _left.extend(pool._idle)
+                pool._idle.clear()
             pool._closeidle()
