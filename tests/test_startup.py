@@ -487,7 +487,8 @@ import atexit, contextlib, gc
 def tell():
     # what the tests ask stays for longer than the folder
     with contextlib.suppress(FileNotFoundError), open({path!r}, 'a') as fh:
-        print(bool(gc.get_freeze_count()), file=fh)
+        rare = gc.get_threshold()[0] > 10000
+        print(bool(gc.get_freeze_count()), rare, file=fh)
 
 def extsetup(ui):
     atexit.register(tell)
@@ -513,4 +514,8 @@ def test_ends_without_a_search_for_garbage(
         if told.read_text().count('\n') == 2:
             break
     client.run('log', '-l', '1')
-    assert told.read_text() == 'True\nTrue\nFalse\n'
+    assert told.read_text().split() == [
+        *('True', 'True'),
+        *('True', 'True'),
+        *('False', 'False'),
+    ]

@@ -17,7 +17,7 @@ from mercurial.utils import stringutil, urlutil
 
 from .. import config, names
 from ..records import NamedTuple
-from ..start.loading import quickend
+from ..start.loading import quickend, searchrarely
 from ..start.wraps import apply, inplaceof
 from ..wire import stored
 from . import (
@@ -175,6 +175,7 @@ def exchangepush(orig, repo, remote, *args, **kwargs):
         repo, kwargs['revs'] = wish.made.repo, [wish.made.node]
     if scratch:
         quickend()
+        searchrarely()
         with scratchpush.connected():
             send = scratchpush.push
             if workspace:

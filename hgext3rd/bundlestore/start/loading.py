@@ -29,6 +29,9 @@ from . import PACKAGE
 _SAFE = sys.version_info >= (3, 13)
 _lock = threading.Lock()
 
+#: more objects than a push of a few changesets makes, and few megabytes
+_MANY = 20_000
+
 #: modules that the rooms import where they use them, as few pushes need them
 _LATE = (
     'concurrent.futures.thread',
@@ -73,6 +76,17 @@ def quickend() -> None:
 
     if hasattr(gc, 'freeze'):  # PyPy has none
         atexit.register(gc.freeze)
+
+
+@functools.cache
+def searchrarely() -> None:
+    """Have this process, which does one thing and ends, search for garbage
+    once in :data:`_MANY` new objects. What a short one makes it needs until
+    its end, and to look through that again and again is in vain."""
+    import gc
+
+    if hasattr(gc, 'set_threshold'):  # PyPy has none
+        gc.set_threshold(_MANY, *gc.get_threshold()[1:])
 
 
 def loadall(web: bool, ui=None) -> None:

@@ -22,6 +22,8 @@ def serve(orig, ui, repo, **opts):
     elif not opts.get('stdio') and not opts.get('cmdserver'):
         wraps.apply('web')
         loading.prepare(True, ui)
+    elif opts.get('stdio') and hasattr(repo, 'hasbundlestore'):
+        loading.searchrarely()
     return orig(ui, repo, **opts)
 
 
