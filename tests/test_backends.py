@@ -332,7 +332,7 @@ class Broken(io.BytesIO):
         raise OSError(errno.EIO, 'of the disk')
 
 
-@pytest.mark.parametrize('size', [0, 1, 65536, 65537, 200000])
+@pytest.mark.parametrize('size', [0, 1, 262144, 262145, 600000])
 @pytest.mark.parametrize('step', [-1, 1000, 70000])
 def test_reader_of_a_slow_file(size: int, step: int) -> None:
     data = content('slow', size)
@@ -354,9 +354,9 @@ def test_reader_of_wrong_size(size: int) -> None:
 
 
 def test_reader_holds_back_a_block() -> None:
-    data = content('held', 65537)
+    data = content('held', 262145)
     pieces: list[bytes] = []
-    reader = VerifyingReader(io.BytesIO(data), keyof(b'other'), 65537)
+    reader = VerifyingReader(io.BytesIO(data), keyof(b'other'), 262145)
     with pytest.raises(errors.CorruptBundle):
         drain(reader, 1, pieces)
     assert pieces == []

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 BESIDE = 4 * 1024 * 1024
 #: bytes that are handed over at once, as that costs more than to hash a block,
 #: and how often that is done before the thread has to keep up
-_BATCH = 512 * 1024
-_WAITING = 1
+_BATCH = 1024 * 1024
+_WAITING = 2
 #: see :func:`_keepmemory`
 _KEPT = 4 * 1024 * 1024
 

@@ -115,18 +115,17 @@ class VerifyingReader:
     def _readblock(self) -> bytes:
         """Return one block; a shorter one only at the end of the file."""
         try:
-            block = self._fp.read(BLOCK) or b''
-            while block and len(block) < BLOCK:
-                more = self._fp.read(BLOCK - len(block))
-                if not more:
-                    break
-                block += more
+            pieces = [self._fp.read(BLOCK) or b'']
+            left = BLOCK - len(pieces[0])
+            while left and pieces[-1]:
+                pieces.append(self._fp.read(left) or b'')
+                left -= len(pieces[-1])
         except OSError as exc:
             raise errors.BackendUnavailable(
                 f'bundle {self._key} cannot be read: {reason(exc)}',
                 'look for failures of the disk in the system log',
             ) from exc
-        return block
+        return b''.join(pieces)
 
     def _verify(self) -> None:
         if self._count == self.size and self._hash.hexdigest() == self._key:

@@ -52,7 +52,7 @@ HOSTILE = [
 ]
 
 MEGABYTE = 1 << 20
-SIZES = [0, 1, 65535, 65536, 65537, 131072, 3 * MEGABYTE + 1]
+SIZES = [0, 1, 65536, 262143, 262144, 262145, 3 * MEGABYTE + 1]
 
 
 def content(seed: object, size: int = 1000) -> bytes:
