@@ -10,6 +10,8 @@ import inspect
 import pkgutil
 import shutil
 import subprocess
+import sys
+import types
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,7 +24,7 @@ from harness.hg import Hg, Repo
 from harness.servers import Transport, patiently
 from harness.snapshot import untouched
 from harness.store import bundles, tryurl
-from hgext3rd.bundlestore.start import points, wraps
+from hgext3rd.bundlestore.start import loading, points, wraps
 
 pytestmark = pytest.mark.realstarts('which modules a start loads')
 
@@ -276,7 +278,7 @@ before = {id(f[0]): f[0] for f in commands.table.values()}
 ui = uimod.ui.load()
 ui.setconfig(b'extensions', b'bundlestore', b'')
 extensions.loadall(ui)
-from hgext3rd.bundlestore.start import points, wraps, warm
+from hgext3rd.bundlestore.start import loading, points, wraps, warm
 for moment in ('repository', 'store', 'ask', 'peer', 'web'):
     wraps.apply(moment)
 warm._startforking()
@@ -519,3 +521,17 @@ def test_ends_without_a_search_for_garbage(
         *('True', 'True'),
         *('False', 'False'),
     ]
+
+
+def test_what_waits_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """``hgwebdir`` opens the repository for each request."""
+    loads: list[bool] = []
+    monkeypatch.setattr(loading, 'loadall', lambda web, ui: loads.append(web))
+    monkeypatch.setattr(loading, '_freeze', lambda: None)
+    monkeypatch.setattr(loading, '_prepared', {})
+    for _time in range(2):
+        loading.prepare(force=True)
+        assert len(loads) == 1
+    monkeypatch.setitem(sys.modules, 'some_new_module', types.ModuleType('n'))
+    loading.prepare(force=True)
+    assert len(loads) == 2

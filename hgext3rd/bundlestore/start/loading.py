@@ -50,9 +50,25 @@ def prepare(force: bool = False, ui=None) -> None:
     the caller knows for sure with ``force``; what the backends need that
     ``ui`` names, too."""
     if force or _threaded():
+        from .. import config
+
+        urls = () if ui is None else tuple(config.backendurls(ui))
         with _lock:
-            loadall(True, ui)
-            _freeze()
+            # ``hgwebdir`` opens the repository for each request
+            if _prepared.get(urls) != _present():
+                loadall(True, ui)
+                _freeze()
+                _prepared[urls] = _present()
+
+
+#: by the backends' URLs, what :func:`_present` gave when all was loaded
+_prepared: dict[tuple[str, ...], tuple[int, str]] = {}
+
+
+def _present() -> tuple[int, str]:
+    """Return what is another when a module was imported since, be it to wait
+    for its first use."""
+    return len(sys.modules), next(reversed(sys.modules))
 
 
 @functools.cache
