@@ -811,6 +811,25 @@ def _version(index: Any) -> int:
     return schema.version(connection)
 
 
+def test_a_single_statement_takes_no_transaction(index: Any) -> None:
+    base = index.record(newpush('base'))
+    push = index.record(newpush('one')._replace(rests=(base.key,)))
+    asked: list[str] = []
+    (connection,) = index._database._connections._idle
+    connection.set_trace_callback(asked.append)
+    assert index.lastid() == push.id
+    assert [text.split()[0] for text in asked] == ['SELECT', 'PRAGMA']
+    asked.clear()
+    assert index.locate(base.nodes)[base.nodes[0]].key == base.key
+    assert [text.split()[0] for text in asked] == ['WITH', 'PRAGMA']
+    # this one asks once more, and both must see the same
+    asked.clear()
+    assert index.locate(push.nodes)[push.nodes[0]].rests == (base.key,)
+    assert [text.split()[0] for text in asked][-5:] == [
+        *('BEGIN', 'PRAGMA', 'WITH', 'WITH', 'ROLLBACK')
+    ]
+
+
 def test_format_changes_while_index_is_open(
     place: model.Place, index: Any
 ) -> None:
@@ -1098,6 +1117,29 @@ def test_threads_leave_no_connections(index: Any) -> None:
         thread.start()
         thread.join()
     assert len(index._database._connections._idle) == 1
+
+
+def test_connections_outlive_who_opened_them(
+    place: model.Place, tmp_path: Path
+) -> None:
+    """A web server may open a repository for each request."""
+
+    def record(at: model.Place) -> set[sqlite3.Connection]:
+        index: Any = backends.openindex('file', at)
+        index.record(newpush('one'))
+        return set(index._database._connections._idle)
+
+    def other(number: int) -> model.Place:
+        return model.Place(os.fsencode(tmp_path / f'other{number}'))
+
+    kept = record(place)
+    gc.collect()
+    assert record(place) == kept
+    for number in range(connections._KEPT):
+        record(other(number))
+    gc.collect()
+    assert kept.isdisjoint(record(place))
+    assert len(connections._kept) == connections._KEPT
 
 
 def test_fork_behind_the_back_of_python(index: Any) -> None:

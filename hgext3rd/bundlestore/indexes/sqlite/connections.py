@@ -71,6 +71,26 @@ def hurried(seconds: float) -> Iterator[None]:
         _hurry.seconds = before
 
 
+#: of how many files connections are kept that nobody holds at the moment
+_KEPT = 16
+_kept: dict[tuple[bytes, Optional[int], float], Connections] = {}
+
+
+def shared(
+    path: bytes, createmode: Optional[int], timeout: float
+) -> Connections:
+    """Return the connections to a file. They are those of who asked before: a
+    web server may open a repository, and with it an index, for each request."""
+    key = (path, createmode, timeout)
+    with _lock:
+        found = _kept.pop(key, None) or Connections(*key)
+        # the last to go
+        _kept[key] = found
+        while len(_kept) > _KEPT:
+            del _kept[next(iter(_kept))]
+    return found
+
+
 class Connections:
     """The connections of this process to the file ``path`` (absolute).
 
@@ -90,6 +110,9 @@ class Connections:
         # the threads that have a lease, once for each
         self._holders: list[int] = []
         self._file: Optional[tuple[int, int]] = None
+        #: the version of the index's tables when they were looked at last, 0
+        #: if nobody has looked at this file
+        self.version = 0
         self._foundlonglog = False
         self._turn = threading.Lock()
         with _lock:
@@ -217,6 +240,7 @@ class Connections:
             _untouchable.extend(self._idle)
             self._idle.clear()
             self._file = found
+            self.version = 0
 
     def _takeback(
         self,

@@ -13,8 +13,8 @@ from ... import errors
 from ...records import NamedTuple
 from ...stores import fileops, localfiles
 from . import schema
-from .connections import TIMEOUT, Connections
-from .dialect import DIALECT, Sql
+from .connections import TIMEOUT, shared
+from .dialect import DIALECT, BriefSql, Sql
 
 #: how often and after what pause, in seconds, to try what another process
 #: got in the way of
@@ -51,7 +51,7 @@ class Database:
     ) -> None:
         self.path = path
         self._name = localfiles.display(path)
-        self._connections = Connections(path, createmode, timeout)
+        self._connections = shared(path, createmode, timeout)
 
     # -- what the index calls
 
@@ -68,6 +68,10 @@ class Database:
             if not self._writable():
                 return self._readprotected(query, absent)
             with self._connections.lease() as connection:
+                if brief:
+                    found = self._quickly(connection, query)
+                    if found:
+                        return found[0]
                 return self._query(connection, query, absent)
 
     def write(self, change: Callable[[Sql], T], durable: bool = True) -> T:
@@ -150,6 +154,25 @@ class Database:
         ) and os.access(folder, os.W_OK, effective_ids=effective)
 
     # -- transactions
+
+    def _quickly(
+        self, connection: sqlite3.Connection, query: Callable[[Sql], T]
+    ) -> Optional[tuple[T]]:
+        """Return what a query gives without a transaction; None if it takes
+        one. A single statement does not: what is asked around it is most of
+        what a look-up costs."""
+        version = self._connections.version
+        if not version:
+            return None
+        sql = BriefSql(connection, version)
+        try:
+            found = query(sql)
+            # Versions only grow: it was the same before.
+            same = schema.version(connection) == version
+        except Exception:
+            # The long way tells what is wrong.
+            return None
+        return (found,) if same and sql.count <= 1 else None
 
     def _query(
         self,
@@ -236,10 +259,13 @@ class Database:
         This is asked in each transaction: a newer release may have changed
         them while this process had the database open.
         """
-        application = _value(connection, 'PRAGMA application_id')
         version = schema.version(connection)
+        if version and version == self._connections.version:
+            return version
+        application = _value(connection, 'PRAGMA application_id')
         if application == schema.APPLICATION_ID and version > 0:
             if version <= schema.VERSION:
+                self._connections.version = version
                 return version
             raise errors.UnsupportedFormat(
                 f'bundle index has format {version}, but this release of'

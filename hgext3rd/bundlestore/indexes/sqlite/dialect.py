@@ -123,3 +123,24 @@ class Sql:
             self.connection.executemany(
                 f'INSERT INTO {table} VALUES ({marks})', rows
             )
+
+
+class BriefSql(Sql):
+    """A connection without a transaction, and how many questions it was
+    asked."""
+
+    count = 0
+
+    def one(self, statement: str, values: Values = ()) -> Optional[Row]:
+        self.count += 1
+        return super().one(statement, values)
+
+    def all(self, statement: str, values: Values = ()) -> list[Row]:
+        self.count += 1
+        return super().all(statement, values)
+
+    def _some(
+        self, statement: str, first: Values, batch: list[Any]
+    ) -> list[Row]:
+        self.count += 1
+        return super()._some(statement, first, batch)
