@@ -64,6 +64,9 @@ def test_there_and_back(
         'push', '--workspace', 'parser', urls['alice'], ok=(0, 1)
     ).out
     assert "workspace 'alice/parser' has not changed (version 1)\n" in out
+    assert len(shown(client, '--log', 'parser', '-s', urls['alice'])) == 1
+    pushes = ('pushes', '-T', '{push} ', urls['alice'])
+    assert client.run(*pushes).out == '1 '
     other = newclient('other')
     out = other.run('pull', '--workspace', 'parser', urls['alice']).out
     assert 'adding remote bookmark idea\n' in out

@@ -7,10 +7,10 @@ lost: the push is refused until it was pulled, as one is that creates heads.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from typing import Optional
 
-from mercurial import error
+from mercurial import error, exchange
 from mercurial.i18n import _
 
 from .. import viewmodel
@@ -40,13 +40,36 @@ def push(name: bytes, repo, remote, wish, force=False, **kwargs):
     """Push to the bundle store, as ``scratchpush.push`` does, and make a
     workspace hold what was pushed."""
     aim = _aimed(repo, remote, name, force)
-    # that is what is to be replaced, not what is to be sent
-    pushop = scratchpush.push(
-        repo, remote, wish, force and bool(wish.bookmarks), **kwargs
-    )
-    if _pushed(repo, remote, aim, pushop, wish.nothingnamed, force):
+    revs = kwargs.pop('revs', None)
+    heads = _heads(repo, revs)
+    new = _new(repo, aim, heads, revs)
+    if new or wish.bookmarks:
+        # that is what is to be replaced, not what is to be sent
+        pushop = scratchpush.push(
+            repo,
+            remote,
+            wish,
+            force and bool(wish.bookmarks),
+            revs=new or revs,
+            **kwargs,
+        )
+    else:
+        repo.ui.status(_(b'no changes found\n'))
+        pushop = exchange.pushoperation(repo, remote, revs=revs)
+    if _changed(repo, remote, aim, heads, wish.nothingnamed, force):
         pushop.cgresult = 1
     return pushop
+
+
+def _new(
+    repo, aim: Aim, heads: set[bytes], revs: Optional[list[bytes]]
+) -> list[bytes]:
+    """Return what is to be pushed: not what the workspace has already."""
+    there: set[bytes] = set()
+    if aim.view is not None:
+        there = set(aim.view.heads).difference(aim.gone)
+    # what is named may be secret, and the push says so
+    return [n for n in (revs or sorted(heads)) if n not in there]
 
 
 class Aim(NamedTuple):
@@ -55,9 +78,10 @@ class Aim(NamedTuple):
     name: views.Name
     #: as it is, None if there is none yet
     view: Optional[viewmodel.View]
-    #: those of its changesets that need not be here: the server has lost
-    #: them, or this clone has seen them there
-    spared: frozenset[bytes]
+    #: those of its changesets that the server has lost
+    gone: frozenset[bytes]
+    #: what this clone has seen there
+    seen: Collection[bytes]
 
 
 def _aimed(repo, remote, name: bytes, force: bool) -> Aim:
@@ -72,11 +96,11 @@ def _aimed(repo, remote, name: bytes, force: bool) -> Aim:
     answer = views.get(remote, query)
     if not answer.writable:
         raise _notmine(parsed, answer.view)
-    spared = answer.gone
+    known = None
     if answer.view is not None:
         known = _record(repo, remote, answer.view)
-        spared |= frozenset() if known is None else known.nodes
-    aim = Aim(parsed, answer.view, spared)
+    there = frozenset() if known is None else known.nodes
+    aim = Aim(parsed, answer.view, answer.gone, there)
     if not force:
         _checkseen(repo, aim)
     return aim
@@ -97,7 +121,7 @@ def _checkseen(repo, aim: Aim) -> None:
     if view is None or view.dropped:
         return
     unseen = [n for n in dict.fromkeys(view.nodes) if not _hasnode(repo, n)]
-    unseen = [n for n in unseen if n not in aim.spared]
+    unseen = [n for n in unseen if n not in aim.gone and n not in aim.seen]
     if unseen:
         raise _newthere(view, len(unseen))
 
@@ -122,17 +146,18 @@ def _hasnode(repo, node: bytes) -> bool:
     return found
 
 
-def _pushed(repo, remote, aim: Aim, pushop, whole: bool, force: bool) -> bool:
+def _changed(
+    repo, remote, aim: Aim, heads: set[bytes], whole: bool, force: bool
+) -> bool:
     """Make the workspace hold what was pushed; return whether it changed.
 
     ``whole``: nothing said which changesets shall go. Then bookmarks that are
     not here any more leave the workspace as well.
     """
     view = aim.view or viewmodel.View(aim.name.owner or '', aim.name.name, ())
-    heads = _heads(repo, pushop.revs)
     marks = _bookmarks(repo, heads)
     if not force and not view.dropped:
-        heads.update(_kept(repo, view.heads, heads))
+        heads = heads | _kept(repo, view.heads, heads)
         if not whole:
             kept = dict(view.bookmarks)
             kept.update(marks)
