@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import os
 import threading
 from collections.abc import Iterator
@@ -269,4 +270,5 @@ def test_pipe_holds_more(pipe: tuple[Any, int]) -> None:
 
 def test_what_is_no_pipe(tmp_path: Path) -> None:
     with open(tmp_path / 'file', 'wb') as file:
-        pipes.enlarge(file.fileno())
+        pipes.enlarge(file)
+    pipes.enlarge(io.BytesIO())

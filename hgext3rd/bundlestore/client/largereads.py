@@ -18,7 +18,7 @@ _MANY = 64 * 1024
 def read(orig, pipe, size):
     """Read what is missing, in place of pieces."""
     if size >= _MANY:
-        pipes.enlarge(pipe.fileno())
+        pipes.enlarge(pipe)
     while not pipe._eof and pipe._lenbuf < size:
         pipe._fillbuffer(size - pipe._lenbuf)
     return orig(pipe, size)

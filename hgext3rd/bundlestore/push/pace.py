@@ -229,7 +229,7 @@ class _Frames:
     def __init__(self, source, pace: Pace) -> None:
         self._readline = source.readline
         self._read = _eager(source, pace)
-        self._fd = source.fileno()
+        self._source = source
         self._enlarged = False
         self._pace = pace
         #: nobody knows where the push ends
@@ -250,7 +250,7 @@ class _Frames:
             size = int(line)
             if size >= _BLOCK and not self._enlarged:
                 self._enlarged = True
-                pipes.enlarge(self._fd)
+                pipes.enlarge(self._source)
             return size
         self.broken = True
         if line.endswith(b'\n') or len(line) == _LONGESTLINE:
