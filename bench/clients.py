@@ -117,31 +117,32 @@ class Crowd:
         self.tally.took = time.perf_counter() - started
 
     async def steadily(
-        self, requests: Iterator[bytes], rate: float, seconds: float
+        self,
+        requests: Iterator[bytes],
+        clients: int,
+        rate: float,
+        seconds: float,
     ) -> None:
-        """Make so many requests a second, whether or not the last ones are
-        answered, as many users do that know nothing of each other."""
-        started = time.perf_counter()
-        idle: list[_Client] = []
-        clients: list[_Client] = []
+        """Make so many requests a second, each by a client that has nothing to
+        wait for; fewer, where all of them wait."""
+        started = due = time.perf_counter()
+        idle: asyncio.Queue[_Client] = asyncio.Queue()
         tasks = []
 
-        async def once() -> None:
-            if not idle:
-                clients.append(_Client(self._port, self.tally))
-                idle.append(clients[-1])
-            client = idle.pop()
+        async def once(client: _Client) -> None:
             await self._ask(client, next(requests))
-            idle.append(client)
+            idle.put_nowait(client)
 
-        for number in range(int(rate * seconds)):
-            due = started + number / rate
+        for _number in range(clients):
+            idle.put_nowait(_Client(self._port, self.tally))
+        while due - started < seconds:
             await asyncio.sleep(max(due - time.perf_counter(), 0))
-            tasks.append(asyncio.create_task(once()))
+            tasks.append(asyncio.create_task(once(await idle.get())))
+            due = max(due + 1 / rate, time.perf_counter())
         await asyncio.gather(*tasks)
         self.tally.took = time.perf_counter() - started
-        for client in clients:
-            client.close()
+        while not idle.empty():
+            idle.get_nowait().close()
 
     async def _ask(self, client: _Client, request: bytes) -> None:
         started = time.perf_counter()

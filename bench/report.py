@@ -74,7 +74,8 @@ def allrows(results: Results) -> Iterator[Row]:
         yield Row(f'{key}/worst', '… worst latency')
         yield Row(f'{key}/errors', '… errors', '')
         yield Row(f'{key}/memory', '… memory of the largest process', 'MB')
-    yield Row('busy/pages', '… 99 % of the pages within')
+    yield Row('busy/pages', '… pages', '/s')
+    yield Row('busy/pages99', '… 99 % of the pages within')
     yield Row('keepalive/cpu', f'{many}: server processor time', 'ms')
     most = f'N = {(*sizes.levels, *sizes.highlevels)[-1]:,}'
     yield Row('index/bytes', f'index: a node, one each push, {most}', 'B')

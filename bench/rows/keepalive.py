@@ -30,8 +30,8 @@ from .context import Context
 
 #: of the server
 PROCESSES = 4
-#: pages a second, beside pushes
-PAGES = 50.0
+#: pages a second beside pushes, and how many users wait for one at a time
+PAGES, READERS = 50.0, 16
 
 _HEADERS = (
     'Content-Type: application/mercurial-0.1',
@@ -41,7 +41,7 @@ _HEADERS = (
 )
 _FIGURES = ('rate', 'p50', 'p99', 'worst', 'errors', 'memory')
 ROWS = (*_FIGURES, 'cpu')
-BUSY = (*_FIGURES, 'pages')
+BUSY = (*_FIGURES, 'pages', 'pages99')
 
 
 def measure_keepalive(context: Context) -> None:
@@ -138,15 +138,15 @@ class _System:
         )
         # what the pages show is younger, however slow the machine is
         age = max(seconds * 1.5, 10)
+        beside = crowd.steadily(pages, READERS, PAGES, seconds)
         with _Collector(ours, self._path, age) as collector:
-            tally = self._push(
-                server, beside=crowd.steadily(pages, PAGES, seconds)
-            )
+            tally = self._push(server, beside=beside)
         failed = len(tally.errors)
         tally.errors += crowd.tally.errors
         self._add('busy', tally, server)
-        pages99 = crowd.tally.at(0.99)
-        self._context.results.add('busy/pages', ours.key, pages99)
+        add = self._context.results.add
+        add('busy/pages', ours.key, crowd.tally.rate)
+        add('busy/pages99', ours.key, crowd.tally.at(0.99))
         say(f'gc ran {collector.runs} times, removed {collector.removed}')
         self._check(ours, failed, collector.removed)
 
