@@ -23,7 +23,7 @@ PACKAGE = Path(backends.__file__).parent
 #: what changes files, in the words of the module
 OPERATIONS = (
     *('create', 'write', 'fsync', 'close', 'rename', 'unlink', 'mkdir'),
-    *('chmod', 'touch', 'syncfolder', 'allocate'),
+    *('chmod', 'touch', 'syncfolder', 'allocate', 'link'),
 )
 
 
@@ -148,6 +148,48 @@ def test_first_push(place: model.Place, watch: Watch) -> None:
     ]
 
 
+def test_ahead(place: model.Place, watch: Watch) -> None:
+    """Nothing is waited for while the index is locked, but for its own log."""
+    store = backends.openstore('file', place)
+    index = backends.openindex('file', place)
+    index.record(newpush('before'))
+    with store.stage([b'some']) as staged:
+        assert staged.ahead()
+        (temporary,) = os.listdir(_tmp(place))
+        assert watch.of('link', 'syncfolder')[-2:] == [
+            ('link', temporary),
+            ('syncfolder', staged.key[:2]),
+        ]
+        assert not staged.ahead()
+        watch.events.clear()
+        index.record(newpush('one'), staged.publish)
+        assert watch.events == []
+        assert staged.localpath(staged.key) == store.localpath(staged.key)
+    assert watch.of('unlink', 'rename', 'syncfolder') == [('unlink', temporary)]
+    assert list(store.strays(0)) == []
+    with store.open(staged.key) as reader:
+        assert reader.read() == b'some'
+    index.close()
+
+
+def test_undone_after_it_was_done_ahead(place: model.Place) -> None:
+    """As by gc, which sees that no push has it."""
+    store = backends.openstore('file', place)
+    with store.stage([b'some']) as staged, store.stage([b'some']) as other:
+        assert staged.ahead()
+        # it has the name, so the other one does without
+        assert not other.ahead()
+        store.delete(staged.key)
+        staged.publish()
+        with store.open(staged.key) as reader:
+            assert reader.read() == b'some'
+        store.delete(staged.key)
+        other.publish()
+    with store.open(staged.key) as reader:
+        assert reader.read() == b'some'
+    assert list(store.strays(0)) == []
+
+
 def test_folder_that_another_process_made(
     place: model.Place, watch: Watch
 ) -> None:
@@ -220,6 +262,33 @@ def test_staging_fails(place: model.Place, watch: Watch, name: str) -> None:
     assert list(store.strays(0)) == []
     assert list(store.keys()) == [kept]
     assert list(store.notes()) == []
+
+
+@pytest.mark.parametrize('name', ['touch', 'syncfolder'])
+def test_ahead_fails(place: model.Place, watch: Watch, name: str) -> None:
+    store = backends.openstore('file', place)
+    with store.stage([b'some']) as staged:
+        names = {staged.key[:2], *os.listdir(_tmp(place))}
+        watch.fails = lambda operation, what: (
+            operation == name and what in names
+        )
+        with pytest.raises(errors.BackendUnavailable):
+            staged.ahead()
+        watch.fails = lambda operation, what: False
+    assert list(store.strays(0)) == []
+    # it may have its name
+    assert len(list(store.keys())) == (name == 'syncfolder')
+
+
+def test_files_with_one_name_each(place: model.Place, watch: Watch) -> None:
+    store = backends.openstore('file', place)
+    with store.stage([b'some']) as staged:
+        watch.fails = lambda operation, what: operation == 'link'
+        assert not staged.ahead()
+        assert watch.of('syncfolder')[-1] != ('syncfolder', staged.key[:2])
+        staged.publish()
+    with store.open(staged.key) as reader:
+        assert reader.read() == b'some'
 
 
 @pytest.mark.parametrize('name', ['touch', 'rename', 'syncfolder'])

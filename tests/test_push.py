@@ -135,6 +135,47 @@ def test_needs_no_lock(
     (base.path / '.hg/store/lock').unlink()
 
 
+ORDER = """\
+import os, sys
+from hgext3rd.bundlestore.indexes.sqlite import database
+from hgext3rd.bundlestore.stores import fileops
+
+def watched(module, name):
+    function = getattr(module, name)
+    def watching(*args):
+        if args[1:] == ('IMMEDIATE',) or name != 'begin':
+            sys.stderr.write('%s\\n' % name)
+        return function(*args)
+    setattr(module, name, watching)
+
+for module, name in (
+    (database, 'begin'), (database, 'commit'),
+    (fileops, 'syncfolder'), (fileops, 'fsync'),
+):
+    watched(module, name)
+"""
+
+
+@pytest.mark.parametrize('transport_name', ['path'])
+def test_disk_is_waited_for_before_the_index_is_locked(
+    base: Repo, client: Repo, tmp_path: Path
+) -> None:
+    """Others wait meanwhile."""
+    extension = tmp_path / 'order.py'
+    extension.write_text(ORDER)
+    for number in range(2):
+        client.commit({'a': f'{number}\n'}, 'some')
+        result = client.run(
+            *('push', '--bundle-store', '--force'),
+            config=[f'extensions.order={extension}'],
+        )
+    words = [w for w in result.err.split() if w in ORDER]
+    start = words.index('begin')
+    end = words.index('commit', start)
+    assert words[start:end] == ['begin']
+    assert 'syncfolder' in words[:start]
+
+
 @matrix.over('ssh')
 def test_path_option_with_a_typo(
     transport: Transport, base: Repo, client: Repo

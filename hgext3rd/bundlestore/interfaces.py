@@ -185,6 +185,20 @@ class ILocalPath(Interface):
         ``IBundleStore.open`` once where they must be true."""
 
 
+class IAhead(Interface):
+    """Ability of a staged bundle: what takes long of ``publish`` can be done
+    before, while nobody waits."""
+
+    def ahead() -> bool:
+        """Do so; return whether the bundle got its name by that, though no
+        push has it yet. It is to be removed by ``IBundleIndex.discard`` then
+        if it is not published; leaving the context does not do that.
+
+        Raises ``BackendUnavailable``. :meth:`IStagedBundle.publish` is needed
+        all the same, and sees to it that the bundle is there.
+        """
+
+
 class IDownloadURL(Interface):
     """Ability of a store: clients can fetch a bundle without this server."""
 

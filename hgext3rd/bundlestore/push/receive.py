@@ -6,15 +6,17 @@ what makes a push safe:
 
 1. the bytes stream through the checks into the store's staging area;
 2. ``verify = full`` and the ``prebundlestore`` hook look at the staged bundle;
-3. the index begins to record the push, and refuses what it must;
-4. the bundle is published (durable, but nothing points to it);
+3. the bundle gets its name (durable, but nothing points to it), if the store
+   can do that while others use the index;
+4. the index begins to record the push, refuses what it must, and has the
+   bundle published: it sees to it that the bundle is there;
 5. the record is committed, in one step: from here on the push exists;
 6. what only the push knew is noted beside the bundle;
 7. the ``bundlestore`` hook, the reply.
 
-A failure or a crash before step 5 leaves nothing that anyone can see. Steps 3
-to 5 are one transaction of the index, so that ``gc`` cannot remove in between
-what is published.
+A failure or a crash before step 5 leaves nothing that anyone can see, but
+perhaps a bundle that no push has. Steps 4 and 5 are one transaction of the
+index, so that ``gc`` cannot remove in between what is published.
 """
 
 from __future__ import annotations
@@ -258,12 +260,32 @@ class Receiver:
                 self._onlybookmarks()
                 return
             try:
-                recorded = self.server.index.record(
-                    push, publish, quota=self.limits.quota
-                )
+                with self._ahead(staged):
+                    recorded = self.server.index.record(
+                        push, publish, quota=self.limits.quota
+                    )
             except errors.QuotaExceeded as exc:
                 raise self.limits.exceeded(exc) from exc
         self._recorded(recorded, push.moves)
+
+    @contextlib.contextmanager
+    def _ahead(self, staged) -> Iterator[None]:
+        """Have what takes long of publishing a bundle done before the index
+        is locked; undo it if the index refuses the push."""
+        isnamed = (
+            staged is not None and provides(staged, 'IAhead') and staged.ahead()
+        )
+        try:
+            yield
+        except errors.BackendUnavailable:
+            # it would not answer, and gc finds the bundle
+            raise
+        except errors.BundleStoreError:
+            if isnamed:
+                store, key = self.server.store, staged.key
+                with contextlib.suppress(errors.BundleStoreError):
+                    self.server.index.discard(key, lambda: store.delete(key))
+            raise
 
     def reply(self):
         """Return what the client is told, as ``exchange.unbundle`` does."""

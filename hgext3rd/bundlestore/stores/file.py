@@ -109,13 +109,32 @@ class FileStore:
         """Move a file of ``tmp`` to where the bundle ``key`` lives; return
         its new path."""
         path = self._path(key)
+        self._touch(temporary)
+        self._move(temporary, path)
+        return path
+
+    def _touch(self, temporary: bytes) -> None:
+        """Have the time of the store's last change to a file be this."""
         try:
-            # The time of the store's last change to it is that of this.
             fileops.touch(temporary)
         except OSError as exc:
             raise self._cannotwrite(exc) from exc
-        self._move(temporary, path)
-        return path
+
+    def _nameahead(self, temporary: bytes, key: str) -> bool:
+        """Give a file of ``tmp`` the name of the bundle ``key`` besides its
+        own; return whether that was free."""
+        path = self._path(key)
+        self._touch(temporary)
+        with (
+            contextlib.suppress(_CannotLink),
+            self._naming(os.path.dirname(path)),
+        ):
+            try:
+                fileops.link(temporary, path)
+            except OSError as exc:
+                raise _CannotLink from exc
+            return True
+        return False
 
     # -- strays
 
@@ -185,11 +204,16 @@ class FileStore:
 
     def _move(self, temporary: bytes, path: bytes) -> None:
         """Give a file of ``tmp`` a name that is as durable as it is."""
-        folder = os.path.dirname(path)
+        with self._naming(os.path.dirname(path)):
+            fileops.rename(temporary, path)
+
+    @contextlib.contextmanager
+    def _naming(self, folder: bytes) -> Iterator[None]:
+        """Have a name durable that a file gets in a folder."""
         try:
             if folder not in self._durable or not os.path.isdir(folder):
                 self._settle(folder)
-            fileops.rename(temporary, path)
+            yield
             if self._sync:
                 fileops.syncfolder(folder)
         except OSError as exc:
@@ -224,10 +248,14 @@ class FileStore:
             raise localfiles.unavailable(CANNOT_READ, folder, exc) from exc
 
 
+class _CannotLink(Exception):
+    """Something has the name, or files have but one here."""
+
+
 class StagedFile:
     """A bundle that is complete in the folder ``tmp`` of ``store``."""
 
-    __implemented__ = Interfaces('IStagedBundle', 'ILocalPath')
+    __implemented__ = Interfaces('IStagedBundle', 'ILocalPath', 'IAhead')
 
     def __init__(
         self, store: FileStore, path: bytes, key: str, size: int
@@ -237,6 +265,8 @@ class StagedFile:
         self._store = store
         self._path = path
         self._published = False
+        # its name in ``tmp``, if it has another one
+        self._spare: Optional[bytes] = None
 
     def __enter__(self) -> StagedFile:
         return self
@@ -252,14 +282,38 @@ class StagedFile:
             raise unknown(key)
         return self._path
 
+    def ahead(self) -> bool:
+        if self._published or self._spare:
+            return False
+        if not self._store._nameahead(self._path, self.key):
+            return False
+        self._spare = self._path
+        return True
+
     def publish(self) -> None:
-        if not self._published:
+        if self._published:
+            return
+        if self._spare is None or not self._isthere():
+            self._spare = None
             self._path = self._store._publish(self._path, self.key)
-            self._published = True
+        self._published = True
+
+    def _isthere(self) -> bool:
+        """Whether the name that it got is still its own: nobody had to know
+        that the bundle is needed."""
+        path = self._store._path(self.key)
+        with contextlib.suppress(OSError):
+            if os.path.samefile(self._path, path):
+                self._path = path
+                return True
+        return False
 
     def discard(self) -> None:
         if not self._published:
             _removequietly(self._path)
+        elif self._spare is not None:
+            _removequietly(self._spare)
+            self._spare = None
 
 
 def openbundle(path: bytes, key: str) -> VerifyingReader:

@@ -9,11 +9,13 @@ from typing import Any
 import pytest
 
 from ... import errors
+from ...interfaces import IAhead
 from .base import StoreTests
 from .data import (
     MEGABYTE,
     Failure,
     assertraises,
+    can,
     content,
     drain,
     failing,
@@ -62,6 +64,22 @@ class StagingTests(StoreTests):
         staged.discard()
         assert readwhole(store, staged.key) == b'some'
         assert list(store.strays(0)) == []
+
+    def test_what_is_done_ahead(self, store: Any) -> None:
+        """It may be undone before the bundle is published."""
+        for gone in (False, True):
+            with store.stage([b'some']) as staged:
+                if not can(IAhead, staged):
+                    return
+                named = staged.ahead()
+                assert not staged.ahead()
+                if named and gone:
+                    store.delete(staged.key)
+                staged.publish()
+                assert readwhole(store, staged.key) == b'some'
+            assert list(store.strays(0)) == []
+            assert list(store.keys()) == [staged.key]
+            store.delete(staged.key)
 
     def test_same_bundle_staged_twice(self, store: Any) -> None:
         with store.stage([b'same']) as first, store.stage([b'same']) as second:
