@@ -14,6 +14,7 @@ from .. import server as servermod, viewmodel
 from ..server import hasnode, tolocal, totext
 from ..views import answer
 from ..wire.views import Query, toldview
+from ..words import counted
 from . import addresses, queries, refusals, scratch, selection, styles
 
 #: workspaces on a page; heads, bookmarks and versions that are shown of one
@@ -228,7 +229,19 @@ def _version(one: dict[str, Any]) -> dict[bytes, Any]:
         b'date': dateutil.makedate(one['time']),
         b'changedby': tolocal(one['user']),
         b'machine': tolocal(one['machine']),
-        b'addedcount': b'%d' % len(one['added']),
-        b'removedcount': b'%d' % len(one['removed']),
-        b'markcount': b'%d' % len(one['bookmarks']),
+        b'what': _what(one),
     }
+
+
+def _what(one: dict[str, Any]) -> bytes:
+    """Return what a version changed, in words."""
+    words = [
+        f'{counted(len(one[kind]), what)} {did}'
+        for kind, what, did in (
+            ('added', 'head', 'added'),
+            ('removed', 'head', 'removed'),
+            ('bookmarks', 'bookmark', 'moved'),
+        )
+        if one[kind]
+    ]
+    return ', '.join(words).encode()
