@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import os
+import subprocess
 import urllib.parse
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
 from harness import history, matrix, servers, web
 from harness.collision import collision
-from harness.hg import Repo
+from harness.hg import Hg, Repo
 from harness.store import folder
 from hgext3rd.bundlestore import backends, model
 
@@ -146,3 +148,57 @@ def test_fewer_than_six_digits(
     # nobody pushed one
     result = client.run('pull', '-r', 'abc13', ok=(255,))
     assert 'fewer' not in result.err
+
+
+def test_what_the_base_lacks_is_looked_for_once(
+    hg: Callable[..., Hg], tempfolder: Path
+) -> None:
+    """In a long history that takes a while, and a push asks several times for
+    what it brings. What comes is there at once."""
+    code = """
+import sys
+from mercurial import context, extensions, localrepo, ui as uimod
+from hgext3rd.bundlestore import server
+repo = localrepo.instance(uimod.ui.load(), sys.argv[1].encode(), create=True)
+class Counting:
+    def __init__(self, index):
+        self.index, self.asked = index, 0
+    def __len__(self):
+        return len(self.index)
+    def __getitem__(self, rev):
+        return self.index[rev]
+    def __getattr__(self, name):
+        return getattr(self.index, name)
+    def get_rev(self, node):
+        self.asked += 1
+        return self.index.get_rev(node)
+def lookups(node):
+    log = repo.unfiltered().changelog
+    index, log.index = log.index, Counting(log.index)
+    try:
+        return [server.hasnode(repo, node) for _ in range(3)], log.index.asked
+    finally:
+        log.index = index
+def commit(repo):
+    ctx = context.memctx(repo, (repo.nullid,) * 2, b'one', [], None, b'bob',
+                         b'0 0', {b'close': b'1'})
+    return repo.commitctx(ctx)
+twin = localrepo.instance(repo.ui, sys.argv[2].encode(), create=True)
+node = commit(twin)
+assert lookups(node) == ([False] * 3, 1), lookups(node)
+assert lookups(node)[1] == 0
+assert lookups(repo.nullid)[0] == [True] * 3
+assert lookups(b'\\xff' * 20)[0] == [False] * 3
+assert commit(repo) == node
+assert lookups(node)[0] == [True] * 3
+"""
+    for version in matrix.VERSIONS:
+        made = hg(version)
+        paths = (tempfolder / f'{version}-{name}' for name in ('one', 'two'))
+        done = subprocess.run(
+            [made.python, '-c', code, *map(str, paths)],
+            capture_output=True,
+            text=True,
+            env=made.cleanenviron(),
+        )
+        assert done.returncode == 0, (version, done.stderr)

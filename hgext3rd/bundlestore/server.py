@@ -22,6 +22,9 @@ from .request import Request
 
 T = TypeVar('T')
 
+#: how many changesets are remembered that a changelog does not have
+_ABSENT = 1000
+
 
 def of(repo):
     """Return the :class:`Server` of ``repo`` (any view of it), or None."""
@@ -39,11 +42,29 @@ def servedview(repo):
 
 def hasnode(repo, node: bytes) -> bool:
     """Whether ``node`` is a changeset that clients of ``repo`` see."""
-    try:
-        return servedview(repo).changelog.hasnode(node)
-    except error.WdirUnsupported:
-        # forty times f: Mercurial's name for the working directory
+    log = repo.unfiltered().changelog
+    absent = _absentfrom(log)
+    if node in absent:
         return False
+    rev = log.index.get_rev(node)
+    if rev is None:
+        absent.add(node)
+        return False
+    return rev not in servedview(repo).changelog.filteredrevs
+
+
+def _absentfrom(log) -> set[bytes]:
+    """Return changesets that are known not to be in a changelog.
+
+    To find that out means to go through all of it, and the fifth time,
+    Mercurial (``index_find_node`` in ``cext/revlog.c``) begins to build a tree
+    of all hashes. A push asks more often than that, but of the same few.
+    """
+    length, absent = getattr(log, '_bundlestoreabsent', (None, set()))
+    if length != len(log) or len(absent) >= _ABSENT:
+        absent = set()
+        log._bundlestoreabsent = len(log), absent
+    return absent
 
 
 def tolocal(text: str) -> bytes:
