@@ -245,7 +245,13 @@ def test_rooms_and_the_table_agree() -> None:
     for commands in tables:
         for command, target in commands.items():
             listed.setdefault(target, f'the command {command.decode()}')
-    for table in (points.SUBREPOS, points.SSH, points.TOGETHER, points.PULL):
+    for table in (
+        points.PUSH,
+        points.SUBREPOS,
+        points.SSH,
+        points.TOGETHER,
+        points.PULL,
+    ):
         for wrapped, target in table.items():
             listed[target] = wrapped
     for name, table in points.NEIGHBOURS.items():

@@ -187,6 +187,34 @@ def test_those_who_forget_are_told(base: Repo, client: Repo) -> None:
     assert out.endswith('no changes found\n')
 
 
+@matrix.over('ssh')
+def test_those_with_many_files_are_told_without_a_look(
+    base: Repo, client: Repo
+) -> None:
+    nothing = ('push', '--bundle-store', '-r', '.')
+    # what Mercurial notes of them, with any name that it may have
+    (client.path / '.hg' / 'dirstate.many').write_bytes(bytes(300_000))
+    client.write({'README': 'changed\n'})
+    assert client.run(*nothing, ok=(1,)).out.endswith('no changes found\n')
+    interactive = ('ui.interactive=yes',)
+    assert client.run(*nothing, ok=(1,), config=interactive).out.endswith(
+        '(uncommitted changes, if there are any, are pushed with'
+        ' --working-copy)\n'
+    )
+
+
+@matrix.over('ssh')
+def test_a_push_does_not_read_the_manifest(base: Repo, client: Repo) -> None:
+    """That takes long where files are many, and Mercurial only looks for
+    subrepositories in it."""
+    client.run('push', '--bundle-store', '-r', '.', ok=(1,))
+    for path in (client.path / '.hg/store').glob('00manifest*'):
+        path.write_bytes(b'not a revlog')
+    (client.path / '.hg/dirstate.many').write_bytes(bytes(300_000))
+    told = client.run('push', '--bundle-store', '-r', '.', ok=(1,))
+    assert told.out.endswith('no changes found\n')
+
+
 @pytest.mark.slow('one kind of repository of many')
 @matrix.over('ssh')
 def test_many_unknown_files(base: Repo, client: Repo) -> None:

@@ -97,6 +97,11 @@ changes of their own, and a secret current changeset are refused; clones of the
 extension ``remotefilelog`` cannot do it. Hooks of a commit (``precommit``,
 ``pretxncommit``, ``commit``) do not run.
 
+A push to the bundle store that finds nothing to send says if there are changes
+that are not committed. Where there are more than some 5,000 files, to look for
+them would take longer than the push: there it tells who sits at a terminal
+that they would need this option.
+
 Pulling
 =======
 

@@ -61,3 +61,6 @@ CAPABILITIES = (CAPABILITY, KNOWN + b'=' + ATONCE, REMOVE, PUTBLOB, VIEWS)
 TRYURL = b'bundlestore-tryurl'
 #: shortest prefix of a hash that is looked up in the index
 MIN_PREFIX = 6
+#: requirement of a clone of the extension remotefilelog, which lacks revlogs
+#: of files
+SHALLOW = b'exp-remotefilelog-repo-req-1'

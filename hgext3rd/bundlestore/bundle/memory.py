@@ -38,7 +38,7 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.interfaces import repository
 
-from .. import unfit
+from .. import names, unfit
 from . import caches, changegroup, container, instances, reading
 from .graph import NULLID
 from .memorylogs import (
@@ -53,9 +53,6 @@ from .memorylogs import (
 #: bytes of new revisions that are kept in memory, before there is a file
 _IN_MEMORY = 8 << 20
 
-#: of a clone that the extension remotefilelog made, without revlogs of files
-_SHALLOW = b'exp-remotefilelog-repo-req-1'
-
 # what it is mixed into: classes that are known only at run time
 _Unknown: Any = object
 
@@ -66,7 +63,7 @@ def opened(repo) -> Iterator[Any]:
     :func:`commit`."""
     base = repo.unfiltered()
     # bundlerepo walks along the deltas of some changelogs for ever
-    if unfit.isunfit(base) or _SHALLOW in base.requirements:
+    if unfit.isunfit(base) or names.SHALLOW in base.requirements:
         raise unfitted()
     with contextlib.ExitStack() as stack:
         spool = stack.enter_context(

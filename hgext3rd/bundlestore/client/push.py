@@ -99,6 +99,7 @@ def _push(orig, ui, repo, dests, opts, made=None):
         opts['bookmark'] = []
     wish = wish._replace(workspace=workspace)
     opts['opargs'] = dict(opts.get('opargs', {}), **{_OPARG: wish})
+    apply('push')
     if not repo[b'.'].substate:
         return orig(ui, repo, *dests, **opts)
     # they are pushed first, each to its own address

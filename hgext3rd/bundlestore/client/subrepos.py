@@ -12,12 +12,15 @@ import contextlib
 from collections.abc import Iterator
 from typing import Any
 
-from mercurial import error, exchange, subrepoutil
+from mercurial import error, exchange, requirements, subrepoutil
 from mercurial.i18n import _
 from mercurial.node import bin
 
 from .. import compat, config, names
 from ..start.wraps import apply, inplaceof
+
+#: requirements of clones in which some or all files lack their revlogs
+_PARTLY = (requirements.NARROW_REQUIREMENT, names.SHALLOW)
 
 
 def currentpath(repo) -> Any:
@@ -57,6 +60,21 @@ def isscratch(repo) -> bool:
     while hasattr(top, '_subparent'):
         top = top._subparent.unfiltered()
     return getattr(top, '_bundlestoresubs', False) or isscratchpath(top)
+
+
+@inplaceof('subrepoutil.state')
+def state(orig, ctx, ui):
+    """Answer without the manifest where no changeset has ever named a
+    subrepository: each push asks for those of the working copy's parent, and
+    to read the manifest of 400,000 files takes 0.3 seconds."""
+    repo = ctx.repo()
+    if (
+        ctx.rev() is not None
+        and not repo.requirements.intersection(_PARTLY)
+        and not len(repo.file(b'.hgsub'))
+    ):
+        return {}
+    return orig(ctx, ui)
 
 
 @inplaceof('subrepo.hgsubrepo._cachestorehash')

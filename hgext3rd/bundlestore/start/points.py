@@ -18,6 +18,7 @@ wrapped when a process starts, the others when they can first matter:
 * ``TOGETHER``: when a command pulls or clones what it names.
 * ``SSH``: when any of these, or a push, is about to connect over ssh.
 * ``PULL``: when a pull over a wire begins.
+* ``PUSH``: when ``hg push`` is called.
 * ``SUBREPOS``: when a subrepository is opened, or updated by its outer one.
 """
 
@@ -91,6 +92,10 @@ SSH = {
 
 PULL = {
     'util.bufferedinputpipe.read': 'client.largereads.read',
+}
+
+PUSH = {
+    'subrepoutil.state': 'client.subrepos.state',
 }
 
 #: commands of the wire protocol that are wrapped, from ``STORE`` on

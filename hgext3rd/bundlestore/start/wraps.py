@@ -359,6 +359,7 @@ MOMENTS = {
     'together': _applytogether,
     'ssh': _applyssh,
     'pull': _applypull,
+    'push': lambda: _wrap(points.PUSH),
     'subrepos': _applysubrepos,
     'web': late('web.install'),
 }
