@@ -39,6 +39,7 @@ from .rows import (
     keepalive,
     laptop,
     large,
+    many,
     resident,
     slow,
     small,
@@ -58,7 +59,7 @@ HERE = Path(__file__).resolve().parent
 STEPS: dict[str, Callable[[Context], None]] = {
     'stored': small.measure_stored,
     'index': space.measure_index,
-    'files': small.measure_files,
+    'many': many.measure_many,
     'large': large.measure_large,
     'crowd': crowd.measure_crowd,
     'keepalive': keepalive.measure_keepalive,
@@ -166,13 +167,18 @@ class Bench:
         else:
             base = repositories.releases(place, maker, sizes.releases)
         with self.filling(ours, base):
-            files = repositories.synthetic(place, maker, sizes.files)
+            large = [
+                *(repositories.wide(place, maker, n) for n in sizes.files),
+                *(repositories.long(place, maker, n) for n in sizes.changesets),
+            ]
             # made now, as the other processor is busy filling
             for level in sizes.levels:
                 plain.filled(base, level)
-        self.results.data['repositories'] += [base.title, files.title]
+        self.results.data['repositories'] += [
+            template.title for template in (base, *large)
+        ]
         return Context(
-            place, sizes, self.results, systems, ours, plain, base, files
+            place, sizes, self.results, systems, ours, plain, base, large
         )
 
     @contextlib.contextmanager

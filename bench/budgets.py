@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from .results import Results
-from .rows import slow
+from .rows import many, slow
 
 MB = 1_000_000
 
@@ -98,16 +98,7 @@ def _check(results: Results) -> Iterator[Budget]:
         'ms',
         _processor(results, 'pull', 'pullfloor'),
     )
-    for way, floor in (('push', 'floor'), ('pull', 'pullfloor')):
-        row, floor = f'files/{way}', f'files/{floor}'
-        yield _atmost(
-            f'{sizes.files:,} files: {way} of one changeset, more than of'
-            ' nothing',
-            _ms(results.more((row, 'ours'), (floor, 'ours'))),
-            25,
-            'ms',
-            _processor(results, row, floor),
-        )
+    yield from _many(results)
     yield _atleast(
         f'{sizes.clients} clients at once, of pushes with nothing to send',
         results.ratio(('crowd/rate', 'ours'), ('crowd/nothing', 'ours')),
@@ -120,9 +111,9 @@ def _check(results: Results) -> Iterator[Budget]:
         0,
         '%',
     )
-    many = f'{sizes.connections} connections to gunicorn'
+    crowded = f'{sizes.connections} connections to gunicorn'
     yield _atleast(
-        f'{many}, pushes a second, of plain Mercurial',
+        f'{crowded}, pushes a second, of plain Mercurial',
         results.ratio(('keepalive/rate', 'ours'), ('keepalive/rate', 'plain')),
         1,
         '×',
@@ -174,6 +165,54 @@ def _check(results: Results) -> Iterator[Budget]:
         )
     for name in ('chg', 'startup'):
         yield from _extra(name, results.data.get(name))
+
+
+def _many(results: Results) -> Iterator[Budget]:
+    """Yield what grows with files and with changesets, in processor time,
+    and for all of these the worst."""
+    (least, smallest), *groups = many.groups(results.sizes).items()
+    for group, title in groups:
+        for way in ('push', 'pull'):
+            one, other = (_over(results, each, way) for each in (group, least))
+            yield _atmost(
+                f'{title}, {way} of one changeset, over that of nothing: more'
+                f' than with {smallest}',
+                None if one is None or other is None else _ms(one - other),
+                25,
+                'ms',
+            )
+    for rows, what, limit in (
+        (('workfloor',), 'push of nothing with a working folder', 25),
+        (('rev', 'file'), 'a page of a changeset', 15),
+    ):
+        found = [
+            (ours - plain, title, row)
+            for group, title in [(least, smallest), *groups]
+            for row in rows
+            if (ours := results.processor(f'{group}/{row}', 'ours')) is not None
+            and (plain := results.processor(f'{group}/{row}', 'plain'))
+            is not None
+        ]
+        worst, *words = max(found, default=(None, '', ''))
+        yield _atmost(
+            f'{what}, more than plain Mercurial, processor time, the worst:'
+            f' {", ".join(words)}',
+            _ms(worst),
+            limit,
+            'ms',
+        )
+
+
+def _over(results: Results, group: str, way: str) -> float | None:
+    """Return what a push or a pull takes of the processor, over one of
+    nothing."""
+    floor = 'floor' if way == 'push' else 'pullfloor'
+    spent = [
+        results.processor(f'{group}/{row}', 'ours') for row in (way, floor)
+    ]
+    if spent[0] is None or spent[1] is None:
+        return None
+    return spent[0] - spent[1]
 
 
 def _slow(results: Results, name: str) -> Iterator[Budget]:

@@ -8,6 +8,7 @@ names begin with ``do_``.
 
 from __future__ import annotations
 
+import importlib
 import json
 import random
 import sys
@@ -61,7 +62,11 @@ def do_one(order: dict[str, Any]) -> list[str]:
     repo = open_repo(order['repo'])
     chance = random.Random(order['seed'])
     parent = _tip(repo)
-    path = chance.choice(sorted(parent.manifest()))
+    paths = sorted(parent.manifest())
+    path = chance.choice(paths)
+    while not len(repo.file(path)):
+        # one of many, see hgbulk.py
+        path = chance.choice(paths)
     nodes = []
     # Each draft would cost more than the one before, so first they are none.
     repo.ui.setconfig(b'phases', b'new-commit', b'public')
@@ -184,27 +189,33 @@ def do_drafts(order: dict[str, Any]) -> list[str]:
     return [repo[rev].hex().decode() for rev in repo if repo[rev].phase()]
 
 
-def do_synthetic(order: dict[str, Any]) -> int:
+def do_wide(order: dict[str, Any]) -> None:
     """Make a repository with ``files`` files and a few public changesets."""
+    _bulk().wide(_publicrepo(order), order['files'])
+
+
+def do_long(order: dict[str, Any]) -> None:
+    """Make a repository of ``changesets`` public changesets."""
+    _bulk().long(_publicrepo(order), order['changesets'])
+
+
+def _bulk() -> Any:
+    # only when it is needed, and this is no package when it runs
+    return importlib.import_module('hgbulk')
+
+
+def _publicrepo(order: dict[str, Any]) -> Any:
+    """Make a repository in which new changesets are public."""
     repo = open_repo(order['repo'], create=True)
-    chance = random.Random(order['files'])
-    paths = [
-        b'part%02d/folder%03d/file%06d.txt' % (n % 20, n % 500, n)
-        for n in range(order['files'])
-    ]
-    files = {}
-    for path in paths:
-        lines = [b'%x\n' % chance.getrandbits(100) for _ in range(8)]
-        files[path] = path + b'\n' + b''.join(lines)
-    with repo.wlock(), repo.lock(), repo.transaction(b'bench'):
-        node = commit(repo, repo.nullid, files, 'all of it', 0)
-        for number in range(1, 21):
-            for path in chance.sample(paths, 10):
-                files[path] += b'%d\n' % number
-            changed = {p: files[p] for p in chance.sample(paths, 10)}
-            changed[paths[number]] = b'%d\n' % number
-            node = commit(repo, node, changed, f'more {number}', number)
-    return len(repo)
+    repo.ui.setconfig(b'phases', b'new-commit', b'public')
+    return repo
+
+
+def do_checkout(order: dict[str, Any]) -> None:
+    """Have a working folder in a repository that ``do_wide`` or ``do_long``
+    made, with the last public changeset."""
+    repo = open_repo(order['repo'])
+    _bulk().checkout(repo, _tip(repo).node())
 
 
 def do_history(order: dict[str, Any]) -> int:
@@ -369,7 +380,8 @@ def _export(out: Any, ctx: Any, ref: str, start: str) -> None:
     out.write(start.encode())
     for path in ctx.files():
         if path in ctx:
-            data = ctx[path].data()
+            # of some there is but the name, see hgbulk.py
+            data = ctx[path].data() if len(ctx.filectx(path).filelog()) else b''
             out.write(b'M 644 inline %s\ndata %d\n' % (path, len(data)))
             out.write(data + b'\n')
         else:

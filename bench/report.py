@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from . import budgets, plot
 from .measure import spread
 from .results import COLUMNS, Results
-from .rows import laptop, slow
+from .rows import laptop, many, slow
 
 MB = 1_000_000
 
@@ -44,11 +44,9 @@ def allrows(results: Results) -> Iterator[Row]:
         yield Row(f'push/{level}', f'push of one changeset, N = {level:,}')
     yield Row('pullfloor', f'pull of nothing, {middle}')
     yield Row('pull', f'pull -r of it, {middle}')
-    files = f'{sizes.files:,} files'
-    yield Row('files/floor', f'{files}: push of nothing')
-    yield Row('files/push', f'{files}: push of one changeset')
-    yield Row('files/pullfloor', f'{files}: pull of nothing')
-    yield Row('files/pull', f'{files}: pull -r of it')
+    for group, words in many.groups(sizes).items():
+        for key, title in many.rows(group).items():
+            yield Row(key, f'{words}: {title}')
     yield Row('medium/push', f'push of {medium}')
     yield Row('medium/pushpeak', '… server memory', 'MB')
     yield Row('medium/pushservercpu', '… server processor time')
@@ -66,8 +64,11 @@ def allrows(results: Results) -> Iterator[Row]:
     yield Row('crowd/rate', f'{crowd}, pushes', '/s')
     yield Row('crowd/worst', '… worst latency')
     yield Row('crowd/waits', '… who wait for a lock', '%')
-    many = f'{sizes.connections} connections to gunicorn'
-    for key, title in (('keepalive', many), ('busy', f'{many}, gc, pages')):
+    crowded = f'{sizes.connections} connections to gunicorn'
+    for key, title in (
+        ('keepalive', crowded),
+        ('busy', f'{crowded}, gc, pages'),
+    ):
         yield Row(f'{key}/rate', f'{title}: pushes', '/s')
         yield Row(f'{key}/p50', '… half of them within')
         yield Row(f'{key}/p99', '… 99 % within')
@@ -76,7 +77,7 @@ def allrows(results: Results) -> Iterator[Row]:
         yield Row(f'{key}/memory', '… memory of the largest process', 'MB')
     yield Row('busy/pages', '… pages', '/s')
     yield Row('busy/pages99', '… 99 % of the pages within')
-    yield Row('keepalive/cpu', f'{many}: server processor time', 'ms')
+    yield Row('keepalive/cpu', f'{crowded}: server processor time', 'ms')
     most = f'N = {(*sizes.levels, *sizes.highlevels)[-1]:,}'
     yield Row('index/bytes', f'index: a node, one each push, {most}', 'B')
     yield Row('index/hit', 'index: hit', 'ms')

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import environments
 
-from .place import Mercurial, Place
+from .place import Mercurial, Place, linktree
 
 
 class Template:
@@ -78,18 +78,42 @@ def copied(place: Place, maker: Mercurial, source: str) -> Template:
     return Template(place, maker, path, name, f'copy of {Path(source).name}')
 
 
-def synthetic(place: Place, maker: Mercurial, files: int) -> Template:
+def wide(place: Place, maker: Mercurial, files: int) -> Template:
     """Return a repository with many files."""
 
     def make(path: Path) -> None:
-        order = {'do': 'synthetic', 'repo': str(path), 'files': files}
-        place.hgwork(maker, order)
-        place.quietly(maker.hg, 'phase', '--public', '--rev', 'all()', cwd=path)
+        place.hgwork(maker, {'do': 'wide', 'repo': str(path), 'files': files})
         _warm(place, maker, path)
 
-    name = f'synthetic-{files}'
+    name = f'files-{files}'
     path = place.build(name, make)
-    return Template(place, maker, path, name, 'synthetic', large=True)
+    return Template(place, maker, path, name, 'many files', large=True)
+
+
+def long(place: Place, maker: Mercurial, changesets: int) -> Template:
+    """Return a repository with many changesets."""
+
+    def make(path: Path) -> None:
+        order = {'do': 'long', 'repo': str(path), 'changesets': changesets}
+        place.hgwork(maker, order)
+        _warm(place, maker, path)
+
+    name = f'changesets-{changesets}'
+    path = place.build(name, make)
+    return Template(place, maker, path, name, 'many changesets', large=True)
+
+
+def checkout(place: Place, maker: Mercurial, template: Template) -> Template:
+    """Return a copy of what :func:`wide` or :func:`long` made, with a working
+    folder."""
+
+    def make(path: Path) -> None:
+        linktree(template.path, path)
+        place.hgwork(maker, {'do': 'checkout', 'repo': str(path)})
+
+    name = f'checkout-{template.name}'
+    path = place.build(name, make)
+    return Template(place, maker, path, name, 'checkout', large=True)
 
 
 def history(

@@ -52,9 +52,10 @@ class Sizes(NamedTuple):
     #: clients that keep their connections, and how many seconds they push
     connections: int = 64
     connectionseconds: float = 12
-    #: files of the synthetic repository
-    files: int = 100_000
-    filesrounds: int = 2
+    #: of repositories with many files, or with many changesets
+    files: tuple[int, ...] = (10_000, 100_000, 400_000)
+    changesets: tuple[int, ...] = (200_000,)
+    manyrounds: int = 4
     #: how often all is done over each slow network
     slowrounds: int = 3
     #: pushes and pulls of a server that stays, and how often so many
@@ -88,8 +89,9 @@ QUICK = Sizes(
     crowdrounds=1,
     connections=64,
     connectionseconds=6,
-    files=2_000,
-    filesrounds=1,
+    files=(2_000, 20_000),
+    changesets=(10_000,),
+    manyrounds=1,
     slowrounds=1,
     requestrounds=1,
     releases=25,
@@ -109,8 +111,9 @@ SMOKE = Sizes(
     crowdrounds=1,
     connections=3,
     connectionseconds=0.4,
-    files=50,
-    filesrounds=1,
+    files=(50,),
+    changesets=(30,),
+    manyrounds=1,
     slowrounds=1,
     requests=2,
     requestrounds=1,
@@ -186,7 +189,7 @@ class Results:
         try:
             yield
         except _TROUBLE as exc:
-            say(f'{column}, {", ".join(rows)}: {exc!r}')
+            say(f'{column}, {", ".join(rows)}: {exc!r:.300}')
             for row in rows:
                 self.fail(row, column, str(exc))
 

@@ -50,6 +50,16 @@ CELLS: dict[str, dict[str, Any]] = {
     'busy/p99': {'ours': {'samples': [1.0]}},
     'busy/errors': {'ours': {'samples': [2]}},
     'stack/bytes': {'ours': {'samples': [230000]}},
+    # of more files it takes 10 ms more, of more changesets 30
+    **{
+        f'{group}/{row}': {'ours': {'samples': [1.0], 'cpu': [cpu]}}
+        for group, push in (
+            ('files-10000', 0.32),
+            ('files-400000', 0.33),
+            ('changesets-200000', 0.35),
+        )
+        for row, cpu in (('floor', 0.3), ('push', push))
+    },
     'slow/http/push': {
         'ours': {'samples': [0.5]},
         'plain': {'samples': [1.0]},
@@ -72,6 +82,9 @@ VERDICTS = {
     'push of 500 MB, whole': ('0.25 ×', 'held'),
     'pull of 500 MB, whole': ('2.00 ×', '**missed**'),
     'pull of a stored push': ('', 'not measured'),
+    '400,000 files, push of one changeset': ('10 ms', 'held'),
+    '400,000 files, pull of one changeset': ('', 'not measured'),
+    '200,000 changesets, push of one changeset': ('30 ms', '**missed**'),
     '16 clients at once': ('0.97 ×', 'held'),
     '… of whom wait': ('0.00 %', 'held'),
     '64 connections to gunicorn': ('0.90 ×', '**missed**'),

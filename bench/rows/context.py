@@ -25,7 +25,8 @@ class Context(NamedTuple):
     ours: Ours
     plain: Plain
     releases: Template
-    synthetic: Template
+    #: with many files, or with many changesets
+    many: Sequence[Template]
 
 
 class Entry(NamedTuple):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from ..measure import Command
 from ..place import say
-from ..repositories import Template, remove
+from ..repositories import Template
 from ..systems.base import System
 from .context import Context, Entry, alternate, each
 
@@ -91,42 +91,4 @@ def pulls(
             system.key,
             lambda _: system.pull(idle, server, None),
         ),
-    ]
-
-
-def measure_files(context: Context) -> None:
-    """Rows ``files/…``: the same in a repository with many files."""
-    entries: list[Entry] = []
-    rounds = context.sizes.filesrounds
-    template = context.synthetic
-    for system in context.systems:
-        rows = [f'files/{row}' for row in ('floor', 'push', 'pull')]
-        with context.results.trying(system.key, *rows, 'files/pullfloor'):
-            say(f'{system.key}: {template.files} files')
-            server = system.server('files-server', template)
-            client = system.client('files-client', template)
-            entries += _filesentries(system, template, server, client, rounds)
-    say(f'{rounds} rounds with {template.files} files')
-    alternate(context, entries, rounds)
-    for system in context.systems:
-        remove(*system.folder.glob('files-*'))
-
-
-def _filesentries(
-    system: System, template: Template, server: Path, client: Path, rounds: int
-) -> list[Entry]:
-    first, *others = system.changes(client, 1, rounds + 2)
-    give = each(others)
-    return [
-        Entry(
-            'files/floor',
-            system.key,
-            lambda _: system.push(client, server, None),
-        ),
-        Entry(
-            'files/push',
-            system.key,
-            lambda _: system.push(client, server, give()),
-        ),
-        *pulls(system, template, server, client, first, 'files/'),
     ]

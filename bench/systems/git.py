@@ -9,7 +9,7 @@ from pathlib import Path
 import environments
 
 from ..measure import Argument, Command
-from ..place import Mercurial, Place, filebytes
+from ..place import Mercurial, Place, filebytes, linktree
 from ..repositories import Template, heads, remove
 from .base import System, Unavailable
 
@@ -116,10 +116,7 @@ class Git(System):
         them into that of git at ``path``; return their hashes there."""
         source = self.folder / 'source'
         shutil.rmtree(source, ignore_errors=True)
-        self.place.quietly(
-            *(self.maker.hg, 'clone', '--quiet', '--noupdate'),
-            *(template, source),
-        )
+        linktree(template, source)
         try:
             nodes: list[str] = self.place.hgwork(
                 self.maker, {'repo': str(source), **order}
