@@ -40,6 +40,7 @@ from .rows import (
     laptop,
     large,
     many,
+    mix,
     resident,
     slow,
     small,
@@ -50,7 +51,7 @@ from .rows.context import Context
 from .systems.base import System, Unavailable
 from .systems.git import Git
 from .systems.infinitepush import VERSION, InfinitePush
-from .systems.ours import Ours
+from .systems.ours import Ours, OursOld
 from .systems.plain import Plain
 
 HERE = Path(__file__).resolve().parent
@@ -66,6 +67,7 @@ STEPS: dict[str, Callable[[Context], None]] = {
     'stack': space.measure_stack,
     'laptop': laptop.measure_laptop,
     'slow': slow.measure_slow,
+    'mix': mix.measure_mix,
     'web': web.measure_web,
     'weblarge': web.measure_weblarge,
     'resident': resident.measure_resident,
@@ -150,8 +152,10 @@ class Bench:
         # the oldest has infinitepush, too, and is there for the tests
         tiny = self.options.size == 'smoke'
         old = environments.supported()[0] if tiny else VERSION
+        matched = OursOld(place, old)
+        peers = (InfinitePush(place, old), plain, Git(place))
         systems: list[System] = []
-        for system in (ours, InfinitePush(place, old), plain, Git(place)):
+        for system in (ours, matched, *peers):
             try:
                 system.prepare()
             except Unavailable as exc:
@@ -177,8 +181,17 @@ class Bench:
         self.results.data['repositories'] += [
             template.title for template in (base, *large)
         ]
+        matched.stores = ours.stores
         return Context(
-            place, sizes, self.results, systems, ours, plain, base, large
+            place,
+            sizes,
+            self.results,
+            [system for system in systems if system is not matched],
+            ours,
+            plain,
+            base,
+            large,
+            [system for system in systems if system is matched],
         )
 
     @contextlib.contextmanager

@@ -15,8 +15,9 @@ MB = 1_000_000
 
 #: over a network (see slow.py), how often a client may wait at most
 TRIPS = (
-    ('http', ('push', 'next', 'update'), 4),
+    ('http', ('push', 'next', 'pull', 'update', 'clone'), 4),
     ('ssh', ('push', 'next'), 5),
+    ('ssh', ('pull', 'update', 'clone'), 4),
 )
 
 
@@ -216,21 +217,52 @@ def _over(results: Results, group: str, way: str) -> float | None:
 
 
 def _slow(results: Results, name: str) -> Iterator[Budget]:
-    """Yield what is the nearest to its limit over a slow network."""
+    """Yield how many rows over a slow network are within their limit, with
+    the figure of the worst, and which are not."""
     title = slow.NETWORKS[name].title
-    for peers, most in ((('infinitepush', 'plain'), 1.0), (('git',), 1.3)):
-        found = {
-            (row, peer): results.ratio((row, 'ours'), (row, peer))
-            for row in slow.rows(name)
-            for peer in peers
-        }
-        ratios = {key: value for key, value in found.items() if value}
-        (row, peer), worst = max(
-            ratios.items(), key=lambda item: item[1], default=(('', ''), None)
-        )
-        what = slow.ACTIONS.get(row.rpartition('/')[2], 'all')
-        words = f'{title}, of {" and ".join(peers)}, the worst: {what}'
-        yield _atmost(f'{words} ({peer})' if peer else words, worst, most, '×')
+    own = [action for action in slow.ACTIONS if action not in slow.BARE]
+    others = ('infinitepush', 'plain')
+    for actions, peers, most in (
+        (own, others, 1.0),
+        # the same requests: not slower, as far as that can be told
+        (slow.BARE, others, 1.05),
+        (own, ('git',), 1.3),
+    ):
+        found = []
+        for action in actions:
+            row = f'slow/{name}/{action}'
+            for peer in peers:
+                mine = _rival(results, row, peer)
+                ratio = results.ratio((row, mine), (row, peer))
+                if ratio:
+                    found.append((ratio, slow.ACTIONS[action], peer))
+        found.sort(reverse=True)
+        beyond = [one for one in found if one[0] > most]
+        words = f'{title}, of {" and ".join(peers)}'
+        if actions is slow.BARE:
+            words += ', without the extension on the client'
+        if found:
+            words += f': {len(found) - len(beyond)} of {len(found)} rows held; '
+            words += _worst(found[0], beyond)
+        yield _atmost(words, found[0][0] if found else None, most, '×')
+
+
+def _worst(
+    nearest: tuple[float, str, str], beyond: list[tuple[float, str, str]]
+) -> str:
+    if not beyond:
+        _ratio, action, peer = nearest
+        return f'the nearest: {action} ({peer})'
+    return 'beyond: ' + ', '.join(
+        f'{action} {_number(ratio)} × ({peer})'
+        for ratio, action, peer in beyond
+    )
+
+
+def _rival(results: Results, row: str, peer: str) -> str:
+    """Return the column to compare with a peer: ours with its Mercurial."""
+    same = peer == 'infinitepush' and results.samples(row, 'oursold')
+    return 'oursold' if same else 'ours'
 
 
 #: what the limits of bench/index.py are for, by unit

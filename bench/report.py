@@ -18,6 +18,7 @@ EXTRAS = {
     'index': 'The index at scale (`make bench-index`)',
     'startup': 'Start-up (`bench/startup.py`)',
     'chg': 'Warm processes (`bench/chg.py`)',
+    'mix': 'How stored changesets were sent (`bench/rows/mix.py`)',
     'ci': 'CI machines that want one push (`make bench-ci`)',
 }
 
@@ -333,6 +334,8 @@ def lines(results: Results) -> list[plot.Line]:
     found = []
     sizes = results.sizes
     for column, title in results.data['systems'].items():
+        if column == 'oursold':
+            continue
         points = []
         for level in (0, *sizes.levels, *sizes.highlevels):
             values = results.samples(f'push/{level}', column)

@@ -30,7 +30,7 @@ _TROUBLE = (
 )
 
 #: the columns: systems, and what no system can be better than
-COLUMNS = ('ours', 'infinitepush', 'plain', 'git', 'limit')
+COLUMNS = ('ours', 'oursold', 'infinitepush', 'plain', 'git', 'limit')
 
 
 class Sizes(NamedTuple):
@@ -68,6 +68,8 @@ class Sizes(NamedTuple):
     #: changesets of a stack, and how often it is pushed
     height: int = 20
     tops: int = 21
+    #: people whose fetches are counted by the way of the answer
+    people: int = 3
     #: of a package; none: made up, and nothing is downloaded
     releases: int = 100
     #: rounds before those that count
@@ -120,6 +122,7 @@ SMOKE = Sizes(
     drafts=6,
     heads=3,
     laptoprounds=1,
+    people=1,
     height=3,
     tops=2,
     releases=0,

@@ -23,7 +23,8 @@ def troubles(results: Results, whole: bool) -> Iterator[str]:
     if not whole:
         return
     for key, title in titles.items():
-        if not results.samples(key, 'ours') and key != 'large/copy':
+        lacks = 'lack' in results.cells.get(key, {}).get('ours', {})
+        if not (lacks or results.samples(key, 'ours') or key == 'large/copy'):
             yield f'{title}: nothing was measured'
     for column in ('infinitepush', 'plain', 'git'):
         if not results.samples('push/0', column):

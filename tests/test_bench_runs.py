@@ -19,6 +19,7 @@ HG = """\
 #!/bin/sh
 case "$HGRCPATH $*" in
 *[!A-Za-z0-9@%_+=:,./\\ -]*) ;;
+*" --cmdserver "*) ;;
 "{config} "*) exec {script} bench@bench "{hg} $*" ;;
 esac
 exec {hg} "$@"
@@ -31,6 +32,7 @@ def _environments(folder: Path, config: Path) -> None:
     oldest, *_, newest = environments.supported()
     for kind, version in (
         ('plain', oldest),
+        ('ext', oldest),
         ('plain', newest),
         ('ext', newest),
     ):

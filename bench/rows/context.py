@@ -27,6 +27,12 @@ class Context(NamedTuple):
     releases: Template
     #: with many files, or with many changesets
     many: Sequence[Template]
+    #: ours with the Mercurial of a peer, where it can be had
+    matched: Sequence[System] = ()
+
+    @property
+    def columns(self) -> list[System]:
+        return [*self.systems, *self.matched]
 
 
 class Entry(NamedTuple):

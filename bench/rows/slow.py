@@ -7,18 +7,21 @@ from __future__ import annotations
 import contextlib
 import functools
 import shlex
+import shutil
 import sys
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, NamedTuple
 
+import environments
 from harness.proxy import Proxy
 
 from .. import githttp, measure
 from ..dial import Exchange
 from ..measure import Argument, Command, Sample
 from ..place import say
-from ..repositories import remove
+from ..repositories import Template, remove
 from ..systems.base import System, Unavailable
 from ..systems.git import Git
 from ..systems.hg import HgSystem
@@ -43,11 +46,16 @@ NETWORKS = {
 #: what is done over each
 ACTIONS = {
     'push': 'push of one changeset',
+    'warm': 'push of one changeset, by chg',
     'next': 'push that rests on a stored one',
     'pull': 'pull -r of it',
+    'barepull': 'pull -r of it, without the extension',
     'update': 'update to it, which fetches it',
     'clone': 'clone -r of it',
+    'bareclone': 'clone -r of it, without the extension',
 }
+#: those of them in which only the server has the extension
+BARE = ('barepull', 'bareclone')
 #: what is counted of each, beside the time
 COUNTS = {'trips': 'round trips', 'bytes': 'bytes'}
 
@@ -66,12 +74,19 @@ class _Line:
         self.server = server
         self.ssh = ssh
 
-    def run(self, make: Callable[[], Command]) -> tuple[Sample, int, int]:
+    def run(
+        self, make: Callable[[], Command], staying: bool = False
+    ) -> tuple[Sample, int, int]:
         """Return also how often the client waited for the server, and the
-        bytes of both directions."""
+        bytes of both directions. What the command leaves behind is not waited
+        for where it may be ``staying``."""
         proxy, command = self._proxy, make()
         before = proxy.connections + proxy.trips, proxy.count
-        sample = measure.run(command)
+        if staying:
+            sample = measure.runalone(command)
+            measure.spare()
+        else:
+            sample = measure.run(command)
         trips = proxy.connections + proxy.trips - before[0]
         return sample, trips, proxy.count - before[1]
 
@@ -83,17 +98,24 @@ def measure_slow(context: Context) -> None:
         say(f'{rounds} rounds by {network.title}')
         with contextlib.ExitStack() as stack:
             runs = []
-            for system in context.systems:
+            for system in context.columns:
                 with context.results.trying(system.key, *rows(name)):
                     line = stack.enter_context(_line(context, system, network))
                     runs.append((system, _actions(context, system, line)))
+                    if system is context.ours:
+                        row = f'slow/{name}/warm'
+                        with context.results.trying(system.key, row):
+                            warm = stack.enter_context(_warm(context, line))
+                            runs[-1][1].update(warm)
             for number in range(-context.sizes.warmup, rounds):
                 for action in ACTIONS:
                     turned = number % (len(runs) or 1)
                     for system, run in runs[turned:] + runs[:turned]:
-                        row = f'slow/{name}/{action}'
-                        _run(context, system, row, run[action], number >= 0)
-        for system in context.systems:
+                        if action in run:
+                            row = f'slow/{name}/{action}'
+                            counts = number >= 0
+                            _run(context, system, row, run[action], counts)
+        for system in context.columns:
             remove(*system.folder.glob('slow-*'))
 
 
@@ -185,8 +207,66 @@ def _actions(
         'update': update,
         'clone': lambda: system.clone('slow-clone', server, first, ssh),
     }
-
+    if isinstance(system, HgSystem):
+        commands.update(_bare(system, template, line, first))
     return {
         action: functools.partial(line.run, command)
         for action, command in commands.items()
+    }
+
+
+@contextlib.contextmanager
+def _warm(
+    context: Context, line: _Line
+) -> Iterator[dict[str, Callable[[], tuple[Sample, int, int]]]]:
+    """Yield what a client does that has started before."""
+    chg = environments.chg()
+    if not chg.exists():
+        for network in NETWORKS:
+            row = f'slow/{network}/warm'
+            context.results.lack(row, context.ours.key, 'no chg')
+        yield {}
+        return
+    system = context.ours
+    client = system.client('slow-warm', context.releases)
+    # a socket has a short name
+    sockets = Path(tempfile.mkdtemp(prefix='chg-'))
+    names = {
+        'CHGHG': str(system.mercurial.hg),
+        'CHGSOCKNAME': str(sockets / 'server'),
+    }
+
+    def push(node: str) -> Command:
+        command = system.push(client, line.server, node, line.ssh)
+        words = [chg, *command.words[1:]]
+        return command._replace(
+            words=words, environ={**command.environ, **names}
+        )
+
+    first, *others = system.changes(client, 3, context.sizes.slowrounds + 2)
+    give = each(others)
+    try:
+        measure.runalone(push(first))
+        measure.spare()
+        run = functools.partial(line.run, lambda: push(give()), staying=True)
+        yield {'warm': run}
+    finally:
+        command = push(first)._replace(words=[chg, '--kill-chg-daemon'])
+        measure.runalone(command)
+        shutil.rmtree(sockets)
+
+
+def _bare(
+    system: HgSystem, template: Template, line: _Line, node: str
+) -> dict[str, Callable[[], Command]]:
+    """Return what clients do that have no extension on."""
+    server, ssh = line.server, line.ssh
+
+    def pull() -> Command:
+        reader = system.bareclient('slow-reader', template)
+        return system.pull(reader, server, node, ssh)
+
+    return {
+        'barepull': pull,
+        'bareclone': lambda: system.bareclone('slow-clone', server, node, ssh),
     }

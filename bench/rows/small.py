@@ -19,7 +19,7 @@ def measure_stored(context: Context) -> None:
     # two more rounds than needed: one to warm up, one to pull
     count = sizes.rounds + 2
     middle = sizes.levels[-1]
-    for system in context.systems:
+    for system in context.columns:
         levels: tuple[int, ...] = (0, *sizes.levels)
         if system is context.ours:
             levels += sizes.highlevels

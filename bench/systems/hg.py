@@ -61,6 +61,10 @@ class HgSystem(System):
         rewrite(path / '.hg' / 'hgrc', self.clientconfig)
         return path
 
+    def bareclient(self, name: str, template: Template) -> Path:
+        """Make a clone as of somebody who lacks the extension."""
+        return self._copy(template.path, name, template)
+
     def twin(self, client: Path, name: str) -> Path:
         path = super().twin(client, name)
         self._tips[path] = self._tips[client]
@@ -73,9 +77,11 @@ class HgSystem(System):
         (node,) = self._work(client, do='big', seed=1, size=size)
         return node
 
-    def stack(self, client: Path, height: int, count: int) -> list[str]:
+    def stack(
+        self, client: Path, height: int, count: int, seed: int = 1
+    ) -> list[str]:
         return self._work(
-            client, do='stack', seed=1, height=height, count=count
+            client, do='stack', seed=seed, height=height, count=count
         )
 
     def _work(self, client: Path, **order: object) -> list[str]:
@@ -157,6 +163,29 @@ class HgSystem(System):
         revision: str,
         ssh: Path | None = None,
     ) -> Command:
+        found = self.bareclone(name, server, revision, ssh)
+        return found._replace(words=[*found.words, *self._options()])
+
+    def _options(self) -> list[str]:
+        """Return what a user has set for all repositories."""
+        options, section = [], ''
+        for line in self.clientconfig.splitlines():
+            key, equals, value = line.partition('=')
+            if equals:
+                item = f'{section}.{key.strip()}={value.strip()}'
+                options += ['--config', item]
+            else:
+                section = line.strip('[]')
+        return options
+
+    def bareclone(
+        self,
+        name: str,
+        server: Argument,
+        revision: str,
+        ssh: Path | None = None,
+    ) -> Command:
+        """As ``clone``, of somebody who lacks the extension."""
         remove(self.folder / name)
         words = ['clone', '--noupdate', '--rev', revision, self._url(server)]
         return Command(

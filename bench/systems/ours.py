@@ -11,7 +11,8 @@ from hgext3rd.bundlestore import model
 
 from .. import measure
 from ..place import Mercurial, Place, filebytes
-from ..repositories import Template, remove
+from ..repositories import Template, ready, remove
+from .base import Unavailable
 from .hg import HgSystem
 
 CONFIG = """
@@ -33,9 +34,9 @@ class Ours(HgSystem):
     serverconfig = CONFIG + SERVER
     ondemand = True
 
-    def __init__(self, place: Place) -> None:
+    def __init__(self, place: Place, version: str = '') -> None:
         super().__init__(place)
-        version = environments.supported()[-1]
+        version = version or environments.supported()[-1]
         self.mercurial = Mercurial(version, 'ext')
         self.maker = Mercurial(version, 'plain')
         #: bundle stores by the number of pushes in them (see fill.py)
@@ -80,3 +81,17 @@ class Ours(HgSystem):
     def indexbytes(self, server: Path) -> int:
         folder = self.folderof(server)
         return filebytes(folder) - filebytes(folder / 'bundles')
+
+
+class OursOld(Ours):
+    """The same with the Mercurial of a peer, which starts sooner than the
+    newest one."""
+
+    key = 'oursold'
+
+    def prepare(self) -> None:
+        version = self.mercurial.version
+        try:
+            ready({version: ['plain', 'ext']})
+        except environments.Failure as exc:
+            raise Unavailable(f'Mercurial {version} cannot be installed: {exc}')
