@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable
 from typing import Any
 
@@ -149,6 +150,54 @@ def test_of_several_clones(
     assert "abort: there is no backup of 'elsewhere'\n" in err
 
 
+@matrix.over('ssh')
+def test_made_anew_after_a_loss(
+    base: Repo, client: Repo, newclient: Callable[..., Repo]
+) -> None:
+    """What is in the backup and was never here stays, until it is restored."""
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.inspect('bookmark', 'one')
+    client.inspect('bookmark', '-r', f'{first}^', 'public')
+    client.run('backup')
+    name = client.path.name
+    client.path.rename(client.path.with_name('lost'))
+    fresh = newclient(name)
+    out = fresh.run('backup').out
+    assert out.startswith('nothing to back up (0 heads)\n(1 heads and 1 book')
+    second = fresh.commit({'b': 'b\n'}, 'second')
+    fresh.inspect('bookmark', 'one')
+    out = fresh.run('backup').out
+    assert out.startswith('backed up 1 changeset (1 head, +1/-0)\n(1 heads ')
+    # twice: it knows by now what is there
+    fresh.commit({'b': 'c\n'}, 'third')
+    fresh.run('backup')
+    assert first in finished(fresh)
+    fresh.inspect('bookmark', '-d', 'one')
+    fresh.run('backup', '--restore')
+    assert fresh.log('{bookmarks} {activebookmark}', '.') == 'one one'
+    assert fresh.node('public') == fresh.node(f'{first}^')
+    fresh.inspect('bookmark', '-d', 'one')
+    out = fresh.run('backup').out
+    assert out == 'backed up 0 changesets (2 heads, +0/-0)\n'
+    # it is of this clone now, so it goes with it
+    fresh.run('debugstrip', '-q', '--no-backup', second)
+    out = fresh.run('backup').out
+    assert out == 'backed up 0 changesets (1 head, +0/-1)\n'
+    assert finished(fresh) == [first]
+
+
+@matrix.over('ssh')
+def test_what_the_store_has_lost_is_sent_again(
+    base: Repo, client: Repo
+) -> None:
+    client.commit({'a': 'a\n'}, 'first')
+    client.run('backup')
+    client.run('pushes', '--remove', '1')
+    out = client.run('backup').out
+    assert out == 'backed up 1 changeset (1 head, +0/-0)\n'
+    assert client.run('backup').out == 'nothing to back up (1 head)\n'
+
+
 # -- in the background
 
 
@@ -177,6 +226,54 @@ def test_automatic(base: Repo, client: Repo) -> None:
     log = client.path / '.hg' / 'bundlestore-backup.log'
     text = 'backed up 1 changesets, 1 heads, version 1'
     assert eventually(lambda: log.exists() and text in log.read_text())
+    # nothing of the phases changes with one on top
+    client.write({'a': 'b\n'})
+    client.run('commit', '-q', '-m', 'second')
+    assert eventually(lambda: 'heads, version 2' in log.read_text())
+
+
+@matrix.over('ssh')
+def test_automatic_without_a_path(base: Repo, client: Repo) -> None:
+    client.configure('bundlestore', {'auto-backup': 'yes'})
+    client.configure('paths', {'default': ''})
+    client.write({'a': 'a\n'})
+    client.run('commit', '-A', '-q', '-m', 'first')
+    assert not [*client.path.glob('.hg/bundlestore-*')]
+
+
+@matrix.over('ssh')
+def test_one_process_for_many_transactions(base: Repo, client: Repo) -> None:
+    client.configure('bundlestore', {'auto-backup': 'yes'})
+    more = client.path / '.hg' / 'bundlestore-backup.more'
+    more.touch()
+    client.write({'a': 'a\n'})
+    out = client.run('commit', '-A', '-q', '-m', 'first', '--debug').out
+    assert 'a backup is started' not in out
+    # it never came
+    os.utime(more, (1, 1))
+    out = client.run('bookmark', 'x', '--debug').out
+    assert 'a backup is started' in out
+    log = client.path / '.hg' / 'bundlestore-backup.log'
+    assert eventually(log.exists)
+    assert 'backed up 1 changesets' in log.read_text()
+
+
+@matrix.over('ssh')
+def test_none_while_it_is_restored(
+    base: Repo, client: Repo, newclient: Callable[..., Repo]
+) -> None:
+    client.commit({'a': 'a\n'}, 'first')
+    client.inspect('bookmark', 'one')
+    client.run('backup')
+    other = newclient('other')
+    other.configure('bundlestore', {'auto-backup': 'yes'})
+    other.configure(
+        'hooks', {'txnclose.zz': 'ls .hg/bundlestore-backup.* >&2; true'}
+    )
+    err = other.run('backup', '--restore').err
+    assert 'bundlestore-backup.more' not in err
+    log = other.path / '.hg' / 'bundlestore-backup.log'
+    assert eventually(log.exists)
 
 
 @matrix.over('ssh')

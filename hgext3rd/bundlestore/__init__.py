@@ -261,6 +261,10 @@ what that one was, with the working copy on the same changeset::
 If several clones were backed up it lists them, and ``--from HOST:PATH`` says
 which one is meant.
 
+A clone that is made anew where the lost one was has the same backup. What is
+there and was never in this clone stays there until it is restored, whatever is
+backed up meanwhile.
+
 Configuration
 =============
 

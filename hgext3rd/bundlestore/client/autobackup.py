@@ -2,10 +2,11 @@
 
 After a transaction that made or changed drafts a process is started that does
 what ``hg backup`` does. The command waits for nothing but its start, and never
-fails because of it. One process is at work at a time: another one that comes
-meanwhile leaves a mark and ends, and the one at work looks once more. Where
-the server cannot be reached, nobody tries again for a while, which doubles
-each time. What happened is in ``.hg/bundlestore-backup.log``.
+fails because of it. One process is at work at a time: who commits meanwhile
+leaves a mark, and starts none; the one at work looks once more. Where there is
+no default path, nothing is tried. Where the server cannot be reached, nobody
+tries again for a while, which doubles each time. What happened is in
+``.hg/bundlestore-backup.log``.
 """
 
 from __future__ import annotations
@@ -18,7 +19,8 @@ from typing import Any
 
 from mercurial import error, lock as lockmod
 from mercurial.i18n import _
-from mercurial.utils import stringutil
+from mercurial.node import bin
+from mercurial.utils import procutil, stringutil
 
 from ..start import background
 from . import backup
@@ -35,8 +37,19 @@ _LONGEST = 100_000
 #: seconds to wait after the first failure, and at most
 _FIRST = 60
 _MOST = 3600
-#: what a transaction has that changed something that is backed up
-_CHANGES = ('node', 'phases_moved', 'bookmark_moved', 'new_obsmarkers')
+#: seconds in which a process that was started is awaited
+_SOON = 10
+#: seconds to wait for a command that is at work in the repository
+_PATIENCE = 10.0
+#: how often it is looked whether it is
+_LOOK = 0.1
+#: nobody is asked for anything, and no alias is what is run
+_ENVIRON = {
+    'HGPLAIN': '1',
+    'HGPLAINEXCEPT': '',
+    'SSH_ASKPASS_REQUIRE': 'never',
+}
+HOOK = b'txnclose.bundlestore-backup'
 
 
 def setup(repo) -> None:
@@ -45,7 +58,7 @@ def setup(repo) -> None:
 
     repo.ui.setconfig(
         b'hooks',
-        b'txnclose.bundlestore-backup',
+        HOOK,
         wraps.late('client.autobackup.closed'),
         b'bundlestore',
     )
@@ -54,46 +67,114 @@ def setup(repo) -> None:
 def closed(ui, repo, hooktype, **args: Any) -> bool:
     """Start a backup after a transaction; a hook. Nothing is raised."""
     try:
-        if not any(args.get(name) for name in _CHANGES):
-            return False
-        # what is started tries again; a pause is for it, too
-        if _paused(repo):
-            return False
-        background.start(
-            *('--repository', os.fsdecode(repo.root), '--noninteractive'),
-            *('backup', '--quiet', '--auto'),
-            folder=repo.root,
-        )
+        wanted = _matters(repo, args)
     except Exception as exc:
         ui.debug(b'backup was not started: %s\n' % stringutil.forcebytestr(exc))
+        return False
+    if wanted:
+        start(ui, repo)
     return False
+
+
+def _matters(repo, args: dict[str, Any]) -> bool:
+    """Whether a transaction changed something that is backed up."""
+    if args.get('phases_moved') or args.get('new_obsmarkers'):
+        return True
+    first = args.get('node')
+    if not first or args.get('bookmark_moved'):
+        # nothing tells of a commit on top of a draft
+        return bool(repo.revs(b'draft()'))
+    # a pull
+    unfi = repo.unfiltered()
+    return bool(unfi.revs(b'%d: and draft()', unfi.changelog.rev(bin(first))))
+
+
+def start(ui, repo) -> None:
+    """Have a process back up, unless one will. Nothing is raised."""
+    try:
+        # what is started tries again; a pause is for it, too
+        if not _hasplace(ui) or _paused(repo) or _awaited(repo):
+            return
+        try:
+            background.start(
+                *('--repository', os.fsdecode(repo.root), '--noninteractive'),
+                *('backup', '--quiet', '--auto'),
+                folder=repo.root,
+                environ=_ENVIRON,
+            )
+            ui.debug(b'a backup is started\n')
+        except BaseException:
+            _vfs(repo).tryunlink(_MORE)
+            raise
+    except Exception as exc:
+        ui.debug(b'backup was not started: %s\n' % stringutil.forcebytestr(exc))
+
+
+def _hasplace(ui) -> bool:
+    """Whether the configuration says where a backup would go."""
+    return b'default' in ui.paths or b'default-push' in ui.paths
+
+
+def _awaited(repo) -> bool:
+    """Leave word that there is something to back up; return whether somebody
+    is about to look."""
+    vfs = _vfs(repo)
+    with contextlib.suppress(OSError):
+        if 0 <= time.time() - vfs.stat(_MORE).st_mtime < _SOON:
+            return True
+    vfs.write(_MORE, b'')
+    # in this order: who is at work looks for word after it was
+    return _isheld(vfs)
+
+
+def _isheld(vfs) -> bool:
+    """Whether a process of this machine that lives holds the lock."""
+    try:
+        holder: bytes = vfs.readlock(_LOCK)
+    except OSError:
+        return False
+    host, _colon, pid = holder.rpartition(b':')
+    return (
+        host == lockmod._getlockprefix()
+        and pid.isdigit()
+        and bool(procutil.testpid(int(pid)))
+    )
 
 
 def run(ui, repo, dest, opts) -> int:
     """Back up, on behalf of :func:`closed`; returns an exit code."""
     vfs = _vfs(repo)
-    with _alone(repo) as held:
-        if not held:
-            return 0
-        while True:
-            vfs.tryunlink(_MORE)
-            if not _once(ui, repo, dest, opts):
-                return 1
-            if not vfs.exists(_MORE):
+    while True:
+        with _alone(vfs) as held:
+            if not held:
                 return 0
+            _await(repo)
+            vfs.tryunlink(_MORE)
             # what has changed meanwhile
             repo.invalidateall()
+            if not _once(ui, repo, dest, opts):
+                return 1
+        # not before: who saw the lock has started nobody
+        if not vfs.exists(_MORE):
+            return 0
+
+
+def _await(repo) -> None:
+    """Wait until nobody is at work in the repository, but not for long: what
+    a rebase makes, say, is backed up when it is done."""
+    end = time.monotonic() + _PATIENCE
+    while time.monotonic() < end and (
+        repo.vfs.lexists(b'wlock') or repo.svfs.lexists(b'lock')
+    ):
+        time.sleep(_LOOK)
 
 
 @contextlib.contextmanager
-def _alone(repo) -> Iterator[bool]:
-    """Tell whether nobody else is at work; who is, is told to look again."""
-    vfs = _vfs(repo)
+def _alone(vfs) -> Iterator[bool]:
+    """Tell whether nobody else is at work."""
     try:
         held = lockmod.lock(vfs, _LOCK, timeout=0)
     except error.LockError:
-        with contextlib.suppress(OSError):
-            vfs.write(_MORE, b'')
         yield False
         return
     try:
@@ -118,6 +199,9 @@ def _once(ui, repo, dest, opts) -> bool:
             _(b'backed up %d changesets, %d heads, version %d')
             % (done.sent, len(done.record.heads), done.record.version),
         )
+    note = backup.others(repo, done.record)
+    if note:
+        _log(repo, note)
     return True
 
 
@@ -127,8 +211,7 @@ def _once(ui, repo, dest, opts) -> bool:
 def _vfs(repo):
     from mercurial import vfs as vfsmod
 
-    if repo.sharedpath == repo.path:
-        return repo.vfs
+    # that of the repository wants locks to be held
     return vfsmod.vfs(repo.sharedpath)
 
 

@@ -24,7 +24,7 @@ from mercurial.utils import urlutil
 
 from .. import compat, names, viewmodel
 from ..records import NamedTuple
-from ..server import totext
+from ..server import tolocal, totext
 from ..start.loading import quickend
 from ..wire import views as wire
 from . import listing, noted, push, scratchpush, storeless, viewrecord, views
@@ -185,11 +185,11 @@ def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
     With ``revs``, what is below these is added, and nothing leaves it."""
     name = viewname(repo)
     for _attempt in range(_ATTEMPTS):
-        before = _asitis(repo, peer, name)
+        before, gone = _asitis(repo, peer, name)
         aim = wanted(repo)
         if revs is not None:
             aim = _some(repo, before, aim, revs)
-        done = _bring(repo, peer, name, before, aim)
+        done = _bring(repo, peer, before, gone, aim)
         if done is not None:
             viewrecord.write(repo, done.record)
             return done
@@ -199,18 +199,52 @@ def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
     )
 
 
-def _asitis(repo, peer, name: str) -> viewrecord.Record:
-    """Return what is in the backup now."""
+def _asitis(
+    repo, peer, name: str
+) -> tuple[viewrecord.Record, frozenset[bytes]]:
+    """Return what is in the backup now, and what of it the store has lost."""
     location = peer.url()
     known = viewrecord.read(repo, location, name)
     unless = None if known is None else known.version or None
     answer = views.get(peer, wire.Query(name=name, unless=unless))
     if answer.same and known is not None:
-        return known
+        return known, answer.gone
     view = answer.view or viewmodel.View('', name)
-    # what the store has lost is sent again
-    heads = [node for node in view.heads if node not in answer.gone]
-    return viewrecord.of(location, name, view)._replace(heads=heads)
+    found = viewrecord.of(location, name, view)
+    if not view.dropped:
+        found = _own(repo, found, known, answer.gone)
+    return found, answer.gone
+
+
+def _own(
+    repo,
+    found: viewrecord.Record,
+    known: Optional[viewrecord.Record],
+    gone: frozenset[bytes],
+) -> viewrecord.Record:
+    """Return what of a backup is of this clone. A clone that was made anew
+    after a loss has not seen what is there: that is not its to remove."""
+    hasnode = repo.unfiltered().changelog.index.has_node
+    seen = set(known.heads if known else ())
+    names = set(known.bookmarks if known else ())
+    names.update(
+        name
+        for name, node in found.bookmarks.items()
+        if hasnode(node) and tolocal(name) in repo._bookmarks
+    )
+    heads = [node for node in found.heads if hasnode(node) or node in seen]
+    return found._replace(
+        heads=heads,
+        bookmarks={
+            n: found.bookmarks[n] for n in found.bookmarks if n in names
+        },
+        otherheads=len({*found.heads}.difference(heads, gone)),
+        otherbookmarks=[
+            name
+            for name, node in found.bookmarks.items()
+            if name not in names and node not in gone
+        ],
+    )
 
 
 def _some(
@@ -232,20 +266,32 @@ def _some(
 
 
 def _bring(
-    repo, peer, name: str, before: viewrecord.Record, aim: Backup
+    repo,
+    peer,
+    before: viewrecord.Record,
+    gone: frozenset[bytes],
+    aim: Backup,
 ) -> Optional[Done]:
     """Send what is new, and have the view hold it; None if that has changed
     meanwhile."""
+    kept = before.otherbookmarks
+    if kept or before.otherheads:
+        # it goes with what is there
+        aim = aim._replace(
+            bookmarks={n: m for n, m in aim.bookmarks.items() if n not in kept},
+            state=before.state,
+        )
+    # what the store has lost is sent again
+    send = sorted(aim.heads.difference({*before.heads}.difference(gone)))
     added = sorted(aim.heads.difference(before.heads))
     removed = sorted(set(before.heads).difference(aim.heads))
     moves = _moves(before.bookmarks, aim.bookmarks)
-    sent = _send(repo, peer, added) if added else 0
-    if (
-        before.version
-        and not (added or removed or moves)
-        and aim.state == before.state
-    ):
-        return Done(before._replace(time=int(time.time())), 0, 0, 0, False)
+    sent = _send(repo, peer, send) if send else 0
+    changed = added or removed or moves or aim.state != before.state
+    if not (changed if before.version else aim.heads):
+        now = before._replace(time=int(time.time()))
+        return Done(now, sent, 0, 0, bool(send))
+    name = before.name
     answer = views.change(
         peer,
         wire.Change(
@@ -263,7 +309,12 @@ def _bring(
     if answer.moved or answer.view is None:
         viewrecord.forget(repo, peer.url(), name)
         return None
-    record = viewrecord.of(peer.url(), name, answer.view)
+    record = viewrecord.of(peer.url(), name, answer.view)._replace(
+        heads=sorted(aim.heads),
+        bookmarks=aim.bookmarks,
+        otherheads=before.otherheads,
+        otherbookmarks=before.otherbookmarks,
+    )
     return Done(record, sent, len(added), len(removed), True)
 
 
@@ -287,6 +338,23 @@ def _send(repo, peer, heads: Iterable[bytes]) -> int:
     return len(pushop.outgoing.missing)
 
 
+def others(repo, record: viewrecord.Record) -> bytes:
+    """Return what to say of what is in a backup and never was here, empty if
+    there is nothing."""
+    if not (record.otherheads or record.otherbookmarks):
+        return b''
+    return _(
+        b'%d heads and %d bookmarks in the backup are not of this clone, and'
+        b" stay: 'hg backup --restore --from %s' brings them, 'hg workspace"
+        b" --drop %s' does away with them"
+    ) % (
+        record.otherheads,
+        len(record.otherbookmarks),
+        tolocal(record.name[len(viewmodel.BACKUP) :].replace('/', ':')),
+        tolocal(record.name),
+    )
+
+
 def _tell(ui, repo, done: Done) -> None:
     heads = len(done.record.heads)
     text = _(b'1 head') if heads == 1 else _(b'%d heads') % heads
@@ -300,6 +368,9 @@ def _tell(ui, repo, done: Done) -> None:
             _(b'backed up %s (%s, +%d/-%d)\n')
             % (what, text, done.added, done.removed)
         )
+    note = others(repo, done.record)
+    if note:
+        ui.status(b'(%s)\n' % note)
     secret = len(repo.revs(b'secret() - extinct()'))
     if secret:
         ui.status(

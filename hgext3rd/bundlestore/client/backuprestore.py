@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+from collections.abc import Iterator
 from typing import Optional
 
 from mercurial import error, exchange, merge as mergemod
@@ -14,7 +15,7 @@ from .. import viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..wire import views as wire
-from . import backup, views
+from . import backup, viewrecord, views
 
 
 class Choice(NamedTuple):
@@ -35,7 +36,7 @@ def run(ui, repo, dest, opts) -> int:
             raise error.InputError(
                 _(b'--%s does not go with --restore') % other.encode()
             )
-    with backup.destination(ui, repo, dest, opts) as peer:
+    with _quietly(repo), backup.destination(ui, repo, dest, opts) as peer:
         choice = _choose(ui, repo, peer, totext(opts['from']))
         ui.status(
             _(b'restoring %s:%s, as it was at %s\n')
@@ -63,7 +64,30 @@ def run(ui, repo, dest, opts) -> int:
                 )
             _setbookmarks(repo, marks)
             _settle(ui, repo, state)
+            if choice.name == backup.viewname(repo):
+                _adopt(repo, peer, choice)
     return 0
+
+
+@contextlib.contextmanager
+def _quietly(repo) -> Iterator[None]:
+    """Have no backup started meanwhile, of a clone that is half restored, but
+    one at the end."""
+    from . import autobackup
+
+    hook = (b'hooks', autobackup.HOOK)
+    auto = bool(repo.ui.config(*hook))
+    with repo.ui.configoverride({hook: b''}, b'backup'):
+        yield
+    if auto:
+        autobackup.start(repo.ui, repo)
+
+
+def _adopt(repo, peer, choice: Choice) -> None:
+    """Note that all of the backup of this clone is here now."""
+    found = viewrecord.of(peer.url(), choice.name, choice.view)
+    heads = [node for node in found.heads if node not in choice.gone]
+    viewrecord.write(repo, found._replace(heads=heads))
 
 
 # -- which one

@@ -38,6 +38,10 @@ class Record(NamedTuple):
     bookmarks: dict[str, bytes]
     #: see ``backup.State``
     state: str
+    #: of the backup: what is there besides, and never was here. How many
+    #: heads, and the names of bookmarks
+    otherheads: int = 0
+    otherbookmarks: list[str] = []
 
     @property
     def nodes(self) -> set[bytes]:

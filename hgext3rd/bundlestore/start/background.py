@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from typing import Optional
 
 #: runs ``hg`` as this process would, wherever its modules come from
 _CODE = """\
@@ -17,15 +18,19 @@ dispatch.run()
 """
 
 
-def start(*arguments: str, folder: bytes) -> None:
-    """Run ``hg`` in a folder: without what this process has open, not as its
-    child, and not in its session, which may end. Raises ``OSError`` and
+def start(
+    *arguments: str, folder: bytes, environ: Optional[dict[str, str]] = None
+) -> None:
+    """Run ``hg`` in a folder, with ``environ`` besides its environment:
+    without what this process has open, not as its child, and not in its
+    session, which may end. Raises ``OSError`` and
     ``subprocess.SubprocessError``."""
     path = [os.path.abspath(entry) for entry in sys.path if entry]
     command = [_python(), '-c', _CODE.format(path=path), *arguments]
     subprocess.run(
         ['/bin/sh', '-c', '"$@" &', 'sh', *command],
         cwd=folder,
+        env={**os.environ, **(environ or {})},
         stdin=subprocess.DEVNULL,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

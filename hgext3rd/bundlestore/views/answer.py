@@ -96,7 +96,10 @@ def view(repo, server, query: Query) -> Answer:
         found = _older(server, found, query.version)
     if found.version == query.unless:
         return Answer(
-            found._replace(heads=(), bookmarks=(), state=''), same=True
+            found._replace(heads=(), bookmarks=(), state=''),
+            # pushes may go without a change of the view
+            gone(repo, server, found),
+            same=True,
         )
     return Answer(found, gone(repo, server, found), writable=writable)
 
