@@ -60,6 +60,8 @@ def test_our_commands_declare_a_permission(hg: Callable[..., object]) -> None:
         names.REMOVE: b'push',
         names.PUTBLOB: b'push',
         names.LFS: b'pull',
+        names.VIEWS: b'pull',
+        names.VIEW: b'push',
     }
 
 

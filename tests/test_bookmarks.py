@@ -13,7 +13,7 @@ from harness.history import History
 from harness.servers import Transport
 from harness.shelf import Shelf
 from harness.snapshot import untouched
-from harness.store import bundles, tryurl
+from harness.store import bundles, replace, tryurl
 
 NAME = 'scratch/alice/some-thing'
 
@@ -88,7 +88,7 @@ def test_who_pulls_from_the_base_does_not_ask_the_index(
     node = base.commit({'b': 'b\n'}, 'landed')
     (index,) = (base.path / '.hg' / 'bundlestore').glob('index*3')
     data = index.read_bytes()
-    index.write_bytes(b'no index')
+    replace(index, b'no index')
     for name in index.parent.glob('index*3-*'):
         name.unlink()
     url = transport.url(base)
@@ -99,7 +99,7 @@ def test_who_pulls_from_the_base_does_not_ask_the_index(
     # who asks for it meets the trouble
     vanilla.run('pull', '-r', NAME, ok=(255,))
     assert 'trouble' in log.read_text()
-    index.write_bytes(data)
+    replace(index, data)
 
 
 @pytest.mark.parametrize('storeconfig', [{'list-bookmarks': 'yes'}])

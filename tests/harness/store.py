@@ -28,6 +28,14 @@ def leftovers(base: Repo, tempfolder: Path) -> list[Path]:
     return [*store.glob('*'), *tempfolder.glob('*')]
 
 
+def replace(path: Path, data: bytes) -> None:
+    """Put another file in the place of one. To write over one that a server
+    has open would be another thing."""
+    new = path.with_name(f'{path.name}.new')
+    new.write_bytes(data)
+    new.replace(path)
+
+
 def tryurl(transport: Transport, base: Repo, name: str = 'try') -> Repo:
     """Make a try URL for ``base`` with the command for it."""
     path = transport.root / name
