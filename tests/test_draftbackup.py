@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 from collections.abc import Callable
@@ -249,7 +250,14 @@ def test_one_process_for_many_transactions(base: Repo, client: Repo) -> None:
     client.write({'a': 'a\n'})
     out = client.run('commit', '-A', '-q', '-m', 'first', '--debug').out
     assert 'a backup is started' not in out
-    # it never came
+    # one that is at work looks again
+    os.utime(more, (1, 1))
+    lock = client.path / '.hg' / 'bundlestore-backup.lock'
+    with lock.open('w') as fh:
+        fcntl.flock(fh, fcntl.LOCK_EX)
+        out = client.run('bookmark', 'y', '--debug').out
+        assert 'a backup is started' not in out
+    # nor is one that was killed
     os.utime(more, (1, 1))
     out = client.run('bookmark', 'x', '--debug').out
     assert 'a backup is started' in out
@@ -291,3 +299,13 @@ def test_offline(base: Repo, client: Repo) -> None:
     client.write({'a': 'b\n'})
     client.run('commit', '-q', '-m', 'second')
     assert len(log.read_text().splitlines()) == count
+
+
+@matrix.over('ssh')
+def test_server_without_a_store(
+    transport: Transport, plainbase: Repo, newclient: Callable[..., Repo]
+) -> None:
+    client = newclient('client')
+    for command in (('backup',), ('pull', '--workspace', 'w')):
+        err = client.run(*command, ok=ABORTED).err
+        assert ' has no bundle store\n(the server needs ' in err

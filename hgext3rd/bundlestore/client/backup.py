@@ -22,7 +22,7 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import urlutil
 
-from .. import compat, names, viewmodel
+from .. import compat, viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..start.loading import quickend
@@ -158,12 +158,8 @@ def destination(ui, repo, dest: Optional[bytes], opts) -> Iterator[Any]:
     location = compat.pushlocation(paths[0])
     peer = compat.peer(repo, location)
     try:
-        if not peer.capable(names.CAPABILITY):
-            raise error.Abort(
-                _(b'%s has no bundle store') % urlutil.hidepassword(location)
-            )
-        storeless.met(repo, peer)
         views.check(peer)
+        storeless.met(repo, peer)
         yield peer
     finally:
         peer.close()
