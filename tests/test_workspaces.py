@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness import matrix
+from harness import matrix, wire
 from harness.hg import Repo
 from harness.servers import Transport
 from harness.snapshot import untouched
@@ -249,13 +249,58 @@ def test_manage(base: Repo, client: Repo) -> None:
     client.run('pull', '--workspace', 'two', ok=ABORTED)
     client.run('workspace', '--restore', 'two')
     assert heads(client, 'two') == {first}
-    for name in ('a/b/c', 'x@y', '', '/x', 'x/', 'backup'):
-        client.run('push', '--workspace', name, ok=ABORTED if name else None)
+    count = len(bundles(base))
+    client.commit({'b': 'b\n'}, 'second')
+    for name in ('a/b/c', 'x@y', '/x', 'x/', 'backup', ' x', 'x' * 300):
+        client.run('push', '--workspace', name, ok=ABORTED)
+    # that was seen before anything was pushed
+    assert len(bundles(base)) == count
     assert [one['name'] for one in shown(client)] == ['three', 'two']
     err = client.run('workspace', '--drop', ok=ABORTED).err
     assert 'abort: --drop needs a workspace\n' in err
     err = client.run('workspace', '--drop', 'four', ok=ABORTED).err
     assert "abort: there is no workspace 'alice/four'\n" in err
+
+
+@matrix.over('ssh')
+def test_user_with_an_address(base: Repo, client: Repo) -> None:
+    first = client.commit({'a': 'a\n'}, 'first')
+    for user in ('alice@example.org', 'example/alice'):
+        mine = {'LOGNAME': user, 'USER': user}
+        path = str(base.path)
+        client.run('push', '--workspace', 'w', path, env=mine)
+        client.run('backup', path, env=mine)
+        for name in (f'{user}/w', f'{user}/w@1'):
+            assert heads(client, name) == {first}
+            client.run('pull', '--workspace', name)
+        backup = shown(client, '--user', user, '-v')[0]['name']
+        assert backup.startswith('backup/')
+        assert heads(client, f'{user}/{backup}') == {first}
+
+
+@matrix.over('ssh')
+def test_bookmark_that_is_two_lines(
+    transport: Transport, base: Repo, client: Repo
+) -> None:
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('push', '--workspace', 'w')
+    change: dict[str, Any] = {
+        'action': 'put',
+        'owner': None,
+        'name': 'w',
+        'expected': 1,
+        'added': [],
+        'removed': [],
+        'bookmarks': {f'a\n{first} b': first},
+        'state': None,
+        'machine': '',
+        'argument': '',
+    }
+    said = wire.Wire(transport, base, 'alice').call(
+        'bundlestoreview', [('*', '')], json.dumps(change).encode()
+    )
+    assert 'invalid name of a bookmark' in said
+    assert shown(client, 'w')[0]['version'] == 1
 
 
 @matrix.every_version

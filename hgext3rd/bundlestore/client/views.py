@@ -4,17 +4,24 @@ repository that is opened by its path."""
 from __future__ import annotations
 
 import functools
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any, Callable, Optional
 
 from mercurial import encoding, error
 from mercurial.i18n import _
+from mercurial.utils import urlutil
 
 from .. import model, names, server as servermod, viewmodel
 from ..records import NamedTuple
 from ..start import wraps
 from ..wire import exchange, views
+
+#: what the names of users may be is up to the server: ``alice@example.org``
+_NAME = re.compile(
+    r'(?:(.+?)/)??((?:backup/[^/@]+/)?[^/@]+)(?:@([1-9][0-9]*))?'
+)
 
 
 class Name(NamedTuple):
@@ -28,20 +35,14 @@ class Name(NamedTuple):
 
 def parse(text: bytes) -> Name:
     """Return what a name means; raises ``error.InputError``."""
-    whole = encoding.fromlocal(text).decode('utf-8', 'replace')
-    rest, _at, number = whole.partition('@')
-    owner, slash, name = rest.partition('/')
-    if not slash:
-        owner, name = '', rest
-    version = None
-    if _at and number.isdigit() and int(number):
-        version = int(number)
-    if not name or (slash and not owner) or (_at and version is None):
+    found = _NAME.fullmatch(encoding.fromlocal(text).decode('utf-8', 'replace'))
+    if found is None:
         raise error.InputError(
             _(b"'%s' names no workspace") % text,
             hint=_(b'say NAME, USER/NAME, or NAME@VERSION for an earlier one'),
         )
-    return Name(owner or None, name, version)
+    owner, name, version = found.groups()
+    return Name(owner, name, None if version is None else int(version))
 
 
 def unknown(name: Name) -> error.Abort:
@@ -65,11 +66,20 @@ def machine() -> str:
 
 def check(peer) -> None:
     """Abort if a server keeps no views."""
-    if not peer.capable(names.VIEWS):
+    if peer.capable(names.VIEWS):
+        return
+    if not peer.capable(names.CAPABILITY):
         raise error.Abort(
-            _(b'the server has no workspaces'),
-            hint=_(b'it needs a newer release of hg-bundlestore'),
+            _(b'%s has no bundle store') % urlutil.hidepassword(peer.url()),
+            hint=_(
+                b'the server needs the bundlestore extension and '
+                b"'bundlestore.server = yes'"
+            ),
         )
+    raise error.Abort(
+        _(b'the server has no workspaces'),
+        hint=_(b'it needs a newer release of hg-bundlestore'),
+    )
 
 
 def get(peer, query: views.Query) -> views.Answer:

@@ -191,7 +191,7 @@ def _changed(
     made = answer.view
     if answer.moved or made is None:
         raise error.StateError(
-            _(b"workspace '%s' was changed meanwhile") % aim.name.name.encode(),
+            _(b"workspace '%s' was changed meanwhile") % tolocal(aim.name.name),
             hint=_(b'what was pushed is stored; pull --workspace, push again'),
         )
     seen(repo, remote, made)

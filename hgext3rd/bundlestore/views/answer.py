@@ -14,7 +14,7 @@ from typing import Any, Optional
 from mercurial import error
 from mercurial.i18n import _
 
-from .. import access, viewmodel
+from .. import access, model, viewmodel
 from ..declaring import provides
 from ..server import hasnode, tolocal
 from ..wire import exchange
@@ -74,6 +74,26 @@ def unknown(owner: str, name: str) -> error.Abort:
     )
 
 
+def checkname(name: str) -> None:
+    """Raise ``error.InputError`` unless a new view can have that name: that of
+    a backup, or of a workspace, which users type."""
+    parts = name.removeprefix(viewmodel.BACKUP).split('/')
+    isbackup = name.startswith(viewmodel.BACKUP) and len(parts) == 2
+    if (
+        not (isbackup or len(parts) == 1)
+        or not all(parts)
+        or name != name.strip()
+        or not name.isprintable()
+        or '@' in name
+        or name == viewmodel.BACKUP.rstrip('/')
+        or len(name) > model.NAME_LENGTH
+    ):
+        raise error.InputError(
+            _(b'invalid name of a workspace: %s') % tolocal(ascii(name)[:80]),
+            hint=_(b"printable characters without '/' and '@'"),
+        )
+
+
 def find(server, owner: Optional[str], name: str) -> Optional[viewmodel.View]:
     """Return a view, also one that was dropped, None if there is none."""
     indexof(server)
@@ -90,6 +110,9 @@ def view(repo, server, query: Query) -> Answer:
     found = find(server, query.owner, query.name)
     user = access.username(server.request.client)
     if found is None:
+        if query.writing:
+            # before what is to be there is pushed
+            checkname(query.name)
         return Answer(None, writable=ownerof(server, query.owner) == user)
     writable = user == found.owner or user in found.writers
     if query.version is not None and query.version != found.version:

@@ -13,7 +13,7 @@ from mercurial import error
 from mercurial.i18n import _
 from mercurial.node import hex
 
-from .. import access, errors, log, model, viewmodel
+from .. import access, errors, log, viewmodel
 from ..push import pace
 from ..server import aborting, noting, tolocal
 from ..stores import viewnotes
@@ -62,7 +62,7 @@ def change(repo, server, wanted: Change) -> Answer:
             if found is None:
                 if wanted.action != 'put':
                     raise answer.unknown(owner, wanted.name)
-                checkname(wanted.name)
+                answer.checkname(wanted.name)
                 found = viewmodel.View(owner, wanted.name, ())
             _checkuser(found, user, wanted.action)
             if found.version != wanted.expected and wanted.action == 'put':
@@ -109,26 +109,6 @@ def _moved(repo, server, found: Optional[viewmodel.View]) -> Answer:
     return Answer(found, gone, moved=True)
 
 
-def checkname(name: str) -> None:
-    """Raise ``error.InputError`` unless a new view can have that name: that of
-    a backup, or of a workspace, which users type."""
-    parts = name.removeprefix(viewmodel.BACKUP).split('/')
-    isbackup = name.startswith(viewmodel.BACKUP) and len(parts) == 2
-    if (
-        not (isbackup or len(parts) == 1)
-        or not all(parts)
-        or name != name.strip()
-        or not name.isprintable()
-        or '@' in name
-        or name == viewmodel.BACKUP.rstrip('/')
-        or len(name) > model.NAME_LENGTH
-    ):
-        raise error.InputError(
-            _(b'invalid name of a workspace: %s') % tolocal(ascii(name)[:80]),
-            hint=_(b"printable characters without '/' and '@'"),
-        )
-
-
 def _checkuser(found: viewmodel.View, user: str, action: str) -> None:
     if user == found.owner or (action == 'put' and user in found.writers):
         return
@@ -156,6 +136,15 @@ def _check(changed: viewmodel.View) -> None:
         ) from exc
 
 
+def _checkmark(name: str) -> None:
+    """Raise ``error.InputError`` unless a clone can have such a bookmark."""
+    # it is a line in a file of the clone
+    if any(char in name for char in '\0\n\r'):
+        raise error.InputError(
+            _(b'invalid name of a bookmark: %s') % tolocal(ascii(name)[:80])
+        )
+
+
 # -- what is done
 
 
@@ -166,6 +155,7 @@ def _put(repo, server, found: viewmodel.View, wanted: Change) -> viewmodel.View:
         if node is None:
             marks.pop(name, None)
         else:
+            _checkmark(name)
             marks[name] = node
     new = heads.difference(found.heads)
     new.update(node for node in dict(wanted.bookmarks).values() if node)
@@ -216,7 +206,7 @@ def _unshare(
 def _rename(
     repo, server, found: viewmodel.View, wanted: Change
 ) -> viewmodel.View:
-    checkname(wanted.argument)
+    answer.checkname(wanted.argument)
     return found._replace(name=wanted.argument)
 
 
