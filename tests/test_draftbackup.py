@@ -199,6 +199,24 @@ def test_what_the_store_has_lost_is_sent_again(
     assert client.run('backup').out == 'nothing to back up (1 head)\n'
 
 
+@matrix.over('ssh')
+def test_path_in_another_encoding(
+    base: Repo, newclient: Callable[..., Repo]
+) -> None:
+    client = newclient('clone-\xe9')
+    client.commit({'a': 'a\n'}, 'first')
+    client.run('backup', env={'HGENCODING': 'utf-8'})
+    for encoding in ('latin-1', 'ascii'):
+        out = client.run('backup', env={'HGENCODING': encoding}).out
+        assert out == 'nothing to back up (1 head)\n'
+    other = newclient('other')
+    where = f':{client.path}'
+    other.run(
+        *('backup', '--restore', '--from', where), env={'HGENCODING': 'latin-1'}
+    )
+    assert other.nodes('draft()')
+
+
 # -- in the background
 
 

@@ -279,7 +279,7 @@ def test_user_with_an_address(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
-def test_bookmark_that_is_two_lines(
+def test_what_no_clone_can_have(
     transport: Transport, base: Repo, client: Repo
 ) -> None:
     first = client.commit({'a': 'a\n'}, 'first')
@@ -291,15 +291,22 @@ def test_bookmark_that_is_two_lines(
         'expected': 1,
         'added': [],
         'removed': [],
-        'bookmarks': {f'a\n{first} b': first},
+        'bookmarks': {},
         'state': None,
         'machine': '',
         'argument': '',
     }
-    said = wire.Wire(transport, base, 'alice').call(
-        'bundlestoreview', [('*', '')], json.dumps(change).encode()
-    )
-    assert 'invalid name of a bookmark' in said
+    null = '0' * 40
+    for wrong, why in (
+        ({'bookmarks': {f'a\n{first} b': first}}, 'invalid name of a bookmark'),
+        ({'added': [null]}, 'has no changeset 000000'),
+        ({'bookmarks': {'a': null}}, 'has no changeset 000000'),
+    ):
+        said = wire.Wire(transport, base, 'alice').call(
+            *('bundlestoreview', [('*', '')]),
+            json.dumps({**change, **wrong}).encode(),
+        )
+        assert why in said
     assert shown(client, 'w')[0]['version'] == 1
 
 

@@ -78,17 +78,17 @@ def viewname(repo) -> str:
     return f'{viewmodel.BACKUP}{host or "localhost"}/{pathhash(place(repo))}'
 
 
-def place(repo) -> str:
+def place(repo) -> bytes:
     """Return where a repository is; its shares are one with it."""
     path: bytes = repo.sharedpath
     if path.endswith(b'/.hg'):
         path = path[: -len(b'/.hg')]
-    return totext(path)
+    return path
 
 
-def pathhash(path: str) -> str:
+def pathhash(path: bytes) -> str:
     """Return what stands for a path in the name of a backup."""
-    return hashlib.sha256(path.encode('utf-8')).hexdigest()[:_DIGITS]
+    return hashlib.sha256(path).hexdigest()[:_DIGITS]
 
 
 def wanted(repo) -> Backup:
@@ -106,7 +106,8 @@ def wanted(repo) -> Backup:
     # of the extension topic
     topic = getattr(repo, 'currenttopic', None)
     state = State(
-        place(repo),
+        # whatever the encoding is: a path is none of its text
+        place(repo).decode('utf-8', 'replace'),
         hex(repo.dirstate.p1()).decode(),
         totext(active) if active else None,
         totext(topic) if topic else None,

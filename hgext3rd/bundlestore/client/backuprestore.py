@@ -37,7 +37,7 @@ def run(ui, repo, dest, opts) -> int:
                 _(b'--%s does not go with --restore') % other.encode()
             )
     with _quietly(repo), backup.destination(ui, repo, dest, opts) as peer:
-        choice = _choose(ui, repo, peer, totext(opts['from']))
+        choice = _choose(ui, repo, peer, opts['from'])
         ui.status(
             _(b'restoring %s:%s, as it was at %s\n')
             % (
@@ -93,20 +93,20 @@ def _adopt(repo, peer, choice: Choice) -> None:
 # -- which one
 
 
-def _choose(ui, repo, peer, wanted: str) -> Choice:
+def _choose(ui, repo, peer, wanted: bytes) -> Choice:
     """Return the backup that is meant; aborts if it may be several."""
-    host, _colon, path = wanted.partition(':')
+    host, _colon, path = wanted.partition(b':')
     query = wire.Query(prefix=viewmodel.BACKUP)
     found = [
         _choice(peer, one['name'])
         for one in views.listed(peer, query)
-        if not one['dropped'] and _fits(one['name'], host, path)
+        if not one['dropped'] and _fits(one['name'], totext(host), path)
     ]
     if not found:
         raise error.InputError(
             _(b'there is no backup of yours')
             if not wanted
-            else _(b"there is no backup of '%s'") % tolocal(wanted),
+            else _(b"there is no backup of '%s'") % wanted,
             hint=_(b"'hg workspace --verbose' lists all that is there")
             if wanted
             else _(b"'hg backup' makes one"),
@@ -130,11 +130,11 @@ def _choose(ui, repo, peer, wanted: str) -> Choice:
     )
 
 
-def _fits(name: str, host: str, path: str) -> bool:
+def _fits(name: str, host: str, path: bytes) -> bool:
     itshost, _slash, itspath = name[len(viewmodel.BACKUP) :].partition('/')
     if host and itshost != host:
         return False
-    return not path or itspath in (path, backup.pathhash(path))
+    return not path or itspath in (totext(path), backup.pathhash(path))
 
 
 def _choice(peer, name: str) -> Choice:

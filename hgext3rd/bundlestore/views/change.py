@@ -160,6 +160,8 @@ def _put(repo, server, found: viewmodel.View, wanted: Change) -> viewmodel.View:
     new = heads.difference(found.heads)
     new.update(node for node in dict(wanted.bookmarks).values() if node)
     missing = answer.missing(repo, server, new)
+    # which is in each repository, and nothing to look at
+    missing.update(new.intersection([repo.nullid]))
     for node in sorted(missing):
         raise error.InputError(
             _(b'the bundle store has no changeset %s') % hex(node)[:12],
