@@ -217,6 +217,20 @@ def test_path_in_another_encoding(
     assert other.nodes('draft()')
 
 
+@matrix.over('ssh')
+def test_too_many_bookmarks(base: Repo, client: Repo) -> None:
+    """That is no reason to lose changesets."""
+    first = client.commit({'a': 'a\n'}, 'first')
+    public = client.node(f'{first}^')
+    lines = [f'{first} {name:05}' for name in range(10_001)]
+    lines += [f'{first} {"b" * 300}']
+    lines += [f'{public} {name:0200}' for name in range(4200)]
+    (client.path / '.hg' / 'bookmarks').write_text('\n'.join(lines) + '\n')
+    out = client.run('backup').out
+    assert out == 'backed up 1 changeset (1 head, +1/-0)\n'
+    assert client.run('backup').out == 'nothing to back up (1 head)\n'
+
+
 # -- in the background
 
 

@@ -22,7 +22,7 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import urlutil
 
-from .. import compat, viewmodel
+from .. import compat, model, viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..start.loading import quickend
@@ -114,7 +114,23 @@ def wanted(repo) -> Backup:
         public,
     )
     heads = {*map(cl.node, repo.revs(b'heads(%ld)', drafts))}
-    return Backup(heads, marks, state.dump())
+    return _fitting(heads, marks, state)
+
+
+def _fitting(
+    heads: set[bytes], marks: dict[str, bytes], state: State
+) -> Backup:
+    """Return what a view can hold of it: rather too few bookmarks than no
+    changesets."""
+    short = [name for name in sorted(marks) if len(name) <= model.NAME_LENGTH]
+    text = state.dump()
+    if len(text) > viewmodel.STATE_LENGTH:
+        text = state._replace(bookmarks={}).dump()
+    return Backup(
+        heads,
+        {name: marks[name] for name in short[: viewmodel.BOOKMARKS]},
+        text,
+    )
 
 
 # -- the command
