@@ -252,6 +252,8 @@ def finished(repo: Repo) -> list[str]:
 @matrix.over('ssh')
 def test_automatic(base: Repo, client: Repo) -> None:
     client.configure('bundlestore', {'auto-backup': 'yes'})
+    # what a user calls so is not what is run
+    client.configure('alias', {'backup': '!false'})
     client.write({'a': 'a\n'})
     client.run('commit', '-A', '-q', '-m', 'first')
     first = client.node('.')
