@@ -20,6 +20,17 @@ from harness.snapshot import untouched
 pytestmark = pytest.mark.realstarts('each Python starts')
 
 
+#: the oldest and the newest in CI, those between in the night
+ENDS = [
+    python
+    if python in (environments.PYTHONS[0], environments.PYTHONS[-1])
+    else pytest.param(
+        python, marks=pytest.mark.nightly('it lies between two others')
+    )
+    for python in environments.PYTHONS
+]
+
+
 @pytest.fixture
 def otherhg(request: pytest.FixtureRequest) -> Hg:
     """The newest Mercurial and the extension, installed with a Python."""
@@ -50,7 +61,7 @@ def otherhg(request: pytest.FixtureRequest) -> Hg:
 
 
 @pytest.mark.slow('builds environments of other Pythons')
-@pytest.mark.parametrize('otherhg', environments.PYTHONS, indirect=True)
+@pytest.mark.parametrize('otherhg', ENDS, indirect=True)
 def test_end_to_end(otherhg: Hg, tmp_path: Path) -> None:
     on = ['extensions.bundlestore=']
     versions = otherhg.run('version', '--verbose', config=on).out

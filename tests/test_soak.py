@@ -31,7 +31,10 @@ LEAK = 40_000_000
         ('wsgi-hgweb', upto(1500, 5000), 4),
         # hgwebdir opens a repository for each request, and Python closes the
         # index of some only when it looks for reference cycles
-        ('http', upto(600, 1500), 60),
+        pytest.param(
+            *('http', upto(600, 1500), 60),
+            marks=pytest.mark.nightly('one of them is enough otherwise'),
+        ),
     ],
 )
 @pytest.mark.parametrize('webconfig', [{'allow-archive': 'gz, zip'}])

@@ -190,7 +190,17 @@ def test_scripts_of_hgweb_run(
 
 
 @servers.overweb('wsgi-hgweb')
-@pytest.mark.parametrize('size', [DESKTOP, PHONE], ids=['desktop', 'phone'])
+@pytest.mark.parametrize(
+    'size',
+    [
+        pytest.param(DESKTOP, id='desktop'),
+        pytest.param(
+            PHONE,
+            id='phone',
+            marks=pytest.mark.nightly('names are the same on a phone'),
+        ),
+    ],
+)
 def test_any_name(
     transport: WsgiTransport,
     base: Repo,
