@@ -255,7 +255,8 @@ def test_automatic(base: Repo, client: Repo) -> None:
     # what a user calls so is not what is run
     client.configure('alias', {'backup': '!false'})
     client.write({'a': 'a\n'})
-    client.run('commit', '-A', '-q', '-m', 'first')
+    env = {'HGPLAINEXCEPT': 'alias'}
+    client.run('commit', '-A', '-q', '-m', 'first', env=env)
     first = client.node('.')
     assert eventually(lambda: finished(client) == [first])
     log = client.path / '.hg' / 'bundlestore-backup.log'

@@ -31,6 +31,7 @@ def made(base: Repo, client: Repo, shelf: Shelf) -> list[str]:
             ('alice', 'first', (two,)),
             ('alice', ODD, (one,)),
             ('bob', 'his', (two,)),
+            ('example/bob', 'his', (one,)),
             ('bob', 'gone', (two,)),
         ):
             client.run(
@@ -58,7 +59,14 @@ def test_pages(
     with untouched(base.path):
         listed = get(f'{site}/json-workspaces').json()
         names = [(view['owner'], view['name']) for view in listed['views']]
-        assert names == [('alice', ODD), ('alice', 'first'), ('bob', 'his')]
+        assert names == [
+            ('alice', ODD),
+            ('alice', 'first'),
+            ('bob', 'his'),
+            ('example/bob', 'his'),
+        ]
+        his = get(f'{site}/json-workspace/example/bob/his').json()
+        assert his['heads'] == [one]
         for path in ('json-workspaces?user=bob', 'json-workspace/bob'):
             (his,) = get(f'{site}/{path}').json()['views']
             assert (his['name'], his['version'], his['heads']) == ('his', 1, 1)
@@ -71,7 +79,7 @@ def test_pages(
             assert answer.status == 200
             assert '<b>' not in answer.text.replace('<b></b>', '')
             links = re.findall(r'href="([^"]*/workspace/[^"]*)"', answer.text)
-            assert len(links) == 3
+            assert len(links) == 4
             assert quote(ODD) in links[0]
             page = get(f'{site}/workspace/alice/first?style={style}').text
             assert f'/rev/{one}' in page

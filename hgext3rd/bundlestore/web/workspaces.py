@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Optional
 
 from mercurial import templateutil
@@ -20,6 +21,7 @@ from . import addresses, queries, refusals, scratch, selection, styles
 #: workspaces on a page; heads, bookmarks and versions that are shown of one
 PAGE = 50
 _MOST = 50
+_OWNED = re.compile(r'(.+?)/((?:backup/[^/]+/)?[^/]+)')
 
 
 def workspaces(web):
@@ -51,7 +53,14 @@ def workspace(web):
     with scratch.reporting(web):
         if not name:
             return _list(web, server, owner)
-        return _one(web, server, owner, name)
+        return _one(web, server, *_parted(owner, name))
+
+
+def _parted(first: str, rest: str) -> tuple[str, str]:
+    """Return owner and name: a slash may be in what a user is called, and is
+    in the name of a backup."""
+    found = _OWNED.fullmatch(f'{first}/{rest}')
+    return (found[1], found[2]) if found else (first, rest)
 
 
 def _server(web):
