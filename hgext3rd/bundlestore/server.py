@@ -159,6 +159,9 @@ class Server:
         self.request = Request()
         #: see :meth:`rememberroots`
         self.scratchroots: set[bytes] = set()
+        #: what overlays found out that later ones need, by the room that
+        #: keeps it
+        self.kept: dict[str, Any] = {}
 
         #: why the index could not be asked for the base's sake, if so
         self.trouble: Optional[guest.Trouble] = None

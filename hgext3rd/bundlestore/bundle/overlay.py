@@ -9,8 +9,8 @@ overlay of this module does none of that.
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, Optional
 
 from mercurial import (
     bundlerepo,
@@ -29,13 +29,9 @@ from . import caches, complete, container, graph, instances, reading, sound
 _Unknown: Any = object
 
 
-class _Overlay(_Unknown):
-    """What sets an overlay apart from the ``bundlerepository`` it is."""
-
-    #: the revisions of the bundle; the base may hold some of them itself
-    heldrevs: frozenset[int] = frozenset()
-    #: those of them that the base does not show, see ``Server.locate``
-    scratchrevs: frozenset[int] = frozenset()
+class _Lockless(_Unknown):
+    """What sets apart what only looks: Mercurial would take the lock of the
+    base to write a cache, and goes without where it cannot."""
 
     def lock(self, wait=True, *args, **kwargs):
         raise error.LockUnavailable(
@@ -44,8 +40,23 @@ class _Overlay(_Unknown):
 
     wlock = lock
 
+
+class _Overlay(_Lockless):
+    """What sets an overlay apart from the ``bundlerepository`` it is."""
+
+    #: the revisions of the bundle; the base may hold some of them itself
+    heldrevs: frozenset[int] = frozenset()
+    #: those of them that the base does not show, see ``Server.locate``
+    scratchrevs: frozenset[int] = frozenset()
+    #: gives the tags of a view of it, or None, see ``lent.py``
+    lenttags: Optional[Callable[[Any], Any]] = None
+
     def transaction(self, *args, **kwargs):
         raise error.Abort(_(b'a stored push is read-only'))
+
+    def _findtags(self):
+        lent = self.unfiltered().lenttags
+        return (lent and lent(self)) or super()._findtags()
 
     def nodetags(self, node):
         found = super().nodetags(node)
@@ -80,9 +91,10 @@ class _OverlayChangelog(_Unknown):
 
 def readonly(repo):
     """Return the served view of ``repo`` alone, without a bundle store, in an
-    instance that writes no caches."""
+    instance that writes no caches and takes no locks."""
     base = repo.unfiltered()
     view = localrepo.instance(base.baseui, base.root, create=False)
+    instances.mixin(_Lockless, view)
     caches.protect(view, base, of(repo))
     return servedview(view)
 

@@ -20,7 +20,7 @@ from mercurial.i18n import _
 from mercurial.node import bin, hex
 
 from .. import compat, errors, log as eventlog, lookup, server as servermod
-from ..bundle import overlay
+from ..bundle import lent, overlay
 from ..server import totext
 from . import hardening, queries, refusals, styles
 
@@ -276,6 +276,7 @@ def _enter(rctx, req, server, found: dict[bytes, bytes]) -> None:
         return
     # run_wsgi closes it
     rctx.res.bundlestoreview = view
+    lent.lend(rctx.repo, server, view)
     # the page depends on more than the base, whose time stamp hgweb takes
     view.ui.setconfig(b'web', b'cache', False, b'bundlestore')
     view.ui.environ = req.rawenv
