@@ -164,11 +164,11 @@ def test_made_anew_after_a_loss(
     client.path.rename(client.path.with_name('lost'))
     fresh = newclient(name)
     out = fresh.run('backup').out
-    assert out.startswith('nothing to back up (0 heads)\n(1 heads and 1 book')
+    assert out.startswith('nothing to back up (0 heads)\n(1 head and 1 book')
     second = fresh.commit({'b': 'b\n'}, 'second')
     fresh.inspect('bookmark', 'one')
     out = fresh.run('backup').out
-    assert out.startswith('backed up 1 changeset (1 head, +1/-0)\n(1 heads ')
+    assert out.startswith('backed up 1 changeset (1 head, +1/-0)\n(1 head ')
     # twice: it knows by now what is there
     fresh.commit({'b': 'c\n'}, 'third')
     fresh.run('backup')
@@ -260,12 +260,12 @@ def test_automatic(base: Repo, client: Repo) -> None:
     first = client.node('.')
     assert eventually(lambda: finished(client) == [first])
     log = client.path / '.hg' / 'bundlestore-backup.log'
-    text = 'backed up 1 changesets, 1 heads, version 1'
+    text = 'backed up 1 changeset, 1 head, version 1'
     assert eventually(lambda: log.exists() and text in log.read_text())
     # nothing of the phases changes with one on top
     client.write({'a': 'b\n'})
     client.run('commit', '-q', '-m', 'second')
-    assert eventually(lambda: 'heads, version 2' in log.read_text())
+    assert eventually(lambda: '1 head, version 2' in log.read_text())
 
 
 @matrix.over('ssh')
@@ -298,7 +298,7 @@ def test_one_process_for_many_transactions(base: Repo, client: Repo) -> None:
     assert 'a backup is started' in out
     log = client.path / '.hg' / 'bundlestore-backup.log'
     assert eventually(log.exists)
-    assert 'backed up 1 changesets' in log.read_text()
+    assert 'backed up 1 changeset,' in log.read_text()
 
 
 @matrix.over('ssh')

@@ -24,7 +24,7 @@ from mercurial.node import bin
 from mercurial.utils import stringutil
 
 from ..start import background
-from . import backup
+from . import backup, views
 
 LOG = b'bundlestore-backup.log'
 #: beside the log: who is at work, that there is more to do, and until when
@@ -197,8 +197,12 @@ def _once(ui, repo, dest, opts) -> bool:
     if done.changed:
         _log(
             repo,
-            _(b'backed up %d changesets, %d heads, version %d')
-            % (done.sent, len(done.record.heads), done.record.version),
+            _(b'backed up %s, %s, version %d')
+            % (
+                views.counted(done.sent, 'changeset'),
+                views.counted(len(done.record.heads), 'head'),
+                done.record.version,
+            ),
         )
     note = backup.others(repo, done.record)
     if note:

@@ -10,7 +10,7 @@ from mercurial.i18n import _
 from mercurial.utils import dateutil
 
 from .. import config
-from . import viewrecord
+from . import viewrecord, views
 
 
 def _backedup(repo) -> Any:
@@ -84,7 +84,8 @@ def show(ui, repo, opts) -> int:
                     % (date, last.server.encode('latin-1'))
                 )
             fm.plain(
-                _(b'not backed up: %d changesets\n') % len(missing)
+                _(b'not backed up: %s\n')
+                % views.counted(len(missing), 'changeset')
                 if missing
                 else _(b'all drafts are backed up\n')
             )

@@ -357,26 +357,23 @@ def others(repo, record: viewrecord.Record) -> bytes:
     if not (record.otherheads or record.otherbookmarks):
         return b''
     return _(
-        b'%d heads and %d bookmarks in the backup are not of this clone, and'
+        b'%s and %s in the backup are not of this clone, and'
         b" stay: 'hg backup --restore --from %s' brings them, 'hg workspace"
         b" --drop %s' does away with them"
     ) % (
-        record.otherheads,
-        len(record.otherbookmarks),
+        views.counted(record.otherheads, 'head'),
+        views.counted(len(record.otherbookmarks), 'bookmark'),
         tolocal(record.name[len(viewmodel.BACKUP) :].replace('/', ':')),
         tolocal(record.name),
     )
 
 
 def _tell(ui, repo, done: Done) -> None:
-    heads = len(done.record.heads)
-    text = _(b'1 head') if heads == 1 else _(b'%d heads') % heads
+    text = views.counted(len(done.record.heads), 'head')
     if not done.changed:
         ui.status(_(b'nothing to back up (%s)\n') % text)
     else:
-        what = _(b'1 changeset')
-        if done.sent != 1:
-            what = _(b'%d changesets') % done.sent
+        what = views.counted(done.sent, 'changeset')
         ui.status(
             _(b'backed up %s (%s, +%d/-%d)\n')
             % (what, text, done.added, done.removed)

@@ -48,8 +48,8 @@ def run(ui, repo, dest, opts) -> int:
         )
         if choice.gone:
             ui.warn(
-                _(b'(%d changesets of it are in the bundle store no more)\n')
-                % len(choice.gone)
+                _(b'(the bundle store has lost %s of it)\n')
+                % views.counted(len(choice.gone), 'changeset')
             )
         state = backup.load(choice.view.state)
         marks = _bookmarks(choice, state)
@@ -116,12 +116,12 @@ def _choose(ui, repo, peer, wanted: bytes) -> Choice:
     ui.status(_(b'there are several backups:\n'))
     for one in found:
         ui.status(
-            _(b'  %s:%s  %s, %d heads\n')
+            _(b'  %s:%s  %s, %s\n')
             % (
                 tolocal(one.host),
                 tolocal(one.path),
                 dateutil.datestr(dateutil.makedate(one.view.time)),
-                len(one.view.heads),
+                views.counted(len(one.view.heads), 'head'),
             )
         )
     raise error.InputError(

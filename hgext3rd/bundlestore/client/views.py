@@ -13,7 +13,7 @@ from mercurial import encoding, error
 from mercurial.i18n import _
 from mercurial.utils import urlutil
 
-from .. import model, names, server as servermod, viewmodel
+from .. import model, names, server as servermod, viewmodel, words
 from ..records import NamedTuple
 from ..start import wraps
 from ..wire import exchange, views
@@ -52,6 +52,11 @@ def unknown(name: Name) -> error.Abort:
         _(b"there is no workspace '%s'") % servermod.tolocal(whose + name.name),
         hint=_(b"'hg workspace' lists mine, with --user those of others"),
     )
+
+
+def counted(number: int, what: str) -> bytes:
+    """Return how many there are, in words."""
+    return words.counted(number, what).encode()
 
 
 def called(view: viewmodel.View) -> bytes:

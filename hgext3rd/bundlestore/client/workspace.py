@@ -203,8 +203,7 @@ def _changed(
 
 
 def _counts(view: viewmodel.View, added, removed) -> bytes:
-    count = len(view.heads)
-    text = _(b'1 head') if count == 1 else _(b'%d heads') % count
+    text = views.counted(len(view.heads), 'head')
     if added or removed:
         text += _(b' (+%d/-%d)') % (len(added), len(removed))
     return text
@@ -271,8 +270,11 @@ def pulled(repo, remote, name: bytes) -> Wanted:
         raise views.unknown(parsed)
     if answer.gone:
         repo.ui.warn(
-            _(b"(the bundle store has lost %d changesets of workspace '%s')\n")
-            % (len(answer.gone), views.called(view))
+            _(b"(the bundle store has lost %s of workspace '%s')\n")
+            % (
+                views.counted(len(answer.gone), 'changeset'),
+                views.called(view),
+            )
         )
     marks = {
         tolocal(mark): node
