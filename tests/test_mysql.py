@@ -317,7 +317,8 @@ def test_tables_are_made_by_several(mariadb: MariaDB) -> None:
 
     def work(name: int) -> None:
         index = openindex(url)
-        assert index.schema(create=True) is True
+        # others may have been quicker
+        index.schema(create=True)
         ids.append(index.record(newpush(name)).id)
 
     threads = [threading.Thread(target=work, args=[n]) for n in range(6)]
