@@ -95,6 +95,7 @@ def test_nothing_new_is_one_question(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_what_landed_or_is_obsolete_leaves(base: Repo, client: Repo) -> None:
     client.configure('experimental', {'evolution': 'all'})
     first = client.commit({'a': 'a\n'}, 'first')
@@ -113,6 +114,7 @@ def test_what_landed_or_is_obsolete_leaves(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_only_some(base: Repo, client: Repo) -> None:
     first = client.commit({'a': 'a\n'}, 'first')
     second = client.commit({'b': 'b\n'}, 'second', parent=f'{first}^')
@@ -128,6 +130,7 @@ def test_only_some(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_of_several_clones(
     base: Repo, client: Repo, newclient: Callable[..., Repo]
 ) -> None:
@@ -152,6 +155,7 @@ def test_of_several_clones(
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_made_anew_after_a_loss(
     base: Repo, client: Repo, newclient: Callable[..., Repo]
 ) -> None:
@@ -188,6 +192,7 @@ def test_made_anew_after_a_loss(
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_what_the_store_has_lost_is_sent_again(
     base: Repo, client: Repo
 ) -> None:
@@ -200,6 +205,7 @@ def test_what_the_store_has_lost_is_sent_again(
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_path_in_another_encoding(
     base: Repo, newclient: Callable[..., Repo]
 ) -> None:
@@ -218,6 +224,7 @@ def test_path_in_another_encoding(
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_too_many_bookmarks(base: Repo, client: Repo) -> None:
     """That is no reason to lose changesets."""
     first = client.commit({'a': 'a\n'}, 'first')
@@ -269,6 +276,7 @@ def test_automatic(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_automatic_without_a_path(base: Repo, client: Repo) -> None:
     client.configure('bundlestore', {'auto-backup': 'yes'})
     client.configure('paths', {'default': ''})
@@ -278,6 +286,7 @@ def test_automatic_without_a_path(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_one_process_for_many_transactions(base: Repo, client: Repo) -> None:
     client.configure('bundlestore', {'auto-backup': 'yes'})
     more = client.path / '.hg' / 'bundlestore-backup.more'
@@ -302,6 +311,7 @@ def test_one_process_for_many_transactions(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_none_while_it_is_restored(
     base: Repo, client: Repo, newclient: Callable[..., Repo]
 ) -> None:
@@ -320,6 +330,7 @@ def test_none_while_it_is_restored(
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_offline(base: Repo, client: Repo) -> None:
     client.configure('bundlestore', {'auto-backup': 'yes'})
     client.configure('paths', {'default': 'ssh://server.example.org/gone'})
@@ -337,6 +348,7 @@ def test_offline(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_server_without_a_store(
     transport: Transport, plainbase: Repo, newclient: Callable[..., Repo]
 ) -> None:

@@ -115,6 +115,7 @@ def test_force_replaces(base: Repo, client: Repo, newclient: Any) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_amended(base: Repo, client: Repo, newclient: Any) -> None:
     """What is obsolete leaves the workspace, and markers go along."""
     for repo in (base, client, other := newclient('other')):
@@ -131,6 +132,7 @@ def test_amended(base: Repo, client: Repo, newclient: Any) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_what_a_push_names(base: Repo, client: Repo) -> None:
     first = client.commit({'a': 'a\n'}, 'first')
     client.inspect('bookmark', '-r', first, 'one')
@@ -157,6 +159,7 @@ def test_what_a_push_names(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_path_option(base: Repo, client: Repo, newclient: Any) -> None:
     for repo in (client, other := newclient('other')):
         url = repo.inspect('paths', 'default').strip()
@@ -263,6 +266,7 @@ def test_manage(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_user_with_an_address(base: Repo, client: Repo) -> None:
     first = client.commit({'a': 'a\n'}, 'first')
     for user in ('alice@example.org', 'example/alice'):
@@ -279,6 +283,7 @@ def test_user_with_an_address(base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
 def test_what_no_clone_can_have(
     transport: Transport, base: Repo, client: Repo
 ) -> None:
