@@ -7,9 +7,8 @@ from pathlib import Path
 
 import pytest
 
-import environments
 from harness import matrix
-from harness.hg import DATE, Hg, Repo
+from harness.hg import DATE, Hg, Repo, withevolve
 from harness.history import History
 from harness.servers import Transport
 from harness.snapshot import NOTED, untouched
@@ -20,14 +19,8 @@ OTHERS = ('http', 'path')
 
 @pytest.fixture
 def hg(tempfolder: Path) -> Callable[..., Hg]:
-    """The Mercurial of the tools: the one that has hg-evolve."""
-
     def make(version: str = matrix.NEWEST, ext: bool = True) -> Hg:
-        made = Hg(version, ext, {'TMPDIR': str(tempfolder)})
-        folder: Path = environments.Environment('tools', version).path
-        made.executable = folder / 'bin' / 'hg'
-        made.python = folder / 'bin' / 'python'
-        return made
+        return withevolve(version, ext, {'TMPDIR': str(tempfolder)})
 
     return make
 

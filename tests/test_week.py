@@ -14,9 +14,8 @@ from typing import Any
 
 import pytest
 
-import environments
 from harness import matrix, servers
-from harness.hg import Hg, Repo
+from harness.hg import Hg, Repo, withevolve
 from harness.snapshot import untouched
 
 #: what a command may end with that aborts
@@ -35,14 +34,8 @@ evolving = pytest.mark.parametrize(
 
 @pytest.fixture
 def hg(tempfolder: Path) -> Callable[..., Hg]:
-    """The Mercurial of the tools: the one that has hg-evolve."""
-
     def make(version: str = matrix.NEWEST, ext: bool = True) -> Hg:
-        made = Hg(version, ext, {'TMPDIR': str(tempfolder)})
-        folder: Path = environments.Environment('tools', version).path
-        made.executable = folder / 'bin' / 'hg'
-        made.python = folder / 'bin' / 'python'
-        return made
+        return withevolve(version, ext, {'TMPDIR': str(tempfolder)})
 
     return make
 

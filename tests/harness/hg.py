@@ -140,6 +140,15 @@ class Hg:
         return Repo(self, path)
 
 
+def withevolve(version: str, ext: bool, environ: Mapping[str, str]) -> Hg:
+    """Return the Mercurial of the tools: the one that has hg-evolve."""
+    made = Hg(version, ext, environ)
+    folder: Path = environments.Environment('tools', version).path
+    made.executable = folder / 'bin' / 'hg'
+    made.python = folder / 'bin' / 'python'
+    return made
+
+
 def finish(
     process: forked.Process,
     *,

@@ -58,7 +58,7 @@ def _lfsremote(repo, peer):
         return _blobstore().remote(repo, peer.url())
     if peer.capable(names.PUTBLOB):
         return _Uploads(repo, peer)
-    if not _ishttp(peer):
+    if not exchange.ishttp(peer):
         raise error.Abort(
             _(b'the server takes no lfs contents in this way'),
             hint=_(
@@ -191,7 +191,7 @@ def _send(peer, kind: str, name: bytes, fd, size: int) -> None:
     args = {'kind': kind.encode(), 'name': name}
     if size:
         args['size'] = b'%d' % size
-    if _ishttp(peer):
+    if exchange.ishttp(peer):
         headers = {'Content-Type': 'application/mercurial-0.1'}
         answer = peer._call(names.PUTBLOB, data=fd, headers=headers, **args)
     else:
@@ -209,10 +209,6 @@ class _Blocks:
     def read(self, size: int = -1) -> bytes:
         data: bytes = self._fd.read(place.BLOCK)
         return data
-
-
-def _ishttp(peer) -> bool:
-    return bool(peer.url().startswith((b'http://', b'https://')))
 
 
 def _blobstore():

@@ -31,6 +31,11 @@ def call(peer, command: bytes, args: Mapping[str, bytes]) -> bytes:
     return answer
 
 
+def ishttp(peer) -> bool:
+    """Whether a peer is asked over http."""
+    return bool(peer.url().startswith((b'http://', b'https://')))
+
+
 def batch(
     peer, requests: Iterable[tuple[bytes, Mapping[str, bytes]]]
 ) -> list[bytes]:

@@ -119,7 +119,7 @@ def encode(query: Query) -> dict[str, bytes]:
 def ask(peer, query: Query) -> bytes:
     """Have a server answer a question."""
     mine = query.owner is None and not query.everybody
-    if (mine or query.writing) and _ishttp(peer):
+    if (mine or query.writing) and exchange.ishttp(peer):
         return _send(peer, {'ask': query._asdict()})
     return exchange.call(peer, names.VIEWS, encode(query))
 
@@ -129,15 +129,11 @@ def send(peer, change: Change) -> Answer:
     return decode(_send(peer, _raw(change)))
 
 
-def _ishttp(peer) -> bool:
-    return bool(peer.url().startswith((b'http://', b'https://')))
-
-
 def _send(peer, raw: dict[str, Any]) -> bytes:
     wraps.apply('ask')
     data = json.dumps(raw, separators=(',', ':')).encode()
     said: bytes
-    if _ishttp(peer):
+    if exchange.ishttp(peer):
         said = peer._call(names.VIEW, data=data)
     else:
         # the second is what came in the place of an empty answer
