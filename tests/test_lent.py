@@ -100,6 +100,7 @@ def test_manifests(
         assert 'm' not in counted()
 
 
+@pytest.mark.slow('others look at the same, in less time')
 def test_tags(
     transport: servers.Transport,
     base: Repo,

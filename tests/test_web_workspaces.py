@@ -51,6 +51,7 @@ def made(base: Repo, client: Repo, shelf: Shelf) -> list[str]:
 
 
 @servers.overweb('wsgi', later=['http'])
+@pytest.mark.slow('others look at the same, in less time')
 def test_pages(
     transport: servers.WebTransport, base: Repo, made: list[str]
 ) -> None:

@@ -178,6 +178,7 @@ def test_path_option(base: Repo, client: Repo, newclient: Any) -> None:
 
 @named
 @loggedin
+@pytest.mark.slow('others look at the same, in less time')
 def test_of_others(
     base: Repo,
     client: Repo,
@@ -236,6 +237,7 @@ def test_nobody(transport: Transport, base: Repo, client: Repo) -> None:
 
 
 @matrix.over('ssh')
+@pytest.mark.slow('others look at the same, in less time')
 def test_manage(base: Repo, client: Repo) -> None:
     assert client.run('workspace', ok=(1,)).out == 'no workspaces found\n'
     first = client.commit({'a': 'a\n'}, 'first')
