@@ -257,3 +257,54 @@ def test_any_name(
         browser.open(f'{site}/pushes?startID=a%0d%0a%0d%0a{quoted}')
         assert 'invalid parameter: startID' in browser.text
         assert 'img' not in browser.text
+
+
+@servers.overweb('wsgi')
+@pytest.mark.parametrize(
+    ('style', 'size'),
+    [(style, DESKTOP) for style in (*STYLES, 'spartan')] + [('paper', PHONE)],
+)
+def test_graph_of_a_workspace(
+    transport: WsgiTransport,
+    base: Repo,
+    client: Repo,
+    hashes: History,
+    shelf: Shelf,
+    browser: Browser,
+    style: str,
+    size: Size,
+) -> None:
+    def push() -> list[str]:
+        nodes: list[str] = []
+        for name in ('first', 'second', 'third', 'fourth'):
+            parent = nodes[0] if name == 'third' else hashes.merged
+            title = f'{name}: <b>what</b> was done to a parser, and much more'
+            nodes.append(client.commit({name: name}, title, parent=parent))
+        client.inspect('bookmark', '-r', nodes[1], 'idea')
+        client.run(
+            *('push', '--workspace', 'parser', base.path),
+            env={'REMOTE_USER': 'alice'},
+        )
+        return nodes
+
+    nodes = shelf.once('a workspace', [base, client], push)
+    browser.resize(size)
+    site = transport.url(base, 'nobody')
+    browser.open(f'{site}/workspace/alice/parser?style={style}')
+    assert browser.errors() == []
+    assert browser.overflow() == 0
+    for node in (*nodes, hashes.merged):
+        row = browser.find(f'[data-node="{node[:12]}"]')
+        # the script has drawn it, and made room for that
+        assert row.value_of_css_property('padding-left') > '0px'
+    colors = browser.driver.execute_script(
+        'const canvas = document.getElementById("graph");'
+        'const data = canvas.getContext("2d").getImageData('
+        '0, 0, canvas.width, canvas.height).data;'
+        'return data.filter((part, i) => i % 4 == 3 && part).length'
+    )
+    assert colors > 100
+    phone = '-phone' if size.phone else ''
+    browser.screenshot(f'workspace-{style}{phone}')
+    browser.follow(browser.find(f'[data-node="{nodes[2][:12]}"] a'))
+    assert 'scratch changeset' in browser.text

@@ -16,7 +16,15 @@ from ..server import hasnode, tolocal, totext
 from ..views import answer
 from ..wire.views import Query, toldview
 from ..words import counted
-from . import addresses, queries, refusals, scratch, selection, styles
+from . import (
+    addresses,
+    queries,
+    refusals,
+    scratch,
+    selection,
+    styles,
+    workspacegraph,
+)
 
 #: workspaces on a page; heads, bookmarks and versions that are shown of one
 PAGE = 50
@@ -177,20 +185,27 @@ def _one(web, server, owner: str, name: str):
     marks: dict[bytes, list[str]] = {}
     for mark, node in found.bookmarks:
         marks.setdefault(node, []).append(mark)
+
+    def marksof(node: bytes):
+        return templateutil.mappinglist(
+            [
+                {b'name': tolocal(mark), b'node': hex(node)}
+                for mark in marks.get(node, [])[:_MOST]
+            ]
+        )
+
     parity = common.paritygen(web.stripecount)
     nodes = list(dict.fromkeys(found.nodes))
+    shown = nodes[:_MOST]
     rows = [
         {
             **_head(web, server, node),
-            b'bookmarks': templateutil.mappinglist(
-                [{b'name': tolocal(m), b'node': hex(node)} for m in its]
-                if (its := marks.get(node, [])[:_MOST])
-                else []
-            ),
+            b'bookmarks': marksof(node),
             b'parity': next(parity),
         }
-        for node in nodes[:_MOST]
+        for node in shown
     ]
+    there = [n for n, row in zip(shown, rows) if not row[b'gone']]
     facts = {
         **found._asdict(),
         'heads': len(found.heads),
@@ -204,6 +219,7 @@ def _one(web, server, owner: str, name: str):
         ourtitle=_(b'workspace %s') % tolocal(f'{owner}/{name}'),
         feedvars=styles.linkvars(None, {}),
         **{n.decode(): value for n, value in _facts(web, facts).items()},
+        **workspacegraph.graph(web, server, there, marksof),
         heads=templateutil.mappinglist(rows),
         rest=b'%d' % rest if rest else b'',
         versions=templateutil.mappinglist([_version(one) for one in log]),
