@@ -537,12 +537,19 @@ def test_statistics_by_their_command(server: Repo) -> None:
     two = filled.push([3], user='bob', rests=[one], day=1)
     filled.pin(1)
     (folder(server) / 'bundles' / 'tmp' / ('0' * 32)).write_bytes(b'12345')
+    for name, dropped in (
+        *(('parser', False), ('lexer', False), ('old', True)),
+        *(('backup/a/b', False), ('backup/a/c', True)),
+    ):
+        filled.putview(name, [1], dropped=dropped)
     (stats,) = _json(server, STATS)
     assert stats.pop('indexsize') > 10000
     assert stats == {
+        'backups': 1,
         'bookmarks': 1,
         'bundles': 2,
         'changesets': 3,
+        'dropped': 2,
         'newest': [1700086400, 0],
         'oldest': [1700000000, 0],
         'owed': {},
@@ -552,6 +559,7 @@ def test_statistics_by_their_command(server: Repo) -> None:
         'strays': 1,
         'straysize': 5,
         'users': 2,
+        'workspaces': 2,
     }
     assert _json(server, STATS, '--users') == [
         {'user': 'alice', 'pushes': 1, 'size': one.size},
@@ -559,6 +567,7 @@ def test_statistics_by_their_command(server: Repo) -> None:
     ]
     shown = server.run(STATS).out.splitlines()
     assert shown[:2] == ['pushes:      2', 'pinned:      1']
+    assert shown[4:7] == ['workspaces:  2', 'backups:     1', 'dropped:     2']
 
 
 # -- while others push and pull

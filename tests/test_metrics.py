@@ -55,6 +55,7 @@ def test_as_a_file(version: str, hg: Callable[..., Hg], tmp_path: Path) -> None:
             (
                 *('ids_total', 'pushes', 'pinned_pushes', 'users'),
                 *('bookmarks', 'changesets', 'bundles', 'bundles_bytes'),
+                *('workspaces', 'backups', 'dropped_views'),
                 *('index_bytes', 'unfinished', 'unfinished_bytes'),
             ),
             0,
@@ -64,6 +65,7 @@ def test_as_a_file(version: str, hg: Callable[..., Hg], tmp_path: Path) -> None:
     one = filled.push([1, 2], bookmarks=[('scratch/a', 2)])
     two = filled.push([3], user='bob', rests=[one], day=1)
     filled.pin(1)
+    filled.putview('parser', [1])
     stray = folder(repo) / 'bundles' / 'tmp' / ('0' * 32)
     stray.write_bytes(b'12345')
     repo.configure('web', {'name': 'a "b" \\c'})
@@ -77,6 +79,9 @@ def test_as_a_file(version: str, hg: Callable[..., Hg], tmp_path: Path) -> None:
         'pinned_pushes': 1,
         'users': 2,
         'bookmarks': 1,
+        'workspaces': 1,
+        'backups': 0,
+        'dropped_views': 0,
         'changesets': 3,
         'bundles': 2,
         'bundles_bytes': one.size + two.size,

@@ -292,6 +292,10 @@ def stats(ui, repo, **opts):
       :pinned:     Integer. Those that are pinned.
       :users:      Integer. Those who made them.
       :bookmarks:  Integer. The number of scratch bookmarks.
+      :workspaces: Integer. The number of workspaces that were not dropped.
+      :backups:    Integer. The number of backups of clones that were not
+                   dropped.
+      :dropped:    Integer. The number of workspaces and backups that were.
       :changesets: Integer. The number of changesets in all bundles.
       :bundles:    Integer. The number of bundles.
       :size:       Integer. Their size.

@@ -612,6 +612,9 @@ class IViews(Interface):
         was last changed at ``since`` (a time) or later, where given. The cost
         does not depend on how many views there are."""
 
+    def countviews() -> object:
+        """Return the ``viewmodel.ViewCounts``. This may take a while."""
+
     def oldviews(before: float) -> dict:
         """Return which views are known as they were at more than one time
         before that one, as ``{uid: version}``: the version that they had

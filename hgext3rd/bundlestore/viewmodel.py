@@ -116,6 +116,16 @@ class ViewSummary(NamedTuple):
     bookmarks: int
 
 
+class ViewCounts(NamedTuple):
+    """How many views an index has."""
+
+    #: workspaces, and backups of clones, that are not dropped
+    workspaces: int
+    backups: int
+    #: of either kind
+    dropped: int
+
+
 class ViewChange(NamedTuple):
     """How a version of a view came about."""
 

@@ -330,6 +330,7 @@ def stats(ui, repo, opts) -> int:
             showstatistics(
                 fm,
                 server.index.statistics(),
+                metrics.countviews(server.index),
                 strays,
                 deliver.owed(ui, server.index),
             )

@@ -6,11 +6,12 @@ from __future__ import annotations
 import os
 import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Optional
 
 from mercurial import util
 
 from .. import config, metadata
+from ..declaring import provides
 from ..server import totext
 from . import deliver, health
 
@@ -31,6 +32,9 @@ _HELP = {
     'pinned_pushes': 'Those of them that are kept whatever their age.',
     'users': 'Users who made the pushes.',
     'bookmarks': 'Scratch bookmarks.',
+    'workspaces': 'Workspaces that were not dropped.',
+    'backups': 'Backups of clones that were not dropped.',
+    'dropped_views': 'Workspaces and backups that were dropped.',
     'changesets': 'Changesets in all bundles.',
     'bundles': 'Bundles that are recorded.',
     'bundles_bytes': 'Size of these bundles.',
@@ -103,8 +107,9 @@ def _current(server) -> Counts:
 
 
 def _count(server) -> Counts:
-    held, lastid = server.need(
-        lambda index: (index.statistics(), index.lastid()), retry=True
+    held, lastid, views = server.need(
+        lambda index: (index.statistics(), index.lastid(), countviews(index)),
+        retry=True,
     )
     strays = list(server.store.strays(0))
     counts = {
@@ -120,10 +125,18 @@ def _count(server) -> Counts:
         'unfinished': len(strays),
         'unfinished_bytes': sum(stray.size for stray in strays),
     }
+    if views is not None:
+        names = ('workspaces', 'backups', 'dropped_views')
+        counts.update(zip(names, views))
     if held.pushes:
         counts['oldest_push_timestamp_seconds'] = held.oldest
         counts['newest_push_timestamp_seconds'] = held.newest
     return counts
+
+
+def countviews(index: Any) -> Optional[tuple[int, ...]]:
+    """Return the ``ViewCounts`` of an index, None if it cannot keep views."""
+    return index.countviews() if provides(index, 'IViews') else None
 
 
 def _name(repo) -> str:

@@ -208,20 +208,25 @@ def showusers(fm, users: Iterable[model.Usage]) -> None:
 def showstatistics(
     fm,
     found: model.Statistics,
+    views: Optional[tuple[int, ...]],
     strays: list[model.Stray],
     owed: dict[str, int],
 ) -> None:
-    """Show what is in a store, and of how many pushes web hooks are to be
-    told."""
+    """Show what is in a store, how many ``ViewCounts`` has, if any, and of how
+    many pushes web hooks are to be told."""
     fm.startitem()
     straysize = sum(stray.size for stray in strays)
     oldest, newest = _date(found.oldest), _date(found.newest)
+    workspaces, backups, dropped = views or (None, None, None)
     if not fm.isplain():
         fm.data(
             pushes=found.pushes,
             pinned=found.pinned,
             users=found.users,
             bookmarks=found.bookmarks,
+            workspaces=workspaces,
+            backups=backups,
+            dropped=dropped,
             changesets=found.changesets,
             bundles=found.bundles,
             size=found.size,
@@ -243,6 +248,15 @@ def showstatistics(
         (_(b'pinned:'), b'%d' % found.pinned),
         (_(b'users:'), b'%d' % found.users),
         (_(b'bookmarks:'), b'%d' % found.bookmarks),
+        *(
+            (name, b'%d' % number)
+            for name, number in (
+                (_(b'workspaces:'), workspaces),
+                (_(b'backups:'), backups),
+                (_(b'dropped:'), dropped),
+            )
+            if number is not None
+        ),
         (_(b'changesets:'), b'%d' % found.changesets),
         (
             _(b'bundles:'),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Optional
 
 from .. import errors, viewmodel
-from ..viewmodel import View, ViewChange, ViewSummary
+from ..viewmodel import View, ViewChange, ViewCounts, ViewSummary
 
 
 class ReferenceViews:
@@ -97,6 +97,13 @@ class ReferenceViews:
             for view in self._now
             if not view.dropped and (since is None or view.time >= since)
             for node in view.nodes
+        )
+
+    def countviews(self) -> ViewCounts:
+        kept = [view for view in self._now if not view.dropped]
+        backups = [v for v in kept if v.name.startswith(viewmodel.BACKUP)]
+        return ViewCounts(
+            len(kept) - len(backups), len(backups), len(self._now) - len(kept)
         )
 
     def oldviews(self, before: float) -> dict[str, int]:

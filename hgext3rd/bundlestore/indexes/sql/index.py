@@ -26,7 +26,7 @@ from . import (
 )
 
 if TYPE_CHECKING:
-    from ...viewmodel import View, ViewChange, ViewSummary
+    from ...viewmodel import View, ViewChange, ViewCounts, ViewSummary
     from .dialect import Database, Row, Sql
     from .views import Views
 
@@ -397,6 +397,9 @@ class SqlIndex:
         self, nodes: Iterable[bytes], since: Optional[float] = None
     ) -> set[bytes]:
         return self._views.viewed(nodes, since)
+
+    def countviews(self) -> ViewCounts:
+        return self._views.count()
 
     def oldviews(self, before: float) -> dict[str, int]:
         return self._views.old(before)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ... import errors, model, viewmodel
 from ...records import NamedTuple
-from ...viewmodel import View, ViewChange, ViewSummary
+from ...viewmodel import View, ViewChange, ViewCounts, ViewSummary
 from . import bundles, lookups, viewrows
 
 if TYPE_CHECKING:
@@ -38,6 +38,12 @@ SELECT node FROM wanted WHERE (
 _OLD = """
 SELECT (SELECT uid FROM viewnow WHERE viewnow.id = viewid), max(version)
 FROM viewlog WHERE time < ? GROUP BY viewid HAVING count(*) > 1
+"""
+
+_COUNT = """
+SELECT count(*), coalesce(sum(dropped), 0), coalesce(sum(
+    CASE WHEN dropped = 0 AND name >= ? AND name < ? THEN 1 ELSE 0 END
+), 0) FROM viewnow
 """
 
 
@@ -169,6 +175,17 @@ class Views:
             return {node for (node,) in sql.many(_VIEWED, wanted, (least,))}
 
         return self._database.read(find, set(), brief=True) if wanted else set()
+
+    def count(self) -> ViewCounts:
+        def find(sql: Sql) -> ViewCounts:
+            if sql.version < viewrows.SINCE:
+                return ViewCounts(0, 0, 0)
+            prefix = viewmodel.BACKUP
+            values = (prefix, lookups.beyond(prefix))
+            every, dropped, backups = map(int, sql.all(_COUNT, values)[0])
+            return ViewCounts(every - dropped - backups, backups, dropped)
+
+        return self._database.read(find, ViewCounts(0, 0, 0), patient=True)
 
     def old(self, before: float) -> dict[str, int]:
         def find(sql: Sql) -> dict[str, int]:

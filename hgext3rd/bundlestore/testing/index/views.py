@@ -46,6 +46,7 @@ class ViewTests(IndexTests):
             keeping.removeview(uid)
             keeping.removeview(uid, 1)
         assert keeping.views() == []
+        assert keeping.countviews() == (0, 0, 0)
         assert keeping.viewed([_A]) == keeping.viewed([]) == set()
         assert keeping.oldviews(9e9) == {}
         assert list(keeping.problems()) == []
@@ -207,10 +208,13 @@ class ViewTests(IndexTests):
         for its in ('alice', 'bob', 'Bob', 'al', '\U0001f600'):
             for name in names:
                 made = keeping.putview(View(its, name, time=1.0), 0)
+                if made.name == 'b' or made.owner == 'Bob':
+                    made = keeping.putview(made._replace(dropped=True), 1)
                 reference.restoreview(made, keeping.viewlog(made.uid))
         everything = keeping.views()
         assert everything == reference.views()
         assert len(everything) == 5 * len(names)
+        assert keeping.countviews() == reference.countviews() == (28, 4, 13)
         owners = (None, 'alice', 'bob', 'nobody', '\udc80', '\0')
         prefixes = ('', 'a', 'a ', 'ba', '\ud7ff', '\U0010ffff', '%', '\0')
         afters = (
