@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from harness import matrix, wire
-from harness.hg import Repo
+from harness.hg import Hg, Repo
 from harness.servers import Transport
 from harness.snapshot import untouched
 from harness.store import bundles
@@ -35,6 +36,22 @@ def shown(repo: Repo, *args: str) -> list[dict[str, Any]]:
 def heads(repo: Repo, name: str, *args: str) -> set[str]:
     (one,) = shown(repo, name, *args)
     return set(one['heads'])
+
+
+SOME_VERSIONS = pytest.mark.parametrize(
+    ('transport_name', 'client_version', 'server_version'),
+    [
+        ('ssh', matrix.NEWEST, matrix.NEWEST),
+        *(
+            pytest.param(wire, version, matrix.NEWEST, marks=matrix.ANOTHER)
+            for wire, version in (
+                ('ssh', matrix.VERSIONS[0]),
+                ('wsgi', matrix.VERSIONS[1]),
+                ('path', matrix.NEWEST),
+            )
+        ),
+    ],
+)
 
 
 @pytest.fixture
@@ -171,6 +188,80 @@ def test_path_option(base: Repo, client: Repo, newclient: Any) -> None:
     assert other.knows(first)
     # with a revision, it is that
     other.run('pull', '-r', first, 'mine')
+
+
+@SOME_VERSIONS
+@loggedin
+def test_incoming_and_clone(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    newclient: Any,
+    hg: Callable[..., Hg],
+    client_version: str,
+    tmp_path: Path,
+) -> None:
+    """What a pull would bring is shown; a clone has that, and all the rest."""
+    first = client.commit({'a': 'a\n'}, 'first')
+    second = client.commit({'b': 'b\n'}, 'second', parent=f'{first}^')
+    client.inspect('bookmark', '-r', second, 'idea')
+    url = transport.url(base, 'alice')
+    client.run('push', '--workspace', 'w', url)
+    other = newclient('other')
+    landed = other.commit({'c': 'c\n'}, 'landed')
+    other.run('push', url)
+    other.configure('paths', {'mine': url, 'mine:workspace': 'w'})
+    show = ('incoming', '-T', '{node}\n')
+    with untouched(base.path):
+        for words in (('mine',), ('--workspace', 'alice/w')):
+            found = other.run(*show, '-q', *words).out.split()
+            assert sorted(found) == sorted([first, second])
+        found = other.run(*show, '-q', '-r', first, 'mine').out.split()
+        assert found == [first]
+        assert not other.knows(first)
+        clone = hg(client_version).clone(
+            'mine',
+            tmp_path / 'clone',
+            config=[
+                *transport.commandline(),
+                *('extensions.bundlestore=', f'paths.mine={url}'),
+                'paths.mine:workspace=w',
+            ],
+        )
+    assert clone.knows(landed)
+    found = clone.log('{node} {phase} {bookmarks}\n', 'draft()').splitlines()
+    assert {*found} == {f'{first} draft ', f'{second} draft idea'}
+    clone.verify()
+    other.run('pull', 'mine')
+    out = other.run(*show, 'mine', ok=(1,)).out
+    assert 'no changes found\n' in out
+
+
+@matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
+def test_workspace_that_is_not_there(
+    transport: Transport,
+    base: Repo,
+    client: Repo,
+    hg: Callable[..., Hg],
+    tmp_path: Path,
+) -> None:
+    client.configure('paths', {'default:workspace': 'none'})
+    err = client.run('incoming', ok=ABORTED).err
+    assert "abort: there is no workspace 'none'\n" in err
+    err = client.run('incoming', '-B', '--workspace', 'x', ok=ABORTED).err
+    assert 'abort: cannot specify both --workspace and --bookmarks\n' in err
+    url = client.inspect('paths', 'default').strip()
+    result = hg().run(
+        *('clone', 'mine', tmp_path / 'clone'),
+        config=[
+            *transport.commandline(),
+            *('extensions.bundlestore=', f'paths.mine={url}'),
+            'paths.mine:workspace=none',
+        ],
+    )
+    assert "(not pulled: there is no workspace 'none')\n" in result.err
+    assert Repo(hg(), tmp_path / 'clone').node('.') == base.node('tip')
 
 
 # -- others

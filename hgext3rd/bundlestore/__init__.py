@@ -224,6 +224,9 @@ mine`` do::
   mine = https://hg.example.org/project
   mine:workspace = parser
 
+``hg incoming mine``, or ``--workspace``, shows what that pull would bring. ``hg
+clone mine`` brings it beside all that the repository has.
+
 Everybody who may pull from the server can look at a workspace, and list those
 of a user. Who owns one can let another user push to it::
 

@@ -93,6 +93,21 @@ PULLOPTIONS = [
     ),
 ]
 
+#: the same of ``hg incoming``
+INCOMING = """
+    With --workspace, or where the path has the option ``workspace``, show what
+    a pull of the workspace would bring.
+    """
+INCOMINGOPTIONS = [
+    (
+        b'',
+        b'workspace',
+        b'',
+        _(b'show what is new in this workspace'),
+        _(b'[USER/]NAME'),
+    ),
+]
+
 
 @eh.command(
     b'pushes',

@@ -4,17 +4,22 @@
 name among them, but no server lists scratch bookmarks. It is looked up
 instead, as ``-r`` does, and no other bookmark is made here.
 
+``hg incoming`` of a workspace is of the heads that a pull would ask for.
+
 ``hg clone -u NAME``: Mercurial looks the name up over there, but pulls what
 everybody gets, and where the changeset is not among that it updates to
-another one without a word. It is fetched, too.
+another one without a word. It is fetched, too, and so is a workspace that the
+path has.
 """
 
 from __future__ import annotations
 
 import contextvars
-from typing import Optional
+from collections.abc import Iterator
+from typing import Any, Optional
 
-from mercurial import scmutil
+from mercurial import cmdutil, error, scmutil
+from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import urlutil
 
@@ -93,9 +98,8 @@ def exchangepull(orig, repo, remote, *args, **kwargs):
         workspaces.seen(repo, remote, found.view)
     cloning = _cloning.get()
     if cloning is not None:
-        node = cloning.lacking(repo, remote)
-        if node is not None:
-            orig(repo, remote, heads=[node], opargs={b'remotebookmarks': {}})
+        for more in cloning.lacking(repo, remote):
+            orig(repo, remote, **more)
     return result
 
 
@@ -108,36 +112,101 @@ def _lookup(remote, names: list[bytes]) -> dict[bytes, bytes]:
     return {name: future.result() for name, future in futures.items()}
 
 
-# -- clone -u
+# -- incoming
+
+
+@inplaceof('the command incoming')
+def incoming(orig, ui, repo, source=b'default', **opts):
+    """Show what a pull of a workspace would bring."""
+    workspace = opts.pop('workspace', None)
+    if workspace:
+        cmdutil.check_at_most_one_arg(
+            {**opts, 'workspace': workspace}, 'workspace', 'bookmarks'
+        )
+    elif not (opts.get('rev') or opts.get('branch') or opts.get('bookmarks')):
+        workspace = _ofpath(ui, source)
+    if not workspace:
+        return orig(ui, repo, source, **opts)
+
+    def choose(pulling, peer) -> Optional[list[bytes]]:
+        # others are subrepositories
+        if pulling.root != repo.root:
+            return None
+        heads: list[bytes] = workspaces.pulled(repo, peer, workspace).heads
+        return heads
+
+    from ..fetch import bypath
+    from . import workspace as workspaces
+
+    apply('peer')
+    token = bypath.chosen.set(choose)
+    try:
+        return orig(ui, repo, source, **opts)
+    finally:
+        bypath.chosen.reset(token)
+
+
+def _ofpath(ui, source: Optional[bytes]) -> Optional[bytes]:
+    """Return the workspace of a path that is called so."""
+    for path in ui.paths.get(source, ()):
+        found: Optional[bytes] = path.workspace
+        return found
+    return None
+
+
+# -- clone
 
 
 class _Clone:
-    """A clone that shall be updated to what a name stands for."""
+    """A clone that shall have a workspace, and be updated to what a name
+    stands for."""
 
-    def __init__(self, name: bytes) -> None:
+    def __init__(
+        self, name: Optional[bytes], workspace: Optional[bytes]
+    ) -> None:
         self._name = name
+        self._workspace = workspace
         #: what that is on a server with a bundle store
         self.node: Optional[bytes] = None
         #: the new repository
         self.root = b''
         self._store: Optional[bytes] = None
 
-    def lacking(self, repo, remote) -> Optional[bytes]:
-        """Return what is to be fetched, as well, for a repository that has
-        pulled."""
+    def lacking(self, repo, remote) -> Iterator[dict[str, Any]]:
+        """Yield what is to be pulled, as well, into a repository that has
+        pulled: arguments of ``exchange.pull``."""
         if self._store is not None:
             # With a pool of shares the pool pulls first, then the new
             # repository. Others are subrepositories.
             if repo.sharedpath == self._store:
                 self.root = repo.root
-            return None
+            return
         self._store, self.root = repo.sharedpath, repo.root
-        if not remote.capable(CAPABILITY):
-            return None
+        if self._workspace:
+            yield from _ofworkspace(repo, remote, self._workspace)
+        if not self._name or not remote.capable(CAPABILITY):
+            return
         self.node = _lookup(remote, [self._name])[self._name]
-        if repo.unfiltered().changelog.hasnode(self.node):
-            return None
-        return self.node
+        if not repo.unfiltered().changelog.hasnode(self.node):
+            yield {'heads': [self.node], 'opargs': {b'remotebookmarks': {}}}
+
+
+def _ofworkspace(repo, remote, workspace: bytes) -> Iterator[dict[str, Any]]:
+    from . import workspace as workspaces
+
+    try:
+        found = workspaces.pulled(repo, remote, workspace)
+    except error.InputError as exc:
+        # who clones to begin with it has none yet
+        repo.ui.warn(_(b'(not pulled: %s)\n') % exc.message)
+        return
+    yield {
+        'heads': found.heads,
+        'bookmarks': found.new,
+        'opargs': {b'remotebookmarks': found.bookmarks},
+    }
+    if found.current:
+        workspaces.seen(repo, remote, found.view)
 
 
 #: the clone that this thread makes
@@ -148,17 +217,21 @@ _cloning: contextvars.ContextVar[Optional[_Clone]] = contextvars.ContextVar(
 
 @inplaceof('the command clone')
 def clone(orig, ui, source, *dest, **opts):
-    """Fetch what ``-u`` names, wherever it is."""
-    name = opts.get('updaterev')
-    if not name:
+    """Fetch what ``-u`` names, wherever it is, and what is in the workspace of
+    a path."""
+    name: Optional[bytes] = opts.get('updaterev')
+    workspace = None
+    if not (opts.get('rev') or opts.get('branch')):
+        workspace = _ofpath(ui, source)
+    if not (name or workspace):
         if not opts.get('rev'):
             return orig(ui, source, *dest, **opts)
         with together.asking():
             return orig(ui, source, *dest, **opts)
-    if _isstored(ui, source, name):
+    if workspace or (name and _isstored(ui, source, name)):
         # Otherwise the files of the repository would be copied.
         opts['pull'] = True
-    cloning = _Clone(name)
+    cloning = _Clone(name, workspace)
     token = _cloning.set(cloning)
     try:
         result = orig(ui, source, *dest, **opts)

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import contextvars
+from collections.abc import Callable
+from typing import Any, Optional
 
 from mercurial import error
 
@@ -10,6 +13,11 @@ from .. import server as servermod
 from ..bundle import overlay
 from ..server import servedview
 from ..start.wraps import inplaceof
+
+#: what of a peer is looked at where nothing is named, see ``client/named.py``
+chosen: contextvars.ContextVar[
+    Optional[Callable[[Any, Any], Optional[list[bytes]]]]
+] = contextvars.ContextVar('chosen', default=None)
 
 
 @inplaceof('scmutil.revsingle')
@@ -38,7 +46,10 @@ def revsingle(orig, repo, revspec, *args, **kwargs):
 @inplaceof('bundlerepo.getremotechanges')
 def getremotechanges(orig, ui, repo, peer, onlyheads=None, *args, **kwargs):
     """Let ``hg incoming -r HASH PATH`` see scratch changesets: for a path it
-    reads the other repository itself."""
+    reads the other repository itself. Have it look into a workspace."""
+    choose = chosen.get()
+    if choose is not None and not onlyheads:
+        onlyheads = choose(repo, peer)
     other = peer.local()
     server = other and servermod.of(other)
     view = None

@@ -13,7 +13,8 @@ wrapped when a process starts, the others when they can first matter:
   nothing that asks for the store can get past it.
 * ``STORE``: when it opens the first repository with a bundle store, before
   anybody can use that.
-* ``PEER``: when such a repository is opened by its path, as another's peer.
+* ``PEER``: when such a repository is opened by its path, as another's peer, or
+  ``hg incoming`` looks into a workspace.
 * ``ASKING``: when a command asks a server for what it does not know.
 * ``TOGETHER``: when a command pulls or clones what it names.
 * ``SSH``: when any of these, or a push, is about to connect over ssh.
@@ -30,6 +31,7 @@ COMMANDS = {
     b'push': 'client.push.push',
     b'pull': 'client.named.pull',
     b'clone': 'client.named.clone',
+    b'incoming': 'client.named.incoming',
     b'serve': 'start.warm.serve',
     b'help': 'start.manual.help',
 }

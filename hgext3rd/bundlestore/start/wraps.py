@@ -119,6 +119,7 @@ def _holding(step):
 _EXTENDED = {
     b'push': 'client.commands.PUSH',
     b'pull': 'client.commands.PULL',
+    b'incoming': 'client.commands.INCOMING',
 }
 
 
