@@ -121,15 +121,13 @@ def test_what_may_not_be_written() -> None:
         assert blocked.open('a') is None
 
 
-def test_a_disk_that_gets_full(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_disk_that_gets_full(tmp_path: Path) -> None:
     with mounted(tmp_path / 'disk', '1m') as disk:
         path = disk / 'cache'
         folder = CacheFolder(os.fsencode(path))
         # pushes need it more
         assert not folder.write('a', [b'text'])
-        monkeypatch.setattr(cachefolder, 'SPARE', -(1 << 30))
+        folder = CacheFolder(os.fsencode(path), spare=-(1 << 30))
         assert folder.write('a', [b'text'])
         for size in (100, 1 << 16, 4 << 20):
             filler = fill(disk)

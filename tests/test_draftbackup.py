@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
 from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from harness import matrix
+from harness.drafts import finished
 from harness.hg import Repo
-from harness.servers import Transport, patiently
+from harness.servers import Transport
 from harness.snapshot import untouched
 
 #: what a command may end with that aborts
@@ -236,115 +235,6 @@ def test_too_many_bookmarks(base: Repo, client: Repo) -> None:
     out = client.run('backup').out
     assert out == 'backed up 1 changeset (1 head, +1/-0)\n'
     assert client.run('backup').out == 'nothing to back up (1 head)\n'
-
-
-# -- in the background
-
-
-def eventually(condition: Callable[[], object]) -> bool:
-    """Wait until something is so; tell whether it is."""
-    return any(condition() for _ in patiently())
-
-
-def finished(repo: Repo) -> list[str]:
-    """Return the heads that are backed up."""
-    out = repo.run('workspace', '-v', '-T', '{owner}/{name}\n', ok=(0, 1)).out
-    found: list[str] = []
-    for name in out.split():
-        shown = json.loads(repo.run('workspace', '-T', 'json', name).out)
-        found += shown[0]['heads']
-    return found
-
-
-@matrix.over('ssh')
-def test_automatic(base: Repo, client: Repo) -> None:
-    client.configure('bundlestore', {'auto-backup': 'yes'})
-    # what a user calls so is not what is run
-    client.configure('alias', {'backup': '!false'})
-    client.write({'a': 'a\n'})
-    env = {'HGPLAINEXCEPT': 'alias'}
-    client.run('commit', '-A', '-q', '-m', 'first', env=env)
-    first = client.node('.')
-    assert eventually(lambda: finished(client) == [first])
-    log = client.path / '.hg' / 'bundlestore-backup.log'
-    text = 'backed up 1 changeset, 1 head, version 1'
-    assert eventually(lambda: log.exists() and text in log.read_text())
-    # nothing of the phases changes with one on top
-    client.write({'a': 'b\n'})
-    client.run('commit', '-q', '-m', 'second')
-    assert eventually(lambda: '1 head, version 2' in log.read_text())
-
-
-@matrix.over('ssh')
-@pytest.mark.slow('one more of a kind')
-def test_automatic_without_a_path(base: Repo, client: Repo) -> None:
-    client.configure('bundlestore', {'auto-backup': 'yes'})
-    client.configure('paths', {'default': ''})
-    client.write({'a': 'a\n'})
-    client.run('commit', '-A', '-q', '-m', 'first')
-    assert not [*client.path.glob('.hg/bundlestore-*')]
-
-
-@matrix.over('ssh')
-@pytest.mark.slow('one more of a kind')
-def test_one_process_for_many_transactions(base: Repo, client: Repo) -> None:
-    client.configure('bundlestore', {'auto-backup': 'yes'})
-    more = client.path / '.hg' / 'bundlestore-backup.more'
-    more.touch()
-    client.write({'a': 'a\n'})
-    out = client.run('commit', '-A', '-q', '-m', 'first', '--debug').out
-    assert 'a backup is started' not in out
-    # one that is at work looks again
-    os.utime(more, (1, 1))
-    lock = client.path / '.hg' / 'bundlestore-backup.lock'
-    with lock.open('w') as fh:
-        fcntl.flock(fh, fcntl.LOCK_EX)
-        out = client.run('bookmark', 'y', '--debug').out
-        assert 'a backup is started' not in out
-    # nor is one that was killed
-    os.utime(more, (1, 1))
-    out = client.run('bookmark', 'x', '--debug').out
-    assert 'a backup is started' in out
-    log = client.path / '.hg' / 'bundlestore-backup.log'
-    assert eventually(log.exists)
-    assert 'backed up 1 changeset,' in log.read_text()
-
-
-@matrix.over('ssh')
-@pytest.mark.slow('one more of a kind')
-def test_none_while_it_is_restored(
-    base: Repo, client: Repo, newclient: Callable[..., Repo]
-) -> None:
-    client.commit({'a': 'a\n'}, 'first')
-    client.inspect('bookmark', 'one')
-    client.run('backup')
-    other = newclient('other')
-    other.configure('bundlestore', {'auto-backup': 'yes'})
-    other.configure(
-        'hooks', {'txnclose.zz': 'ls .hg/bundlestore-backup.* >&2; true'}
-    )
-    err = other.run('backup', '--restore').err
-    assert 'bundlestore-backup.more' not in err
-    log = other.path / '.hg' / 'bundlestore-backup.log'
-    assert eventually(log.exists)
-
-
-@matrix.over('ssh')
-@pytest.mark.slow('one more of a kind')
-def test_offline(base: Repo, client: Repo) -> None:
-    client.configure('bundlestore', {'auto-backup': 'yes'})
-    client.configure('paths', {'default': 'ssh://server.example.org/gone'})
-    client.write({'a': 'a\n'})
-    result = client.run('commit', '-A', '-q', '-m', 'first')
-    assert (result.out, result.err) == ('', '')
-    pause = client.path / '.hg' / 'bundlestore-backup.pause'
-    assert eventually(pause.exists)
-    log = client.path / '.hg' / 'bundlestore-backup.log'
-    assert eventually(lambda: log.exists() and 'failed' in log.read_text())
-    count = len(log.read_text().splitlines())
-    client.write({'a': 'b\n'})
-    client.run('commit', '-q', '-m', 'second')
-    assert len(log.read_text().splitlines()) == count
 
 
 @matrix.over('ssh')

@@ -59,14 +59,19 @@ _FAILURES = (OSError, error.Abort)
 
 class CacheFolder:
     """The folder at the absolute path ``directory``, which is made with the
-    first file; ``createmode`` is as in ``model.Place``. A name is text, of
-    a-z, 0-9, dot, _ and -, at most 200 of them."""
+    first file; ``createmode`` is as in ``model.Place``, and ``spare`` are the
+    bytes of the disk that are not taken. A name is text, of a-z, 0-9, dot, _
+    and -, at most 200 of them."""
 
     def __init__(
-        self, directory: bytes, createmode: Optional[int] = None
+        self,
+        directory: bytes,
+        createmode: Optional[int] = None,
+        spare: int = SPARE,
     ) -> None:
         self._vfs: Any = vfsmod.vfs(directory)
         self._vfs.createmode = createmode
+        self._spare = spare
 
     def open(self, name: str) -> Any:
         """Return a file, open at the beginning of its content, or None if
@@ -111,7 +116,7 @@ class CacheFolder:
         path = _path(name)
         try:
             fh = self._vfs(path, b'wb', atomictemp=True)
-            free = localfiles.room(self._vfs.base) - SPARE
+            free = localfiles.room(self._vfs.base) - self._spare
         except _FAILURES:
             return False
         try:

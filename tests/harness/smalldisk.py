@@ -1,4 +1,4 @@
-"""File systems that are full before long."""
+"""File systems that are full before long, or may not be written."""
 
 from __future__ import annotations
 
@@ -17,16 +17,34 @@ REQUIRED = 'BUNDLESTORE_REQUIRE_MOUNT'
 def mounted(path: Path, size: str) -> Iterator[Path]:
     """Make ``path`` a file system in memory of that size."""
     path.mkdir(exist_ok=True)
-    command = ['mount', '-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(path)]
-    if subprocess.run(command, capture_output=True).returncode:
+    _mount('-t', 'tmpfs', '-o', f'size={size}', 'tmpfs', str(path))
+    try:
+        yield path
+    finally:
+        _unmount(path)
+
+
+@contextlib.contextmanager
+def readonly(path: Path) -> Iterator[Path]:
+    """Have nobody write below ``path``."""
+    _mount('--bind', str(path), str(path))
+    try:
+        _mount('-o', 'remount,bind,ro', str(path))
+        yield path
+    finally:
+        _unmount(path)
+
+
+def _mount(*args: str) -> None:
+    if subprocess.run(['mount', *args], capture_output=True).returncode:
         why = 'only root may mount a file system'
         if os.environ.get(REQUIRED):
             pytest.fail(why)
         pytest.skip(why)
-    try:
-        yield path
-    finally:
-        subprocess.run(['umount', '--lazy', str(path)], check=True)
+
+
+def _unmount(path: Path) -> None:
+    subprocess.run(['umount', '--lazy', str(path)], check=True)
 
 
 def fill(path: Path) -> Path:

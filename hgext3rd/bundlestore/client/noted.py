@@ -215,7 +215,10 @@ def _root(repo) -> str:
 
 def folder(repo) -> CacheFolder:
     """Return where files are kept that can be made anew, by asking."""
-    return CacheFolder(repo.cachevfs.join(_FOLDER), repo.store.createmode)
+    # they are small, and no push here needs the room
+    return CacheFolder(
+        repo.cachevfs.join(_FOLDER), repo.store.createmode, spare=0
+    )
 
 
 def _read(place: CacheFolder) -> list[Push]:

@@ -26,17 +26,29 @@ def end(process: subprocess.Popen) -> None:
     _send(family, signal.SIGTERM)
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)
-    until = time.monotonic() + _GRACE
-    while any(map(_lives, family[1:])) and time.monotonic() < until:
-        time.sleep(0.02)
+    _finish(family[1:])
     if process.poll() is None:
         process.kill()
-    _send(
-        [pid for pid in family[1:] if _lives(pid)],
-        getattr(signal, 'SIGKILL', signal.SIGTERM),
-    )
     with contextlib.suppress(subprocess.TimeoutExpired):
         process.wait(_GRACE)
+
+
+def endchildren() -> None:
+    """End the descendants of this process, as far as they can be found."""
+    family = _descendants(os.getpid())
+    _send(family, signal.SIGTERM)
+    _finish(family)
+
+
+def _finish(pids: list[int]) -> None:
+    """Wait a while for processes to end, then have them end."""
+    until = time.monotonic() + _GRACE
+    while any(map(_lives, pids)) and time.monotonic() < until:
+        time.sleep(0.02)
+    _send(
+        [pid for pid in pids if _lives(pid)],
+        getattr(signal, 'SIGKILL', signal.SIGTERM),
+    )
 
 
 def _send(pids: list[int], number: int) -> None:

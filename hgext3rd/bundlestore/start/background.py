@@ -19,11 +19,14 @@ dispatch.run()
 
 
 def start(
-    *arguments: str, folder: bytes, environ: Optional[dict[str, str]] = None
+    *arguments: str,
+    folder: bytes,
+    environ: Optional[dict[str, str]] = None,
+    keep: tuple[int, ...] = (),
 ) -> None:
     """Run ``hg`` in a folder, with ``environ`` besides its environment:
-    without what this process has open, not as its child, and not in its
-    session, which may end. Raises ``OSError`` and
+    without what this process has open but the files in ``keep``, not as its
+    child, and not in its session, which may end. Raises ``OSError`` and
     ``subprocess.SubprocessError``."""
     path = [os.path.abspath(entry) for entry in sys.path if entry]
     command = [_python(), '-c', _CODE.format(path=path), *arguments]
@@ -35,6 +38,7 @@ def start(
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         start_new_session=True,
+        pass_fds=keep,
         check=True,
     )
 
