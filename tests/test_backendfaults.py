@@ -7,6 +7,7 @@ The servers are real, the network in between is ``harness/proxy.py``.
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -53,14 +54,19 @@ class Network:
     ) -> None:
         self.index = newproxy(database.port)
         self.store = newproxy(objects.port)
-        self.indexurl = database.fresh(self.index.port)
-        self.storeurl = objects.fresh(self.store.port)
         self.database = database
+        self.indexurl = self.renewed()
+        self.storeurl = objects.fresh(self.store.port)
         self._objects = objects
-        made: Any = backends.openindex(self.indexurl, model.Place(b''))
+        self.forget()
+
+    def renewed(self) -> str:
+        """Return the address of an empty index."""
+        url = self.database.fresh(self.index.port)
+        made: Any = backends.openindex(url, model.Place(b''))
         made.schema(create=True)
         made.close()
-        self.forget()
+        return url
 
     def forget(self) -> None:
         self.index.connections = self.store.connections = 0
@@ -358,6 +364,52 @@ def test_cut_off(
             assert set(pushing.listed()) == set(pushing.stored)
     assert refusals or how == 'briefly'
     pushing.check()
+
+
+@pytest.mark.nightly('pushes that break off, and a disk that does, are in CI')
+@pytest.mark.parametrize('which', ['index', 'store'])
+@over_all
+@matrix.over('ssh')
+def test_workspace_is_cut_off(
+    pushing: Pushing, network: Network, which: str
+) -> None:
+    """The same for a change of a workspace: it is there as a whole, or not at
+    all, and all earlier versions, also in a new database."""
+    client, base = pushing.client, pushing.base
+
+    def push(node: str, ok: tuple[int, ...] | None = (0,)) -> Result:
+        return client.run('push', '--workspace', 'w', '-r', node, ok=ok)
+
+    def look() -> list[list[str]]:
+        """Return what each version has added, the first one first."""
+        log = client.run('workspace', '--log', 'w', '-T', 'json').out
+        return [entry['added'] for entry in json.loads(log)][::-1]
+
+    proxy: Proxy = getattr(network, which)
+    proxy.lasting = True
+    nodes = [pushing.commit()]
+    size = sent(proxy, lambda: push(nodes[0]))
+    steps = 20
+    refusals = 0
+    for step in range(steps):
+        node = pushing.commit()
+        # the last half of it changes the workspace
+        proxy.cutafter = size * (2 * steps + 2 * step + 1) // (4 * steps)
+        result = push(node, ok=None)
+        network.heal()
+        if result.code:
+            refusals += 1
+            refused(result)
+            push(node, ok=(0, 1))
+        nodes.append(node)
+        assert look() == [[node] for node in nodes]
+    assert refusals
+    assert pushing.verify() <= {'orphan', 'stray', 'note'}
+    pushing.verify('--repair')
+    before = look()
+    base.configure('bundlestore', {'index': network.renewed()})
+    pushing.verify('--repair')
+    assert look() == before
 
 
 @pytest.mark.realstarts('servers that are killed')

@@ -11,7 +11,15 @@ from pathlib import Path
 
 import pytest
 
-from faults import blindkills, fixtures, losses, realclient, sweep, upkeep
+from faults import (
+    blindkills,
+    fixtures,
+    losses,
+    realclient,
+    sweep,
+    upkeep,
+    viewchanges,
+)
 from faults.site import Site
 from harness.backends import PostgreSQL, Rclone
 from harness.nightly import upto
@@ -76,7 +84,7 @@ def test_power_after_a_kill(site: Site, killed: int) -> None:
     [
         (upkeep.COLLECTION, upto(6, 2)),
         (upkeep.REPAIR, upto(18, 6)),
-        (upkeep.MENDING, upto(10, 7)),
+        (upkeep.MENDING, upto(45, 7)),
         (upkeep.MOVING, upto(31, 7)),
     ],
     ids=('gc', 'repair', 'mend', 'move'),
@@ -86,6 +94,29 @@ def test_upkeep(site: Site, command: upkeep.Command, step: int) -> None:
     tally = upkeep.sweep(site, command, sweep.TURNS, step)
     assert tally.killed
     assert tally.refused
+
+
+@pytest.mark.parametrize(
+    'scenario',
+    [
+        pytest.param(
+            viewchanges.NEW,
+            id='new',
+            marks=pytest.mark.nightly('a change is in CI'),
+        ),
+        pytest.param(viewchanges.CHANGE, id='change'),
+    ],
+)
+def test_workspace(site: Site, scenario: viewchanges.Scenario) -> None:
+    """A change of a workspace is there as a whole, or not at all, and no
+    earlier version is lost, also where the index then is."""
+    step = upto(6, 1)
+    tally = viewchanges.sweep(site, scenario, sweep.TURNS, 3, step)
+    assert tally.changed
+    assert tally.refused
+    assert tally.broken
+    count = viewchanges.lose(site, scenario, (1,), thorough=10, step=step)
+    assert count.acknowledged
 
 
 def test_blind_kills(tmp_path: Path) -> None:

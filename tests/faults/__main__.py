@@ -13,7 +13,7 @@ from pathlib import Path
 
 from harness.inspector import Inspector
 
-from . import losses, realclient, shim, sweep, upkeep
+from . import losses, realclient, shim, sweep, upkeep, viewchanges
 from .site import Site, newest
 
 #: moments at which a server is killed before the push whose power is lost: the
@@ -34,8 +34,13 @@ def main() -> None:
         for command in upkeep.COMMANDS:
             for kind in args.kind or shim.KINDS:
                 print(upkeep.sweep(site, command, [kind]), flush=True)
+        for change in viewchanges.SCENARIOS:
+            for kind in args.kind or shim.KINDS:
+                print(viewchanges.sweep(site, change, [kind]), flush=True)
         for scenario in sweep.SCENARIOS:
             print(losses.lose(site, scenario, seeds=range(8)), flush=True)
+        for change in viewchanges.SCENARIOS:
+            print(viewchanges.lose(site, change, range(8)), flush=True)
         for killed in KILLED:
             count = losses.lose(
                 site, sweep.FIRST, killed, seeds=range(2), thorough=20

@@ -16,7 +16,7 @@ from hgext3rd.bundlestore.indexes.sqlite.file import FileIndex, open_index
 from hgext3rd.bundlestore.stores.file import FileStore, open_store
 
 if TYPE_CHECKING:
-    from .site import Expected, Site
+    from .site import Expected, Site, Viewed
 
 
 #: what is raised here where something does not hold
@@ -80,6 +80,13 @@ def check(
             assert hashlib.sha256(data).hexdigest() == key
     checkdatabase(folder)
     return there
+
+
+def viewed(folder: Path) -> list[Viewed]:
+    """Return all views of a store, and how they came about."""
+    with opened(folder) as (_, index):
+        views = [index.viewbyid(found.uid) for found in index.views()]
+        return [(view, index.viewlog(view.uid)) for view in views if view]
 
 
 def _checkpush(index: FileIndex, push: model.Push, wanted: Expected) -> None:

@@ -1,9 +1,9 @@
-"""Has the power fail at each moment of a push."""
+"""Has the power fail at each moment of a push, or of something else."""
 
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 from . import invariants, powerloss
@@ -39,9 +39,7 @@ def lose(
     thorough: int = 1,
     step: int = 1,
 ) -> Count:
-    """Have the power fail after operation 1, 1 + step, … of a push, and after
-    each once it is answered, and check the states of the disk that POLICIES and
-    ``seeds`` name.
+    """Have the power fail at the moments of a push, as :func:`search` does.
 
     With ``killed`` a server that took the same push was killed at that
     operation, before it recorded anything. Every ``thorough``-th state is
@@ -56,6 +54,39 @@ def lose(
             disk.play(entry)
     run = site.send(scenario.push, site.plan(log=True))
     assert run.reply.push == len(scenario.before) + 1, run
+    try:
+        return search(
+            site,
+            disk,
+            scenario.name,
+            lambda told, number: _check(
+                site, scenario, told, number % thorough == 0
+            ),
+            seeds,
+            step,
+        )
+    except AssertionError as exc:
+        if not killed:
+            raise
+        raise AssertionError(f'killed before {killed}: {exc}') from exc
+
+
+def search(
+    site: Site,
+    disk: powerloss.Disk,
+    name: str,
+    check: Callable[[bool, int], bool],
+    seeds: Sequence[int],
+    step: int = 1,
+) -> Count:
+    """Have the power fail after operation 1, 1 + step, … of what was done and
+    logged last, before which the disk was ``disk``, and after each once it is
+    answered. Have ``check`` look at the states of the disk that POLICIES and
+    ``seeds`` name.
+
+    It is told whether the client was answered, and how many there were; it
+    returns whether what was asked for is there.
+    """
     log = list(powerloss.readlog(site.log))
     end = powerloss.read(site.base.path)
     # the last time that something is said is the answer
@@ -74,18 +105,17 @@ def lose(
             seen.add(mark)
             answered += told
             try:
-                found = _check(
-                    site, scenario, state, told, len(seen) % thorough == 0
-                )
+                _write(site, state)
+                found = check(told, len(seen))
             except invariants.BROKEN as exc:
                 raise AssertionError(
-                    f'{scenario.name}, killed before {killed}, power lost'
-                    f' after {number} ({entry.what} {entry.path}): {exc}'
+                    f'{name}, power lost after {number}'
+                    f' ({entry.what} {entry.path}): {exc}'
                 ) from exc
             there += found and not told
     # this shows that there is no other way to the disk
     assert disk.now() == end
-    return Count(scenario.name, len(log), len(seen), answered, there)
+    return Count(name, len(log), len(seen), answered, there)
 
 
 def _states(
@@ -104,15 +134,8 @@ def _digest(state: powerloss.State) -> bytes:
     return hashed.digest()
 
 
-def _check(
-    site: Site,
-    scenario: Scenario,
-    state: powerloss.State,
-    told: bool,
-    thorough: bool,
-) -> bool:
-    """Make the store look like ``state`` and check it; return whether the push
-    is there."""
+def _write(site: Site, state: powerloss.State) -> None:
+    """Make the store look like ``state``."""
     site.restore(None)
     prefix = f'{site.store.relative_to(site.base.path)}'
     if prefix in state:
@@ -132,6 +155,10 @@ def _check(
         for name in powerloss.read(site.base.path)
         if not name.startswith(prefix)
     }
+
+
+def _check(site: Site, scenario: Scenario, told: bool, thorough: bool) -> bool:
+    """Check the store; return whether the push is there."""
     before = [site.expected[name] for name in scenario.before]
     push = site.expected[scenario.push]
     if told:

@@ -3,17 +3,19 @@ in it afterwards."""
 
 from __future__ import annotations
 
+import json
 import shutil
 import struct
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import NamedTuple, Optional
+from typing import Any, NamedTuple, Optional
 
 from harness import history, matrix, wire
 from harness.hg import Hg, Repo
 from harness.servers import serve_bundlestore
 from harness.snapshot import Snapshot, differences, snapshot
 from harness.store import folder as storefolder
+from hgext3rd.bundlestore.viewmodel import View, ViewChange
 
 from . import invariants
 from .forking import Done, Forking
@@ -64,6 +66,33 @@ class Run(NamedTuple):
     state: State
 
 
+class Changing(NamedTuple):
+    """One change of a workspace, and what went wrong with it."""
+
+    done: Done
+    #: what the client was told, None where the connection broke
+    answer: Optional[dict[str, Any]]
+    state: State
+
+
+#: a change that changes nothing
+_NOTHING: dict[str, Any] = {
+    'action': 'put',
+    'owner': None,
+    'expected': 0,
+    'added': (),
+    'removed': (),
+    'bookmarks': {},
+    'state': None,
+    'machine': 'laptop',
+    'argument': '',
+}
+
+
+#: a view, and its log
+Viewed = tuple[View, list[ViewChange]]
+
+
 class Site:
     """A base repository ``base`` below ``top``, served by ``hg`` in the
     process ``forking``; the temporary files are in ``top/tmp``."""
@@ -90,6 +119,8 @@ class Site:
         #: what each push looks like when it is stored
         self.expected: dict[str, Expected] = {}
         self.messages: dict[str, Message] = {}
+        #: the views in states that are kept, and how they came about
+        self.views: dict[str, list[Viewed]] = {}
         self._makepushes()
         self._before: Snapshot = {}
         self._prepare()
@@ -203,6 +234,25 @@ class Site:
         )
         assert plan.state is not None
         return Run(done, readreply(done.out), readstate(plan.state))
+
+    def change(
+        self, wanted: Mapping[str, Any], plan: Optional[Plan] = None
+    ) -> Changing:
+        """Send a change of a workspace to ``hg serve --stdio``, with the
+        fields of ``wire.views.Change`` that matter; any end will do."""
+        plan = plan or self.plan()
+        self._forget(plan)
+        body = json.dumps({**_NOTHING, **wanted}).encode()
+        done = self.forking.run(
+            *('-R', self.base.path, 'serve', '--stdio'),
+            input=b'bundlestoreview\n* 0\n%d\n%s0\n' % (len(body), body),
+            plan=plan,
+        )
+        assert plan.state is not None
+        # what comes first says that the change may be sent, and its length
+        said = done.out.split(b'\n', 2)[2:]
+        answer = json.loads(said[0]) if said else None
+        return Changing(done, answer, readstate(plan.state))
 
     def _forget(self, plan: Plan) -> None:
         assert plan.state is not None

@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 import collections
+import contextlib
 import itertools
+import sqlite3
 from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from hgext3rd.bundlestore import moving
+from hgext3rd.bundlestore.stores import viewnotes
 
 from . import invariants
 from .site import Site
@@ -41,13 +44,26 @@ class Tally(NamedTuple):
 
 def prepare(site: Site) -> None:
     """Make a store with two old pushes, of which ``one`` has a bundle that a
-    young one rests on, an orphan, and an unfinished file."""
+    young one rests on, an orphan, an unfinished file, and two workspaces, of
+    which one was dropped."""
     if (site.top / STATE).exists():
         return
     site.restore(None)
     for name, days in (('one', 100), ('two', 100), ('top', 0)):
         run = site.send(name, site.plan(clock=-days * _DAY))
         assert run.reply.stored, run
+    top, two = site.expected['top'].head, site.expected['two'].head
+    changes: list[dict[str, Any]] = [
+        {'name': 'parser', 'added': [top]},
+        {'name': 'parser', 'expected': 1, 'state': 'x', 'added': [two]},
+        {'name': 'parser', 'expected': 2, 'removed': [two]},
+        {'name': 'dropped', 'added': [two]},
+        {'name': 'dropped', 'action': 'drop'},
+    ]
+    for wanted in changes:
+        done = site.change(wanted, site.plan(clock=-days * _DAY))
+        assert 'view' in (done.answer or {}), done
+    site.views[STATE] = invariants.viewed(site.store)
     with invariants.opened(site.store) as (store, _):
         store.put([site.expected['new'].data])
     (site.store / 'bundles' / 'tmp' / ('0' * 32)).write_bytes(b'unfinished')
@@ -75,6 +91,8 @@ def _midcollection(site: Site) -> None:
     """What is to go is there as a whole, or gone; the rest is untouched."""
     pushes = [site.expected[name] for name in _PUSHES]
     invariants.check(site.store, pushes, removed=pushes[:2])
+    dropped, parser = site.views[STATE]
+    assert invariants.viewed(site.store) in ([dropped, parser], [parser])
     invariants.checkpulled(site, [site.expected['top']])
 
 
@@ -85,6 +103,8 @@ def _collected(site: Site) -> None:
         assert set(store.keys()) == {top.key, one.key}
         assert set(index.bundles([top.key, one.key])) == {top.key, one.key}
         assert list(store.strays(0)) == []
+        assert len(viewnotes.versions(store)) == 1
+    assert invariants.viewed(site.store) == site.views[STATE][1:]
     invariants.checkpulled(site, [top])
     invariants.checkverified(site, ())
 
@@ -96,6 +116,9 @@ def _loseindex(site: Site) -> None:
 
 def _damageindex(site: Site) -> None:
     path = site.store / 'index.sqlite3'
+    # what is in the log would take the place of what is damaged
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute('PRAGMA wal_checkpoint(TRUNCATE)')
     data = bytearray(path.read_bytes())
     data[4096 : 4096 * 6] = bytes(4096 * 5)
     path.write_bytes(data)
@@ -117,10 +140,16 @@ def _repaired(site: Site) -> None:
         assert [push.user for push in index.pushes()] == ['alice'] * 3
         old, young = index.pushes()[0], index.pushes()[2]
         assert young.time - old.time > 99 * _DAY
+    assert invariants.viewed(site.store) == site.views[STATE]
     invariants.checkpulled(site, pushes)
     invariants.checkverified(site)
     run = site.send('new')
     assert run.reply.push == 4, run
+
+
+def _mended(site: Site) -> None:
+    assert list(site.store.glob('index.sqlite3.damaged-*'))
+    _repaired(site)
 
 
 def _midmove(site: Site) -> None:
@@ -136,6 +165,7 @@ def _moved(site: Site) -> None:
     pushes = [site.expected[name] for name in _PUSHES]
     for folder in (site.store, site.store / 'moved'):
         invariants.check(folder, pushes)
+        assert invariants.viewed(folder) == site.views[STATE]
     with (
         invariants.opened(site.store) as (_, source),
         invariants.opened(site.store / 'moved') as (_, target),
@@ -168,7 +198,7 @@ MENDING = Command(
     ('admin::bundlestore-verify', '--repair'),
     _damageindex,
     _midrepair,
-    _repaired,
+    _mended,
 )
 MOVING = Command(
     'move to other files',
