@@ -123,7 +123,8 @@ def isbackedup(repo: Repo) -> bool:
     """Whether the server has all drafts, by the revset and by itself."""
     heads = repo.nodes('heads(draft())')
     missing = repo.run('log', '-r', 'notbackedup()', '-T', '{node}\n').out
-    return not missing and sorted(finished(repo)) == sorted(heads)
+    # before there was room to write anything, it may have been called another
+    return not missing and set(finished(repo)).issuperset(heads)
 
 
 def owed(repo: Repo) -> list[str]:
@@ -290,7 +291,7 @@ def test_full_disk(base: Repo, auto: Repo, tmp_path: Path) -> None:
             auto.write({'a': f'{room}\n'})
             result = auto.run('commit', '-A', '-q', '-m', 'x')
             assert (result.out, result.err) == ('', '')
-            assert eventually(lambda: finished(auto) == [auto.node('.')])
+            assert eventually(lambda: auto.node('.') in finished(auto))
             assert idle(auto)
             (disk / 'filler').unlink()
         auto.configure('hooks', {'txnclose.a': ''})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from typing import Any
 
@@ -153,41 +154,152 @@ def test_of_several_clones(
     assert "abort: there is no backup of 'elsewhere'\n" in err
 
 
+def away(repo: Repo, name: str) -> Repo:
+    """Have a clone be where it does not stand in the way."""
+    place = repo.path.with_name(name)
+    repo.path.rename(place)
+    return Repo(repo.hg, place)
+
+
 @matrix.over('ssh')
-@pytest.mark.slow('one more of a kind')
 def test_made_anew_after_a_loss(
     base: Repo, client: Repo, newclient: Callable[..., Repo]
 ) -> None:
-    """What is in the backup and was never here stays, until it is restored."""
+    """What is in the backup stays there, and a restore carries it on."""
     first = client.commit({'a': 'a\n'}, 'first')
     client.inspect('bookmark', 'one')
     client.inspect('bookmark', '-r', f'{first}^', 'public')
     client.run('backup')
     name = client.path.name
-    client.path.rename(client.path.with_name('lost'))
+    away(client, 'lost')
     fresh = newclient(name)
     out = fresh.run('backup').out
-    assert out.startswith('nothing to back up (0 heads)\n(1 head and 1 book')
-    second = fresh.commit({'b': 'b\n'}, 'second')
-    fresh.inspect('bookmark', 'one')
-    out = fresh.run('backup').out
-    assert out.startswith('backed up 1 changeset (1 head, +1/-0)\n(1 head ')
-    # twice: it knows by now what is there
-    fresh.commit({'b': 'c\n'}, 'third')
-    fresh.run('backup')
-    assert first in finished(fresh)
-    fresh.inspect('bookmark', '-d', 'one')
-    fresh.run('backup', '--restore')
+    assert out.startswith(
+        'nothing to back up (0 heads)\n'
+        "(there is another backup of this place: 'hg backup --restore --from "
+    )
+    assert finished(fresh) == [first]
+    out = fresh.run('backup', '--restore').out
+    assert 'has a backup of its own' not in out
     assert fresh.log('{bookmarks} {activebookmark}', '.') == 'one one'
     assert fresh.node('public') == fresh.node(f'{first}^')
-    fresh.inspect('bookmark', '-d', 'one')
-    out = fresh.run('backup').out
-    assert out == 'backed up 0 changesets (2 heads, +0/-0)\n'
     # it is of this clone now, so it goes with it
-    fresh.run('debugstrip', '-q', '--no-backup', second)
+    second = fresh.commit({'b': 'b\n'}, 'second', parent=f'{first}^')
+    fresh.inspect('bookmark', '-d', 'one')
+    fresh.run('debugstrip', '-q', '--no-backup', first)
     out = fresh.run('backup').out
-    assert out == 'backed up 0 changesets (1 head, +0/-1)\n'
-    assert finished(fresh) == [first]
+    assert out == 'backed up 1 changeset (1 head, +1/-1)\n'
+    assert finished(fresh) == [second]
+
+
+@matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
+@pytest.mark.parametrize('client_version', [matrix.VERSIONS[0], matrix.NEWEST])
+def test_two_of_one_place(
+    base: Repo, client: Repo, newclient: Callable[..., Repo]
+) -> None:
+    """As in containers: what one does is nothing to the other."""
+    name = client.path.name
+    common = client.commit({'a': 'a\n'}, 'common')
+    client.run('backup')
+    one = away(client, 'one')
+    other = newclient(name)
+    other.run('pull', '-q', '-r', common)
+    other.inspect('update', '-q', common)
+    other.inspect('bookmark', 'mark')
+    out = other.run('backup').out
+    assert out.startswith('backed up 1 changeset (1 head, +1/-0)\n(there is ')
+    other.run('debugstrip', '-q', '--no-backup', common)
+    mine = other.commit({'b': 'b\n'}, 'mine')
+    other.run('backup')
+    assert sorted(finished(other)) == sorted([common, mine])
+    two = away(other, 'two')
+    one = away(one, name)
+    one.inspect('bookmark', 'mark')
+    assert one.run('backup').out == 'backed up 0 changesets (1 head, +0/-0)\n'
+    third = away(one, 'three')
+    # which one is meant is typed as it is shown
+    fresh = newclient(name)
+    result = fresh.run('backup', '--restore', ok=ABORTED)
+    assert 'abort: which backup shall be restored?\n' in result.err
+    shown = [line.split() for line in result.out.splitlines()[1:]]
+    assert [line[-1] for line in shown] == [f'{fresh.path}'] * 2
+    for line in shown:
+        fresh.run('backup', '--restore', '--from', line[0])
+    assert set(fresh.nodes('heads(draft())')) == {common, mine}
+    assert sorted(finished(fresh)) == sorted([common, mine])
+    assert third.path != two.path
+
+
+@matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
+def test_copy(base: Repo, client: Repo) -> None:
+    """One that has all that a clone has: it has a backup of its own as soon
+    as one of them does what the other does not know of."""
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('backup')
+    place = client.path
+    shutil.copytree(place, place.with_name('copy'), symlinks=True)
+    second = client.commit({'b': 'b\n'}, 'second')
+    client.run('backup')
+    one = away(client, 'one')
+    copy = away(Repo(client.hg, place.with_name('copy')), place.name)
+    third = copy.commit({'c': 'c\n'}, 'third')
+    out = copy.run('backup').out
+    assert out.startswith('backed up 1 changeset (1 head, +1/-0)\n(there is ')
+    assert sorted(finished(copy)) == sorted([second, third])
+    # one takes away what the other has
+    copy = away(copy, 'copy')
+    one = away(one, place.name)
+    shutil.copytree(one.path, place.with_name('again'), symlinks=True)
+    one.run('debugstrip', '-q', '--no-backup', first)
+    one.run('backup')
+    away(one, 'one')
+    again = away(Repo(client.hg, place.with_name('again')), place.name)
+    again.run('backup')
+    assert sorted(finished(again)) == sorted([second, third])
+
+
+@matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
+def test_two_users(transport: Transport, base: Repo, client: Repo) -> None:
+    """What one has seen of theirs is nothing that the other has seen."""
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('backup', transport.url(base, 'alice'))
+    client.run('debugstrip', '-q', '--no-backup', first)
+    second = client.commit({'b': 'b\n'}, 'second')
+    client.run('backup', transport.url(base, 'bob'))
+    client.run('debugstrip', '-q', '--no-backup', second)
+    third = client.commit({'c': 'c\n'}, 'third')
+    for user in ('alice', 'bob', 'alice', 'bob'):
+        client.run('backup', transport.url(base, user))
+        assert held(client, transport.url(base, user)) == [third]
+
+
+def held(client: Repo, url: str) -> list[str]:
+    """Return what is in the backups of a user."""
+    found: list[str] = []
+    shown = client.run('workspace', '-v', '-s', url, '-T', '{owner}/{name}\n')
+    for name in shown.out.split():
+        shown = client.run('workspace', '-s', url, '-T', 'json', name)
+        found += json.loads(shown.out)[0]['heads']
+    return found
+
+
+@matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
+def test_dropped(base: Repo, client: Repo) -> None:
+    """Who backs up wants it to be there."""
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('backup')
+    (one,) = json.loads(client.run('workspace', '-v', '-T', 'json').out)
+    client.run('workspace', '--drop', one['name'])
+    assert client.run('backup').out == (
+        'backed up 0 changesets (1 head, +0/-0)\n'
+    )
+    client.run('debugstrip', '-q', '--no-backup', first)
+    client.run('backup', '--restore')
+    assert client.nodes('draft()') == [first]
 
 
 @matrix.over('ssh')

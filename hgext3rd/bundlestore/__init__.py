@@ -264,9 +264,14 @@ what that one was, with the working copy on the same changeset::
 If several clones were backed up it lists them, and ``--from HOST:PATH`` says
 which one is meant.
 
-A clone that is made anew where the lost one was has the same backup. What is
-there and was never in this clone stays there until it is restored, whatever is
-backed up meanwhile.
+Each clone has a backup of its own. One that is made anew where the lost one
+was, or that has machine and path in common with others, as in containers,
+changes nothing in theirs. A restore carries on with the backup of the lost
+clone if it is made at the same place, before anything else is backed up there;
+any other backup stays as it is until it is dropped::
+
+  hg workspace --verbose
+  hg workspace --drop backup/laptop/1f3870be274f6c49
 
 Configuration
 =============

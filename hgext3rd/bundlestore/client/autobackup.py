@@ -271,7 +271,7 @@ def _once(ui, repo, dest, opts, count: int) -> bool:
                 done.record.version,
             ),
         )
-    note = backup.others(repo, done.record)
+    note = backup.others(done)
     if note:
         _log(repo, note)
     return True

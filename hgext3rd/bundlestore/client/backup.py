@@ -1,18 +1,17 @@
 """``hg backup``: every draft is kept on the server.
 
 The backup of a clone is a view of its user (see ``wire/views.py``) which is
-called after the machine and the place of the clone. It holds all heads that
-are draft, and bookmarks; what else is needed to have the clone back as it was
-is in the text that a view has for its client. What the server has of it
+called after the machine and the clone (see ``clones.py``). It holds all heads
+that are draft, and bookmarks; what else is needed to have the clone back as it
+was is in the text that a view has for its client. What the server has of it
 already is known here, and with nothing new one question is all that is asked.
 """
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
+import itertools
 import json
-import socket
 import time
 from collections.abc import Iterable, Iterator
 from typing import Any, Optional
@@ -27,10 +26,19 @@ from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..start.loading import quickend
 from ..wire import views as wire
-from . import listing, noted, push, scratchpush, storeless, viewrecord, views
+from . import (
+    clones,
+    listing,
+    noted,
+    push,
+    scratchpush,
+    storeless,
+    viewrecord,
+    views,
+)
 
-#: digits of the hash of a path
-_DIGITS = 12
+#: how many other backups of the same place are looked at
+_OTHERS = 20
 #: how often it is tried while others change it
 _ATTEMPTS = 5
 
@@ -72,25 +80,6 @@ class Backup(NamedTuple):
 # -- what this clone is
 
 
-def viewname(repo) -> str:
-    """Return what the backup of a repository is called."""
-    host = socket.gethostname().replace('/', '_').replace('@', '_')
-    return f'{viewmodel.BACKUP}{host or "localhost"}/{pathhash(place(repo))}'
-
-
-def place(repo) -> bytes:
-    """Return where a repository is; its shares are one with it."""
-    path: bytes = repo.sharedpath
-    if path.endswith(b'/.hg'):
-        path = path[: -len(b'/.hg')]
-    return path
-
-
-def pathhash(path: bytes) -> str:
-    """Return what stands for a path in the name of a backup."""
-    return hashlib.sha256(path).hexdigest()[:_DIGITS]
-
-
 def wanted(repo) -> Backup:
     """Return what is to be in the backup of a repository."""
     cl = repo.changelog
@@ -107,7 +96,7 @@ def wanted(repo) -> Backup:
     topic = getattr(repo, 'currenttopic', None)
     state = State(
         # whatever the encoding is: a path is none of its text
-        place(repo).decode('utf-8', 'replace'),
+        clones.place(repo).decode('utf-8', 'replace'),
         hex(repo.dirstate.p1()).decode(),
         totext(active) if active else None,
         totext(topic) if topic else None,
@@ -191,21 +180,32 @@ class Done(NamedTuple):
     added: int
     removed: int
     changed: bool
+    #: names of other backups of this place, where this is the first one of
+    #: this clone
+    beside: tuple[str, ...] = ()
 
 
 def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
     """Bring the backup of a repository up to date; raises ``error.Abort``.
     With ``revs``, what is below these is added, and nothing leaves it."""
-    name = viewname(repo)
     for _attempt in range(_ATTEMPTS):
+        name = clones.viewname(repo)
         before, gone = _asitis(repo, peer, name)
         aim = wanted(repo)
+        mine = _ismine(repo, peer, before, gone, aim)
+        if not mine and clones.renew(repo):
+            continue
+        beside = () if before.version else _beside(peer, name)
         if revs is not None:
-            aim = _some(repo, before, aim, revs)
+            aim = _some(repo, aim, revs)
+        if revs is not None or not mine:
+            # a clone may have no number that it could change
+            aim = _with(repo, before, aim)
         done = _bring(repo, peer, before, gone, aim)
         if done is not None:
-            viewrecord.write(repo, done.record)
-            return done
+            if mine:
+                viewrecord.write(repo, done.record)
+            return done._replace(beside=beside)
         # another process of this clone was quicker
     raise error.StateError(
         _(b'the backup was changed meanwhile'), hint=_(b'try again')
@@ -221,60 +221,72 @@ def _asitis(
     unless = None if known is None else known.version or None
     answer = views.get(peer, wire.Query(name=name, unless=unless))
     if answer.same and known is not None:
-        return known, answer.gone
+        if answer.view is not None and answer.view.uid == known.uid:
+            return known, answer.gone
+        # that of another user of this clone
+        answer = views.get(peer, wire.Query(name=name))
     view = answer.view or viewmodel.View('', name)
-    found = viewrecord.of(location, name, view)
-    if not view.dropped:
-        found = _own(repo, found, known, answer.gone)
-    return found, answer.gone
+    return viewrecord.of(location, name, view), answer.gone
 
 
-def _own(
+def _ismine(
     repo,
+    peer,
     found: viewrecord.Record,
-    known: Optional[viewrecord.Record],
     gone: frozenset[bytes],
-) -> viewrecord.Record:
-    """Return what of a backup is of this clone. A clone that was made anew
-    after a loss has not seen what is there: that is not its to remove."""
+    aim: Backup,
+) -> bool:
+    """Whether nobody else than this clone has changed its backup: no copy of
+    it has, nor was it put back to what it had been before."""
+    if not found.version:
+        return True
+    if found.name.endswith(clones.NOBODY):
+        return False
+    known = viewrecord.read(repo, peer.url(), found.name, found.uid)
+    seen = known.nodes if known else set()
     hasnode = repo.unfiltered().changelog.index.has_node
-    seen = set(known.heads if known else ())
-    names = set(known.bookmarks if known else ())
-    names.update(
-        name
-        for name, node in found.bookmarks.items()
-        if hasnode(node) and tolocal(name) in repo._bookmarks
-    )
-    heads = [node for node in found.heads if hasnode(node) or node in seen]
-    return found._replace(
-        heads=heads,
-        bookmarks={
-            n: found.bookmarks[n] for n in found.bookmarks if n in names
-        },
-        otherheads=len({*found.heads}.difference(heads, gone)),
-        otherbookmarks=[
-            name
-            for name, node in found.bookmarks.items()
-            if name not in names and node not in gone
-        ],
-    )
+    if any(not hasnode(n) for n in found.nodes.difference(seen, gone)):
+        return False
+    # what this clone has there, and did not take away
+    own = aim.heads.intersection(known.heads if known else ())
+    return own.issubset(found.heads)
 
 
-def _some(
-    repo, before: viewrecord.Record, aim: Backup, revs: list[bytes]
-) -> Backup:
-    unfi = repo.unfiltered()
-    hasnode = unfi.changelog.index.has_node
-    there = [node for node in before.heads if hasnode(node)]
-    drafts = repo.revs(b'(draft() - extinct()) and ::%ln', revs)
-    heads = repo.revs(b'heads(%ld + %ln)', drafts, there)
+def _beside(peer, name: str) -> tuple[str, ...]:
+    """Return the names of some other backups of the same place."""
+    query = wire.Query(prefix=clones.placeof(name))
+    found = {
+        one['name'][: len(name)]
+        for one in itertools.islice(views.listed(peer, query), _OTHERS)
+        if not one['dropped']
+    }
+    return tuple(sorted(found - {name}))
+
+
+def _some(repo, aim: Backup, revs: list[bytes]) -> Backup:
+    """Return the part of it that is below some revisions."""
+    heads = repo.revs(b'heads((draft() - extinct()) and ::%ln)', revs)
     return aim._replace(
-        heads={*map(unfi.changelog.node, heads)},
+        heads={*map(repo.changelog.node, heads)},
         bookmarks={
             name: node
             for name, node in aim.bookmarks.items()
             if repo.revs(b'%n and ::%ld', node, heads)
         },
+    )
+
+
+def _with(repo, before: viewrecord.Record, aim: Backup) -> Backup:
+    """Return what is to be in the backup if nothing may leave it."""
+    unfi = repo.unfiltered()
+    hasnode = unfi.changelog.index.has_node
+    here = [node for node in before.heads if hasnode(node)]
+    heads = unfi.revs(b'heads(%ln + %ln)', here, aim.heads)
+    return aim._replace(
+        heads={*map(unfi.changelog.node, heads)}.union(
+            node for node in before.heads if not hasnode(node)
+        ),
+        bookmarks={**before.bookmarks, **aim.bookmarks},
     )
 
 
@@ -287,20 +299,17 @@ def _bring(
 ) -> Optional[Done]:
     """Send what is new, and have the view hold it; None if that has changed
     meanwhile."""
-    kept = before.otherbookmarks
-    if kept or before.otherheads:
-        # it goes with what is there
-        aim = aim._replace(
-            bookmarks={n: m for n, m in aim.bookmarks.items() if n not in kept},
-            state=before.state,
-        )
+    hasnode = repo.unfiltered().changelog.index.has_node
     # what the store has lost is sent again
-    send = sorted(aim.heads.difference({*before.heads}.difference(gone)))
+    lacking = aim.heads.difference({*before.heads}.difference(gone))
+    send = sorted(filter(hasnode, lacking))
     added = sorted(aim.heads.difference(before.heads))
     removed = sorted(set(before.heads).difference(aim.heads))
     moves = _moves(before.bookmarks, aim.bookmarks)
     sent = _send(repo, peer, send) if send else 0
     changed = added or removed or moves or aim.state != before.state
+    # who drops the backup of a clone that is in use gets it back
+    changed = changed or before.dropped
     if not (changed if before.version else aim.heads):
         now = before._replace(time=int(time.time()))
         return Done(now, sent, 0, 0, bool(send))
@@ -320,13 +329,9 @@ def _bring(
         ),
     )
     if answer.moved or answer.view is None:
-        viewrecord.forget(repo, peer.url(), name)
         return None
     record = viewrecord.of(peer.url(), name, answer.view)._replace(
-        heads=sorted(aim.heads),
-        bookmarks=aim.bookmarks,
-        otherheads=before.otherheads,
-        otherbookmarks=before.otherbookmarks,
+        heads=sorted(aim.heads), bookmarks=aim.bookmarks
     )
     return Done(record, sent, len(added), len(removed), True)
 
@@ -351,21 +356,20 @@ def _send(repo, peer, heads: Iterable[bytes]) -> int:
     return len(pushop.outgoing.missing)
 
 
-def others(repo, record: viewrecord.Record) -> bytes:
-    """Return what to say of what is in a backup and never was here, empty if
-    there is nothing."""
-    if not (record.otherheads or record.otherbookmarks):
+def others(done: Done) -> bytes:
+    """Return what to say of other backups of the same place, empty if there
+    are none."""
+    if not done.beside:
         return b''
+    if len(done.beside) > 1:
+        return _(
+            b'there are other backups of this place:'
+            b" 'hg backup --restore' lists them"
+        )
     return _(
-        b'%s and %s in the backup are not of this clone, and'
-        b" stay: 'hg backup --restore --from %s' brings them, 'hg workspace"
-        b" --drop %s' does away with them"
-    ) % (
-        views.counted(record.otherheads, 'head'),
-        views.counted(len(record.otherbookmarks), 'bookmark'),
-        tolocal(record.name[len(viewmodel.BACKUP) :].replace('/', ':')),
-        tolocal(record.name),
-    )
+        b'there is another backup of this place:'
+        b" 'hg backup --restore --from %s' brings it"
+    ) % tolocal(':'.join(clones.split(done.beside[0])))
 
 
 def _tell(ui, repo, done: Done) -> None:
@@ -378,7 +382,7 @@ def _tell(ui, repo, done: Done) -> None:
             _(b'backed up %s (%s, +%d/-%d)\n')
             % (what, text, done.added, done.removed)
         )
-    note = others(repo, done.record)
+    note = others(done)
     if note:
         ui.status(b'(%s)\n' % note)
     secret = len(repo.revs(b'secret() - extinct()'))

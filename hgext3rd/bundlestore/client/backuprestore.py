@@ -15,7 +15,7 @@ from .. import viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..wire import views as wire
-from . import backup, viewrecord, views
+from . import backup, clones, viewrecord, views
 
 
 class Choice(NamedTuple):
@@ -64,9 +64,29 @@ def run(ui, repo, dest, opts) -> int:
                 )
             _setbookmarks(repo, marks)
             _settle(ui, repo, state)
-            if choice.name == backup.viewname(repo):
+            if _continued(repo, peer, choice):
                 _adopt(repo, peer, choice)
+            else:
+                ui.status(
+                    _(
+                        b'(this clone has a backup of its own; when that one'
+                        b" is needed no more, 'hg workspace --drop %s' does"
+                        b' away with it)\n'
+                    )
+                    % tolocal(choice.name)
+                )
     return 0
+
+
+def _continued(repo, peer, choice: Choice) -> bool:
+    """Whether the backup is that of this clone from now on, which is made anew
+    where the lost one was."""
+    own = clones.viewname(repo)
+    if choice.name == own:
+        return True
+    known = viewrecord.read(repo, peer.url(), own)
+    hasown = known is not None and known.version > 0
+    return not hasown and clones.adopt(repo, choice.name)
 
 
 @contextlib.contextmanager
@@ -96,6 +116,7 @@ def _adopt(repo, peer, choice: Choice) -> None:
 def _choose(ui, repo, peer, wanted: bytes) -> Choice:
     """Return the backup that is meant; aborts if it may be several."""
     host, _colon, path = wanted.partition(b':')
+    own = clones.viewname(repo)
     query = wire.Query(prefix=viewmodel.BACKUP)
     found = [
         _choice(peer, one['name'])
@@ -116,33 +137,50 @@ def _choose(ui, repo, peer, wanted: bytes) -> Choice:
     ui.status(_(b'there are several backups:\n'))
     for one in found:
         ui.status(
-            _(b'  %s:%s  %s, %s\n')
-            % (
-                tolocal(one.host),
-                tolocal(one.path),
-                dateutil.datestr(dateutil.makedate(one.view.time)),
-                views.counted(len(one.view.heads), 'head'),
-            )
+            b'  %s  %s\n'
+            % (_handle(one, found), b', '.join(_about(one, found, own)))
         )
     raise error.InputError(
         _(b'which backup shall be restored?'),
-        hint=_(b'name it with --from HOST or --from HOST:PATH'),
+        hint=_(b"say --from and one of these, such as '--from %s'")
+        % _handle(found[0], found),
     )
 
 
+def _handle(one: Choice, found: list[Choice]) -> bytes:
+    """Return what names a backup among others."""
+    places = [(other.host, other.path) for other in found]
+    if one.path and places.count((one.host, one.path)) == 1:
+        return tolocal(f'{one.host}:{one.path}')
+    return tolocal(':'.join(clones.split(one.name)))
+
+
+def _about(one: Choice, found: list[Choice], own: str) -> Iterator[bytes]:
+    """Yield what helps to choose a backup."""
+    yield dateutil.datestr(dateutil.makedate(one.view.time))
+    yield views.counted(len(one.view.heads), 'head')
+    if one.path and not _handle(one, found).endswith(tolocal(one.path)):
+        yield tolocal(one.path)
+    if one.name == own:
+        yield _(b'of this clone')
+
+
 def _fits(name: str, host: str, path: bytes) -> bool:
-    itshost, _slash, itspath = name[len(viewmodel.BACKUP) :].partition('/')
+    itshost, itsplace = clones.split(name)
     if host and itshost != host:
         return False
-    return not path or itspath in (totext(path), backup.pathhash(path))
+    return (
+        not path
+        or itsplace == totext(path)
+        or itsplace.startswith(clones.pathhash(path.rstrip(b'/') or path))
+    )
 
 
 def _choice(peer, name: str) -> Choice:
     answer = views.get(peer, wire.Query(name=name))
     view = answer.view or viewmodel.View('', name)
-    host = name[len(viewmodel.BACKUP) :].partition('/')[0]
     path = backup.load(view.state).path
-    return Choice(name, host, path, view, answer.gone)
+    return Choice(name, clones.split(name)[0], path, view, answer.gone)
 
 
 # -- what it becomes

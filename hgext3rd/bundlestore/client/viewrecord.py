@@ -2,7 +2,9 @@
 
 A file among the caches of the repository, one for each view: whoever reads it
 asks nobody. What is in a view that was seen and is not here any more was
-removed here, by an amend say. Where there is no file, nothing was seen.
+removed here, by an amend say. Where there is no file, nothing was seen. Users
+of one clone have views of the same name, and a view may be gone and another one
+made; so a file is of the view with that id.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from ..viewmodel import BACKUP, View
 from . import noted
 
 #: the number is that of the format
-_NAME = 'view-1-%s.json'
+_NAME = 'view-2-%s'
 
 
 class Record(NamedTuple):
@@ -29,6 +31,8 @@ class Record(NamedTuple):
     name: str
     #: the address of the server, without user and password
     server: str
+    #: what the view has all its life, empty for one that is not there yet
+    uid: str
     #: which version of the view it is
     version: int
     #: seconds since the epoch
@@ -38,10 +42,8 @@ class Record(NamedTuple):
     bookmarks: dict[str, bytes]
     #: see ``backup.State``
     state: str
-    #: of the backup: what is there besides, and never was here. How many
-    #: heads, and the names of bookmarks
-    otherheads: int = 0
-    otherbookmarks: list[str] = []
+    #: whether its owner did away with it
+    dropped: bool = False
 
     @property
     def nodes(self) -> set[bytes]:
@@ -54,18 +56,27 @@ def of(location: bytes, name: str, view: View) -> Record:
     return Record(
         name,
         noted.key(location),
+        view.uid,
         view.version,
         int(time.time()),
         list(view.heads),
         dict(view.bookmarks),
         view.state,
+        view.dropped,
     )
 
 
-def read(repo, location: bytes, name: str) -> Optional[Record]:
-    """Return what is known of a view on a server, if anything."""
-    data = noted.folder(repo).read(_name(noted.key(location), name))
-    return None if data is None else _load(data)
+def read(
+    repo, location: bytes, name: str, uid: Optional[str] = None
+) -> Optional[Record]:
+    """Return what is known of a view on a server, if anything: of the one with
+    that id, or of the one of that name that was seen or changed last."""
+    folder = noted.folder(repo)
+    for file in folder.names(_name(noted.key(location), name, uid)):
+        data = folder.read(file)
+        if data is not None:
+            return _load(data)
+    return None
 
 
 def backups(repo) -> list[Record]:
@@ -79,22 +90,23 @@ def backups(repo) -> list[Record]:
 
 
 def write(repo, record: Record) -> None:
-    """Keep it. What cannot be written is asked for again."""
-    folder = noted.folder(repo)
+    """Keep it. Where it cannot be written, what is known of an earlier version
+    stays; the server is asked what came since."""
     raw = record._replace(
         heads=[hex(node).decode() for node in record.heads],
         bookmarks={
             name: hex(node).decode() for name, node in record.bookmarks.items()
         },
     )
-    name = _name(record.server, record.name)
-    if not folder.write(name, [json.dumps(raw._asdict()).encode()]):
-        folder.remove(name)
+    name = _name(record.server, record.name, record.uid)
+    noted.folder(repo).write(name, [json.dumps(raw._asdict()).encode()])
 
 
-def _name(server: str, name: str) -> str:
+def _name(server: str, name: str, uid: Optional[str] = None) -> str:
+    """Return the name of a file, or what it begins with, whatever the id."""
     text = f'{server}\n{name}'.encode('utf-8', 'surrogateescape')
-    return _NAME % hashlib.sha256(text).hexdigest()[:32]
+    begin = _NAME % hashlib.sha256(text).hexdigest()[:32]
+    return begin if uid is None else f'{begin}-{uid}.json'
 
 
 def _load(data: bytes) -> Record:
@@ -115,8 +127,3 @@ def backedup(repo) -> list[bytes]:
         for node in record.heads
         if hasnode(node)
     ]
-
-
-def forget(repo, location: bytes, name: str) -> None:
-    """Have the server asked for all of it the next time."""
-    noted.folder(repo).remove(_name(noted.key(location), name))

@@ -24,7 +24,8 @@ _DIVERGED = b'@'
 
 
 def _record(repo, remote, view: viewmodel.View) -> Optional[viewrecord.Record]:
-    return viewrecord.read(repo, remote.url(), f'{view.owner}/{view.name}')
+    name = f'{view.owner}/{view.name}'
+    return viewrecord.read(repo, remote.url(), name, view.uid)
 
 
 def seen(repo, remote, view: viewmodel.View) -> None:

@@ -188,6 +188,7 @@ def _view(raw: dict[str, Any]) -> viewmodel.View:
         time=values.time(raw['time']),
         user=values.text(raw['user']),
         machine=values.text(raw['machine']),
+        uid=values.text(raw['uid']),
     )
     view.check()
     return view
