@@ -45,6 +45,7 @@ from .rows import (
     slow,
     small,
     space,
+    views,
     web,
 )
 from .rows.context import Context
@@ -60,6 +61,7 @@ HERE = Path(__file__).resolve().parent
 STEPS: dict[str, Callable[[Context], None]] = {
     'stored': small.measure_stored,
     'index': space.measure_index,
+    'views': views.measure_views,
     'many': many.measure_many,
     'large': large.measure_large,
     'crowd': crowd.measure_crowd,

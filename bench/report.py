@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from . import budgets, plot
 from .measure import spread
 from .results import COLUMNS, Results
-from .rows import laptop, many, slow
+from .rows import laptop, many, slow, views
 
 MB = 1_000_000
 
@@ -84,6 +84,10 @@ def allrows(results: Results) -> Iterator[Row]:
     yield Row('index/hit', 'index: hit', 'ms')
     yield Row('index/miss', 'index: miss', 'ms')
     yield Row('index/prefix', 'index: prefix', 'ms')
+    yield Row('views/bytes', f'views: one of 2 heads, N = {sizes.views:,}', 'B')
+    for key, title in views.ACTIONS.items():
+        title = title.replace('many', f'{sizes.viewheads:,}')
+        yield Row(f'views/{key}', f'… {title}: processor time', 'ms')
     stack = f'a stack of {sizes.height} pushed {sizes.tops} times'
     yield Row('stack/bytes', f'{stack}: stored', 'B')
     yield Row('stack/index', '… growth of the index', 'B')

@@ -65,6 +65,9 @@ class Sizes(NamedTuple):
     drafts: int = 2_000
     heads: int = 300
     laptoprounds: int = 2
+    #: workspaces in the index, and heads of a large one
+    views: int = 100_000
+    viewheads: int = 10_000
     #: changesets of a stack, and how often it is pushed
     height: int = 20
     tops: int = 21
@@ -96,6 +99,7 @@ QUICK = Sizes(
     manyrounds=1,
     slowrounds=1,
     requestrounds=1,
+    views=5_000,
     releases=25,
     extrarounds=3,
 )
@@ -122,6 +126,8 @@ SMOKE = Sizes(
     drafts=6,
     heads=3,
     laptoprounds=1,
+    views=20,
+    viewheads=30,
     people=1,
     height=3,
     tops=2,
