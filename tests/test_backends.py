@@ -702,7 +702,7 @@ def test_newer_format(place: model.Place, index: Any, version: int) -> None:
 
 _VIEWS = tuple(
     f'DROP TABLE {name}'
-    for name in ('viewnow', 'viewstate', 'viewnode', 'viewlog')
+    for name in ('viewnow', 'viewstate', 'viewnode', 'viewlog', 'private')
 )
 
 
@@ -764,6 +764,27 @@ def test_format_3(place: model.Place, index: Any) -> None:
     assert _version(index) == schema.VERSION
     assert index.view('alice', 'parser') == made
     assert index.pushes() == [recorded]
+    assert list(index.problems()) == []
+
+
+def test_format_4(place: model.Place, index: Any) -> None:
+    """Nothing is private there."""
+    recorded = index.record(newpush('one'))
+    view = index.putview(View('alice', 'parser', recorded.nodes), 0)
+    sql(place, 'DROP TABLE private', 'PRAGMA user_version = 4')
+    for seen in (index, index.seen('bob'), index.seen('')):
+        assert seen.pushes() == [recorded]
+        assert set(seen.locate(recorded.nodes)) == {*recorded.nodes}
+        assert seen.nodes(recorded.nodes[0].hex()) == [*recorded.nodes]
+        assert seen.bundles([recorded.key])[recorded.key].private == ''
+        assert seen.viewbyid(view.uid) == view
+        assert seen.owed(0) == 1
+        assert list(seen.problems()) == []
+    assert _version(index) == 4
+    private = index.putview(View('alice', 'mine', private=True), 0)
+    assert _version(index) == schema.VERSION
+    hidden = index.record(newpush('two')._replace(private=private.uid))
+    assert index.seen('bob').locate(hidden.nodes) == {}
     assert list(index.problems()) == []
 
 
@@ -1405,7 +1426,7 @@ def test_removal_leaves_nothing_behind(index: Any) -> None:
         *('description', 'search_content', 'rest', 'kept', 'below'),
         *('pin', 'holder', 'event', 'pushvar', 'status'),
         *('delivery', 'landing', 'label'),
-        *('viewnow', 'viewstate', 'viewnode', 'viewlog'),
+        *('viewnow', 'viewstate', 'viewnode', 'viewlog', 'private'),
     }
     for table in tables:
         rows = connection.execute(f'SELECT count(*) FROM {table}')

@@ -634,6 +634,37 @@ class IViews(Interface):
         with that ``uid``; for repairs, durable. Raises ``ViewExists``."""
 
 
+class IPrivacy(Interface):
+    """Ability of an index with ``IViews``: it keeps pushes that are private
+    (``private`` of ``model.NewPush`` and ``model.Push``), and tells what of
+    these, and of views that are private, somebody sees. Another one refuses to
+    record them, with ``ValueError``.
+
+    A bundle is of one view, or everybody's: to record it as another's is a
+    ``ValueError``. It rests on none but those of its view, and everybody's;
+    others are as good as ``BundleGone``. The same changeset may be in bundles
+    of any number of views.
+    """
+
+    def seen(user: str, uid=None) -> object:
+        """Return this index as somebody sees it: ``user``, nobody if empty.
+
+        In that one are views that are private, and their bundles and what
+        these hold (:meth:`IBundleIndex.locate`, :meth:`IBundleIndex.nodes`,
+        :meth:`IBundleIndex.bundles`), only where ``viewmodel.maylook`` says
+        so of the view; of one that is not recorded nobody sees anything. With
+        ``uid``, no bundles but those of that view, as for one who pushes to
+        it.
+
+        Pushes that are private are in no list there and have no id, whoever
+        looks. What is changed by way of it is changed."""
+
+    def unseen(first: int = 1, limit=None) -> list:
+        """Return the pushes that are private to a view that is not recorded,
+        so that nobody sees them, with that id or a higher one, in ascending
+        order; only the first ``limit`` of them, where given."""
+
+
 class IReserve(Interface):
     """A store or an index that needs room to give room back, and keeps some
     for that day."""

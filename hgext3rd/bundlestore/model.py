@@ -49,6 +49,9 @@ DESCRIPTION_LENGTH = 500
 BRANCHES = 100
 BRANCH_LENGTH = 250
 
+#: hexadecimal digits of what a view has all its life
+UID_LENGTH = 32
+
 _HEXDIGITS = frozenset('0123456789abcdef')
 
 
@@ -74,6 +77,15 @@ def checkkey(key: object) -> str:
 def iskey(text: str) -> bool:
     """Whether a bundle can have that key."""
     return len(text) == 64 and _HEXDIGITS.issuperset(text)
+
+
+def isuid(text: object) -> bool:
+    """Whether a view can have that id."""
+    return (
+        isinstance(text, str)
+        and len(text) == UID_LENGTH
+        and _HEXDIGITS.issuperset(text)
+    )
 
 
 #: What the name of a note may be: a folder and a name, of characters that
@@ -250,6 +262,10 @@ class NewPush(NamedTuple):
     pushvars: tuple[tuple[str, str], ...] = ()
     #: the branches of its heads, see :func:`branches`
     branches: tuple[str, ...] = ()
+    #: The ``uid`` of the view of which it is: only who may look at that sees
+    #: anything of it. Empty: everybody does. It moves no bookmarks, and its
+    #: bundle is one that no push of another view can have.
+    private: str = ''
 
     @property
     def changesets(self) -> tuple[bytes, ...]:
@@ -283,11 +299,23 @@ class Push(NamedTuple):
     pushvars: tuple[tuple[str, str], ...] = ()
     #: the branches of its heads, sorted; empty if nobody knows
     branches: tuple[str, ...] = ()
+    #: the ``uid`` of the view whose users alone see it; empty: everybody does
+    private: str = ''
 
     @property
     def changesets(self) -> tuple[bytes, ...]:
         """Every changeset of the push, parents first."""
         return self.below + self.nodes
+
+
+def checkprivate(push: Union[NewPush, Push]) -> None:
+    """Raise ``ValueError`` if a push can be no view's own."""
+    if not push.private:
+        return
+    if not isuid(push.private):
+        raise ValueError(f'not the id of a view: {push.private!a}')
+    if push.moves if isinstance(push, NewPush) else push.bookmarks:
+        raise ValueError('a push that is private moves no bookmarks')
 
 
 class Status(NamedTuple):
@@ -402,6 +430,8 @@ class Bundle(NamedTuple):
     #: it is complete. Those that they rest on are among them, and each comes
     #: after what it rests on itself.
     rests: tuple[str, ...]
+    #: the ``uid`` of the view whose users alone see it; empty: everybody does
+    private: str = ''
 
 
 class Location(NamedTuple):

@@ -4,32 +4,33 @@ A *view* is a named record of what somebody looks at: heads, bookmarks, and a
 text of the client. A workspace is one, the backup of a clone is another. Its
 version goes up by one with each change, whatever changed.
 
+One that is *private* is seen by its owner, and by whom that shares it with, and
+so are the pushes to it. Whether it is, is decided once and for all: what others
+do not see cannot be what their pushes rest on.
+
 Apart from ``model``, as most processes need none of it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Optional
+from typing import Optional, Union
 
-from .model import NAME_LENGTH, NODE_LENGTH, istext
+from .model import NAME_LENGTH, NODE_LENGTH, istext, isuid
 from .records import NamedTuple
 
-#: the most heads, bookmarks and writers of a view
+#: the most heads, bookmarks and writers (or readers) of a view
 HEADS = 100_000
 BOOKMARKS = 10_000
 WRITERS = 1000
 
 #: what the names of the backups of clones begin with
 BACKUP = 'backup/'
+#: and what those end with that hold what is secret
+SECRET = '-secret'
 
 #: how long the state of a view may be, in characters
 STATE_LENGTH = 1_000_000
-
-#: hexadecimal digits of what a view has all its life
-UID_LENGTH = 32
-
-_HEXDIGITS = frozenset('0123456789abcdef')
 
 
 class View(NamedTuple):
@@ -58,15 +59,23 @@ class View(NamedTuple):
     #: 32 lower-case hexadecimal digits, which the index gives to a new view,
     #: and which it keeps when it is renamed; empty for a new one
     uid: str = ''
+    #: whether others see anything of it; never changes
+    private: bool = False
+    #: of one that is private: who else may look at it, but for those who may
+    #: change it; sorted, each once
+    readers: tuple[str, ...] = ()
 
     def check(self) -> None:
         """Raise ``ValueError``, which says what is wrong with it, if
         anything."""
-        names = (self.owner, self.name, *self.writers, self.user, self.machine)
+        others = (*self.writers, *self.readers)
+        names = (self.owner, self.name, *others, self.user, self.machine)
         if not all(map(istext, (*names, self.state))):
             raise ValueError('there is something that is no text')
-        if not (self.owner and self.name and all(self.writers)):
+        if not (self.owner and self.name and all(others)):
             raise ValueError('a name is empty')
+        if self.readers and not self.private:
+            raise ValueError('everybody may look at it')
         if max(map(len, names)) > NAME_LENGTH:
             raise ValueError(f'a name has at most {NAME_LENGTH} characters')
         if len(self.state) > STATE_LENGTH:
@@ -75,6 +84,7 @@ class View(NamedTuple):
             raise ValueError(f'not the id of a view: {self.uid!a}')
         _checkorder(self.heads, HEADS, 'heads')
         _checkorder(self.writers, WRITERS, 'writers')
+        _checkorder(self.readers, WRITERS, 'readers')
         self._checkbookmarks()
         if any(len(node) != NODE_LENGTH for node in self.nodes):
             raise ValueError(f'a node has {NODE_LENGTH} bytes')
@@ -95,7 +105,7 @@ class View(NamedTuple):
     @property
     def what(self) -> tuple[object, ...]:
         """All that a change is made of."""
-        return self[:7]
+        return (*self[:7], self.readers)
 
 
 class ViewSummary(NamedTuple):
@@ -114,6 +124,8 @@ class ViewSummary(NamedTuple):
     #: how many there are
     heads: int
     bookmarks: int
+    private: bool = False
+    readers: tuple[str, ...] = ()
 
 
 class ViewCounts(NamedTuple):
@@ -145,11 +157,17 @@ class ViewChange(NamedTuple):
     name: str
     writers: tuple[str, ...]
     dropped: bool
+    private: bool = False
+    readers: tuple[str, ...] = ()
 
 
-def isuid(text: str) -> bool:
-    """Whether a view can have that id."""
-    return len(text) == UID_LENGTH and _HEXDIGITS.issuperset(text)
+def maylook(view: Union[View, ViewSummary], user: str) -> bool:
+    """Whether a user, nobody if empty, may look at a view."""
+    return not view.private or user in (
+        view.owner,
+        *view.writers,
+        *view.readers,
+    )
 
 
 def summary(view: View) -> ViewSummary:
@@ -166,6 +184,8 @@ def summary(view: View) -> ViewSummary:
         dropped=view.dropped,
         heads=len(view.heads),
         bookmarks=len(view.bookmarks),
+        private=view.private,
+        readers=view.readers,
     )
 
 
@@ -191,6 +211,8 @@ def change(before: Optional[View], after: View) -> ViewChange:
         name=after.name,
         writers=after.writers,
         dropped=after.dropped,
+        private=after.private,
+        readers=after.readers,
     )
 
 
@@ -243,6 +265,8 @@ def _as(
         bookmarks=tuple(sorted(marks.items())),
         writers=one.writers,
         dropped=one.dropped,
+        private=one.private,
+        readers=one.readers,
         version=one.version,
         time=one.time,
         user=one.user,

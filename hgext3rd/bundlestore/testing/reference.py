@@ -9,6 +9,7 @@ from typing import Optional
 
 from .. import errors, model
 from ..declaring import Interfaces
+from .referenceprivacy import SeenIndex
 from .referenceviews import ReferenceViews
 
 
@@ -37,6 +38,7 @@ def pushof(
         push.below if below is None else below,
         pushvars=push.pushvars,
         branches=tuple(sorted(push.branches)),
+        private=push.private,
     )
 
 
@@ -46,7 +48,7 @@ class ReferenceIndex(ReferenceViews):
 
     __implemented__ = Interfaces(
         *('IBundleIndex', 'IStatuses', 'IDeliveries', 'ILandings', 'ILabels'),
-        'IViews',
+        *('IViews', 'IPrivacy'),
     )
 
     def __init__(self, ignoresaccents: bool = True) -> None:
@@ -74,6 +76,7 @@ class ReferenceIndex(ReferenceViews):
         publish: Optional[Callable[[], object]] = None,
         quota: Optional[int] = None,
     ) -> model.Push:
+        model.checkprivate(push)
         rests = self._allrests(push)
         if quota is not None:
             self._checkquota(push, quota)
@@ -90,6 +93,22 @@ class ReferenceIndex(ReferenceViews):
         recorded = pushof(self._lastid, push, rests, self._below(push))
         self._hold(recorded)
         return recorded
+
+    def seen(self, user: str, uid: Optional[str] = None) -> SeenIndex:
+        return SeenIndex(self, user, uid)
+
+    def unseen(
+        self, first: int = 1, limit: Optional[int] = None
+    ) -> list[model.Push]:
+        return [
+            push
+            for push in self.pushes(first)
+            if push.private and self.viewbyid(push.private) is None
+        ][:limit]
+
+    def holders(self) -> list[model.Push]:
+        """Return what is recorded of bundles."""
+        return list(self._holders.values())
 
     def _hold(self, push: model.Push) -> None:
         for id, holder in list(self._holders.items()):
@@ -116,9 +135,14 @@ class ReferenceIndex(ReferenceViews):
     def _allrests(self, push: model.NewPush) -> tuple[str, ...]:
         known = self.bundles([push.key, *push.rests])
         if push.key in known:
+            if known[push.key].private != push.private:
+                raise ValueError("another view's bundle")
             return known[push.key].rests
         for key in push.rests:
-            if key not in known:
+            if key not in known or known[key].private not in (
+                '',
+                push.private,
+            ):
                 raise errors.BundleGone(key)
         return tuple(model.chain(known[key] for key in push.rests))
 
@@ -237,6 +261,7 @@ class ReferenceIndex(ReferenceViews):
                 holder.nodes,
                 tuple(head.node for head in holder.heads),
                 holder.rests,
+                holder.private,
             )
             for holder in self._holders.values()
             if holder.key in keys

@@ -24,6 +24,8 @@ class ReferenceViews:
         if known is not None:
             if known.owner != view.owner:
                 raise ValueError('a view keeps its owner')
+            if known.private != view.private:
+                raise ValueError('a view stays private, or not')
             if known.what == view.what:
                 return known
         if expected != (known.version if known else 0):

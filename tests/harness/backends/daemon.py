@@ -171,7 +171,9 @@ class Daemon:
 
     def thaw(self) -> None:
         for pid in family(self._running()[1]):
-            os.kill(pid, signal.SIGCONT)
+            # one may end meanwhile
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGCONT)
 
     def discard(self) -> None:
         """Stop it, and remove all that it had."""

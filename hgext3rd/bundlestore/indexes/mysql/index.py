@@ -23,4 +23,5 @@ class MysqlIndex(RemoteIndex):
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses'),
         *('IDeliveries', 'ILandings', 'ILabels', 'IPresence', 'IViews'),
+        'IPrivacy',
     )

@@ -27,4 +27,5 @@ class PostgresqlIndex(RemoteIndex):
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISchema', 'IRestoreMany', 'IStatuses'),
         *('IDeliveries', 'ILandings', 'ILabels', 'IPresence', 'IViews'),
+        'IPrivacy',
     )

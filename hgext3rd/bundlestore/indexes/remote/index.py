@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 class RemoteIndex(SqlIndex):
     """What provides ``IBundleIndex``, ``ISchema``, ``IRestoreMany``,
-    ``IStatuses``, ``IDeliveries``, ``ILandings``, ``ILabels``, ``IPresence``
-    and ``IViews``; its class says so."""
+    ``IStatuses``, ``IDeliveries``, ``ILandings``, ``ILabels``, ``IPresence``,
+    ``IViews`` and ``IPrivacy``; its class says so."""
 
     def __init__(self, server: Server) -> None:
         self._remote = Database(server)

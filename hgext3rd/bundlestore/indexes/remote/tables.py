@@ -19,7 +19,7 @@ from ...records import NamedTuple
 from ..sql import labels
 
 #: changes with the tables
-VERSION = 4
+VERSION = 5
 
 #: so many names are locked apart from each other
 STRIPES = 256
@@ -156,6 +156,7 @@ TABLES = (
         {'viewlog_time': 'time, viewid, version'},
         since=4,
     ),
+    Table('private', 'bundle id, uid name', 'bundle', since=5),
     Table(
         'word', 'word word, push id', 'word, push', {'word_push': 'push, word'}
     ),

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Optional, Union
 
 from ... import errors, model
 from ...records import NamedTuple
+from . import privacy
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -41,6 +42,7 @@ PARTS = (
     'DELETE FROM below WHERE bundle = ?',
     'DELETE FROM description WHERE bundle = ?',
     'DELETE FROM head WHERE bundle = ?',
+    'DELETE FROM private WHERE bundle = ?',
 )
 _REMOVAL = (
     'DELETE FROM kept WHERE bundle = ?',
@@ -58,6 +60,8 @@ class Found(NamedTuple):
     #: what it rests on holds
     nodes: bytes
     below: bytes
+    #: the view that it is of, see ``privacy.py``
+    private: str = ''
 
 
 # -- what is known of them
@@ -65,13 +69,15 @@ class Found(NamedTuple):
 
 def find(sql: Sql, key: str) -> Optional[Found]:
     row = sql.one(
-        'SELECT id, size, nodes FROM bundle WHERE digest = ?',
+        f'SELECT id, size, nodes, {privacy.uidof(sql, "bundle.id")} FROM bundle'
+        ' WHERE digest = ?',
         (bytes.fromhex(key),),
     )
     if row is None:
         return None
-    id, size, nodes = row
-    return Found(id, size, nodes, below(sql, [id]).get(id, b''))
+    id, size, nodes, private = row
+    lower = below(sql, [id]).get(id, b'')
+    return Found(id, size, nodes, lower, private or '')
 
 
 def ids(sql: Sql, keys: Iterable[str]) -> list[int]:
@@ -81,12 +87,20 @@ def ids(sql: Sql, keys: Iterable[str]) -> list[int]:
     return [id for (id,) in rows]
 
 
-def describe(sql: Sql, keys: Iterable[str]) -> dict[str, model.Bundle]:
-    """Return those of the bundles that are recorded."""
+def describe(
+    sql: Sql, keys: Iterable[str], viewer: Optional[privacy.Viewer]
+) -> dict[str, model.Bundle]:
+    """Return those of the bundles that are recorded, and seen."""
     rows = sql.many(
-        'SELECT id, digest, size, nodes FROM bundle WHERE digest IN ({marks})',
+        'SELECT id, digest, size, nodes,'
+        f' {privacy.uidof(sql, "bundle.id")} FROM bundle'
+        ' WHERE digest IN ({marks})',
         [bytes.fromhex(key) for key in keys],
     )
+    private = {row[4] for row in rows if row[4]}
+    if viewer is not None and private:
+        hidden = private - viewer.sees(sql, private)
+        rows = [row for row in rows if row[4] not in hidden]
     ids = [row[0] for row in rows]
     found = heads(sql, ids)
     below = rests(sql, ids)
@@ -97,8 +111,9 @@ def describe(sql: Sql, keys: Iterable[str]) -> dict[str, model.Bundle]:
             tuple(split(nodes)),
             tuple(head.node for head in found[id]),
             tuple(below.get(id, {}).values()),
+            uid or '',
         )
-        for id, key, size, nodes in rows
+        for id, key, size, nodes, uid in rows
     }
 
 
@@ -163,15 +178,17 @@ class Bases(NamedTuple):
     keys: tuple[str, ...]
 
 
-def basesof(sql: Sql, keys: Iterable[str]) -> Bases:
-    """Return what a bundle rests on that is said to rest on these; raises
-    ``BundleGone``."""
+def basesof(sql: Sql, keys: Iterable[str], private: str = '') -> Bases:
+    """Return what a bundle rests on, of a view if it is ``private``, that is
+    said to rest on these; raises ``BundleGone``, also where one of these is
+    another view's."""
     wanted = list(dict.fromkeys(keys))
     rows = sql.many(
-        'SELECT digest, id FROM bundle WHERE digest IN ({marks})',
+        f'SELECT digest, id, {privacy.uidof(sql, "bundle.id")} FROM bundle'
+        ' WHERE digest IN ({marks})',
         map(bytes.fromhex, wanted),
     )
-    found = {key.hex(): id for key, id in rows}
+    found = {key.hex(): id for key, id, uid in rows if uid in (None, private)}
     for key in wanted:
         if key not in found:
             raise errors.BundleGone(key)
@@ -201,7 +218,8 @@ def add(
     """Add the bundle of a push, with that id."""
     nodes = b''.join(push.nodes)
     sql.insert('bundle', [(id, bytes.fromhex(push.key), push.size, nodes)])
-    return Found(id, push.size, nodes, addparts(sql, id, push, bases))
+    lower = addparts(sql, id, push, bases)
+    return Found(id, push.size, nodes, lower, push.private)
 
 
 def addparts(
@@ -224,6 +242,8 @@ def addparts(
         sql.insert('below', [(id, lower)])
     if push.text != model.titles(push.heads):
         sql.insert('description', [(id, push.text)])
+    if push.private:
+        sql.insert('private', [(id, push.private)])
     return lower
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from ... import model
+from . import privacy
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -50,6 +51,9 @@ def put(sql: Sql, delivery: model.Delivery, found: int) -> bool:
     return True
 
 
-def owed(sql: Sql, told: int) -> int:
-    row = sql.one('SELECT count(*) FROM push WHERE id > ?', (told,))
+def owed(sql: Sql, told: int, public: bool) -> int:
+    condition = privacy.ispublic(sql, 'push.bundle') if public else '1 = 1'
+    row = sql.one(
+        f'SELECT count(*) FROM push WHERE id > ? AND {condition}', (told,)
+    )
     return row[0] if row else 0

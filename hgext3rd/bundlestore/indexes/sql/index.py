@@ -18,6 +18,7 @@ from . import (
     labels,
     lists,
     lookups,
+    privacy,
     problems,
     pushes,
     repairs,
@@ -44,8 +45,17 @@ class SqlIndex:
     own class, with what else it is able to.
     """
 
+    #: who looks; None: whoever keeps it, and sees everything
+    _viewer: Optional[privacy.Viewer] = None
+
     def __init__(self, database: Database) -> None:
         self._database = database
+
+    def seen(self, user: str, uid: Optional[str] = None) -> SqlIndex:
+        """Return the index as somebody sees it, see ``IPrivacy``."""
+        made = object.__new__(type(self))
+        vars(made).update(vars(self), _viewer=privacy.Viewer(user, uid))
+        return made
 
     # -- writing
 
@@ -76,6 +86,7 @@ class SqlIndex:
             below,
             pushvars=tuple(push.pushvars),
             branches=tuple(sorted(push.branches)),
+            private=push.private,
         )
 
     def movebookmarks(
@@ -208,7 +219,7 @@ class SqlIndex:
             return {}
         passed = [key for key in without if _iskey(key)]
         return self._database.read(
-            lambda sql: lookups.locate(sql, wanted, passed),
+            lambda sql: lookups.locate(sql, wanted, passed, self._viewer),
             {},
             brief=not passed,
         )
@@ -218,7 +229,7 @@ class SqlIndex:
         if not wanted:
             return {}
         return self._database.read(
-            lambda sql: bundles.describe(sql, wanted), {}
+            lambda sql: bundles.describe(sql, wanted, self._viewer), {}
         )
 
     def nodes(self, prefix: str, limit: int = 10) -> list[bytes]:
@@ -232,7 +243,9 @@ class SqlIndex:
         last = bytes.fromhex(prefix.ljust(2 * _NODE, 'f'))
         most = _most(limit)
         return self._database.read(
-            lambda sql: lookups.nodes(sql, first, last, most), [], brief=True
+            lambda sql: lookups.nodes(sql, first, last, most, self._viewer),
+            [],
+            brief=True,
         )
 
     # -- bookmarks
@@ -285,7 +298,9 @@ class SqlIndex:
 
     def haspush(self, id: int) -> bool:
         return self._database.read(
-            lambda sql: pushes.exists(sql, id), False, brief=True
+            lambda sql: pushes.exists(sql, id, self._viewer is not None),
+            False,
+            brief=True,
         )
 
     def push(self, id: int) -> model.Push:
@@ -326,6 +341,7 @@ class SqlIndex:
             _most(limit),
             newestfirst,
             labels.wanted(status, branch),
+            self._viewer is not None,
         )
         return self._database.read(lambda sql: lists.find(sql, wanted), [])
 
@@ -352,7 +368,11 @@ class SqlIndex:
 
     def owed(self, told: int) -> int:
         return self._database.read(
-            lambda sql: deliveries.owed(sql, max(told, 0)), 0, brief=True
+            lambda sql: deliveries.owed(
+                sql, max(told, 0), self._viewer is not None
+            ),
+            0,
+            brief=True,
         )
 
     # -- views
@@ -362,7 +382,7 @@ class SqlIndex:
         # most processes need none
         from .views import Views
 
-        return Views(self._database)
+        return Views(self._database, self._viewer)
 
     def putview(self, view: View, expected: int) -> View:
         return self._views.put(view, expected)
@@ -413,6 +433,18 @@ class SqlIndex:
     def restoreview(self, view: View, log: Sequence[ViewChange]) -> None:
         self._views.restore(view, log)
 
+    def unseen(
+        self, first: int = 1, limit: Optional[int] = None
+    ) -> list[model.Push]:
+        most = _most(limit)
+        ids: list[int] = self._database.read(
+            lambda sql: privacy.unseen(sql, max(first, 1), most),
+            [],
+            patient=True,
+        )
+        # one may go meanwhile
+        return [push for id in ids for push in self.pushes(id, id)]
+
     # -- what there is
 
     def usage(self, user: str) -> model.Usage:
@@ -460,6 +492,7 @@ def _check(push: Union[model.NewPush, model.Push]) -> None:
         raise ValueError('a text has a NUL, or no Unicode')
     model.checkpushvars(push.pushvars)
     model.checkbranches(push.branches)
+    model.checkprivate(push)
     if isinstance(push, model.NewPush):
         _checknames(push.user, *(move.name for move in push.moves))
     else:

@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Optional
 
 from ... import model
 from ...records import NamedTuple
-from . import bundles, details, labels
+from . import bundles, details, labels, privacy
 from .words import holds
 
 if TYPE_CHECKING:
@@ -54,6 +54,8 @@ class Filter(NamedTuple):
     newestfirst: bool
     #: as ``labels.wanted`` returns them
     labels: list[str]
+    #: none that is private, see ``privacy.py``
+    public: bool
     #: in a list by time: only what comes behind that time and id
     behind: Optional[tuple[float, int]] = None
 
@@ -197,6 +199,8 @@ def _where(sql: Sql, wanted: Filter, id: str) -> tuple[str, list[Any]]:
     and the values in it."""
     conditions = [f'{id} BETWEEN ? AND ?']
     values: list[Any] = [wanted.first, wanted.last]
+    if wanted.public:
+        conditions.append(privacy.ispublic(sql, 'push.bundle'))
     since, until = wanted.since, wanted.until
     if wanted.user is not None:
         conditions.append('push.username = ?')
@@ -236,6 +240,10 @@ def _ordered(
 # -- all about them
 
 
+_PRIVATE = (
+    'SELECT bundle, 0, ? AS one, ? AS other, uid FROM private'
+    ' WHERE bundle IN ({marks})'
+)
 _RESTS = bundles.RESTS.format(
     columns="""chain.base, bundle.digest,
     (SELECT nodes FROM below WHERE below.bundle = chain.bundle), ''"""
@@ -275,7 +283,7 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
     ids = sorted({row[3] for row in rows})
     pushes = [row[0] for row in rows]
     more = [row[0] for row in rows if row[4]]
-    parts, its, descriptions, resting, pinned, moved, along, on = sql.together(
+    found = sql.together(
         [
             *((statement, first, ids) for statement, first in _PARTS),
             (_PINS, (b'', b''), pushes),
@@ -290,8 +298,15 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
                 (b'', b''),
                 pushes if sql.version >= labels.SINCE else [],
             ),
+            (
+                _PRIVATE,
+                (b'', b''),
+                ids if sql.version >= privacy.SINCE else [],
+            ),
         ]
     )
+    parts, its, descriptions, resting, *others = found
+    pinned, moved, along, on, hidden = others
     contents = {
         id: (key.hex(), size, tuple(bundles.split(nodes)))
         for id, size, key, nodes, _text in parts
@@ -306,6 +321,7 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
     for bundle, base, key, nodes, _text in resting:
         rests.setdefault(bundle, {})[base] = key.hex()
         below[bundle] = nodes or b''
+    private = {row[0]: row[4] for row in hidden}
     pins = {row[0] for row in pinned}
     moves: dict[int, list[tuple[str, Optional[bytes]]]] = {}
     moved.sort(key=_first)
@@ -331,6 +347,7 @@ def _complete(sql: Sql, rows: list[Row]) -> list[model.Push]:
             id in pins,
             tuple(pushvars.get(id, ())),
             tuple(branches.get(id, ())),
+            private.get(bundle, ''),
         )
         for id, time, user, bundle, _moves in rows
     ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, Optional
 
 from ... import model
-from . import bundles
+from . import bundles, privacy
 
 if TYPE_CHECKING:
     from .dialect import Row, Sql
@@ -21,19 +21,17 @@ WITH wanted (node) AS (VALUES {marks}),
         ) FROM wanted
     )
 SELECT found.node, bundle.digest, bundle.size, found.place & 1, bundle.id,
-    EXISTS (SELECT 1 FROM rest WHERE rest.bundle = bundle.id)
+    EXISTS (SELECT 1 FROM rest WHERE rest.bundle = bundle.id), {uid}
 FROM found
 LEFT JOIN push ON push.id = found.place >> 1
 LEFT JOIN kept ON kept.push = found.place >> 1 AND push.id IS NULL
 CROSS JOIN bundle ON bundle.id = coalesce(push.bundle, kept.bundle)
 """
-# for bundles that are passed over
-_NOTOF = """
-AND coalesce(
+# the bundle of a row ``n``, for those that are passed over
+_ITS = """coalesce(
     (SELECT bundle FROM push WHERE push.id = n.push),
     (SELECT bundle FROM kept WHERE kept.push = n.push)
-) NOT IN ({ids})
-"""
+)"""
 
 # Each step seeks the next node, whatever number of pushes brought the last.
 _NODES = """
@@ -58,12 +56,26 @@ SELECT DISTINCT node FROM node WHERE node BETWEEN ? AND ? ORDER BY node LIMIT ?
 
 
 def locate(
-    sql: Sql, nodes: list[bytes], without: list[str]
+    sql: Sql,
+    nodes: list[bytes],
+    without: list[str],
+    viewer: Optional[privacy.Viewer],
 ) -> dict[bytes, model.Location]:
+    conditions = []
     ids = bundles.ids(sql, without) if without else []
-    # numbers of our own: there may be more of them than SQLite takes values
-    condition = _NOTOF.format(ids=', '.join(map(str, ids))) if ids else ''
-    rows = sql.many(_LOCATE.replace('{condition}', condition), nodes)
+    if ids:
+        # numbers of our own: there may be more than SQLite takes values
+        conditions = [f'{_ITS} NOT IN ({", ".join(map(str, ids))})']
+    rows = _located(sql, nodes, conditions)
+    private = {row[6] for row in rows if row[6]}
+    if viewer is not None and private:
+        hidden = private - viewer.sees(sql, private)
+        again = [row[0] for row in rows if row[6] in hidden]
+        rows = [row for row in rows if row[6] not in hidden]
+        if again:
+            seen = viewer.sees(sql, privacy.holding(sql, again))
+            conditions.append(privacy.isseen(sql, _ITS, seen))
+            rows += _located(sql, again, conditions)
     below = bundles.rests(sql, sorted({row[4] for row in rows if row[5]}))
     return {
         node: model.Location(
@@ -73,12 +85,39 @@ def locate(
             not inner,
             tuple(below.get(bundle, {}).values()),
         )
-        for node, key, size, inner, bundle, _rests in rows
+        for node, key, size, inner, bundle, _rests, _uid in rows
     }
 
 
-def nodes(sql: Sql, first: bytes, last: bytes, limit: int) -> list[bytes]:
+def _located(sql: Sql, nodes: list[bytes], conditions: list[str]) -> list[Row]:
+    statement = _LOCATE.replace('{uid}', privacy.uidof(sql, 'bundle.id'))
+    more = ''.join(f' AND {condition}' for condition in conditions)
+    return sql.many(statement.replace('{condition}', more), nodes)
+
+
+def nodes(
+    sql: Sql,
+    first: bytes,
+    last: bytes,
+    limit: int,
+    viewer: Optional[privacy.Viewer],
+) -> list[bytes]:
     """Return the nodes from one to another."""
+    rows = _nodes(sql, first, last, limit)
+    if not rows or viewer is None or not privacy.isany(sql):
+        return rows
+    found: list[bytes] = []
+    while rows:
+        seen = locate(sql, rows, [], viewer)
+        found += [node for node in rows if node in seen]
+        if len(rows) < limit or len(found) >= limit or rows[-1] >= last:
+            break
+        following = int.from_bytes(rows[-1], 'big') + 1
+        rows = _nodes(sql, following.to_bytes(len(last), 'big'), last, limit)
+    return found[:limit]
+
+
+def _nodes(sql: Sql, first: bytes, last: bytes, limit: int) -> list[bytes]:
     if sql.dialect.skips:
         rows = sql.all(_DISTINCT, (first, last, limit))
     else:

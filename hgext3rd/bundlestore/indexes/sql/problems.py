@@ -183,11 +183,29 @@ _VIEWCHECKS = (
         WHERE NOT EXISTS (SELECT 1 FROM viewnow WHERE viewnow.id = viewid)""",
     ),
 )
+_PRIVATECHECKS = (
+    (
+        'bundle {} is said to be private, and is not recorded',
+        """SELECT bundle FROM private
+        WHERE bundle NOT IN (SELECT id FROM bundle)""",
+    ),
+    (
+        'bundle {} is not of the view whose bundles it rests on',
+        """SELECT DISTINCT bundle.digest FROM rest
+        CROSS JOIN bundle ON bundle.id = rest.bundle
+        CROSS JOIN private ON private.bundle = rest.base
+        WHERE NOT EXISTS (
+            SELECT 1 FROM private AS its
+            WHERE its.bundle = rest.bundle AND its.uid = private.uid
+        )""",
+    ),
+)
 #: those of tables that came later, by the version that they came with
 _LATERCHECKS = {
     2: _DETAILCHECKS,
     3: (*_LANDINGCHECKS, *_LABELCHECKS),
     4: _VIEWCHECKS,
+    5: _PRIVATECHECKS,
 }
 _SEARCHCHECKS = (
     (

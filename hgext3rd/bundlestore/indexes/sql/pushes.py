@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Optional
 
 from ... import errors, model
 from ...records import NamedTuple
-from . import bundles, details, labels, usage
+from . import bundles, details, labels, privacy, usage
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -53,9 +53,11 @@ def check(sql: Sql, push: model.NewPush, quota: Optional[int]) -> Checked:
     known = bundles.find(sql, push.key)
     bases = bundles.Bases([], ())
     if known is not None:
+        if known.private != push.private:
+            raise ValueError(f'bundle {push.key} is not of that view')
         bases = bundles.knownbases(sql, known.id)
     elif push.rests:
-        bases = bundles.basesof(sql, push.rests)
+        bases = bundles.basesof(sql, push.rests, push.private)
     held = None
     if quota is not None:
         held = usage.held(sql, push.user, known.id if known else 0)
@@ -267,10 +269,13 @@ def addmoves(
 # -- those that are there
 
 
-def exists(sql: Sql, id: int) -> bool:
+def exists(sql: Sql, id: int, public: bool = False) -> bool:
     if not 0 < id <= LAST:
         return False
-    return sql.one('SELECT 1 FROM push WHERE id = ?', (id,)) is not None
+    statement = 'SELECT 1 FROM push WHERE id = ?'
+    if public:
+        statement += f' AND {privacy.ispublic(sql, "push.bundle")}'
+    return sql.one(statement, (id,)) is not None
 
 
 def unknown(id: int) -> errors.UnknownPush:

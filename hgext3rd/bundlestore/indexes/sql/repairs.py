@@ -25,7 +25,7 @@ SELECT bundle FROM above ORDER BY bundle
 _IDS = (
     *(('bundle', 'id'), ('push', 'bundle'), ('kept', 'bundle')),
     *(('rest', 'bundle'), ('rest', 'base'), ('below', 'bundle')),
-    *(('description', 'bundle'), ('head', 'bundle')),
+    *(('description', 'bundle'), ('head', 'bundle'), ('private', 'bundle')),
 )
 _RENUMBERING = tuple(
     f'UPDATE {table} SET {column} = ? WHERE {column} = ?'
@@ -78,7 +78,9 @@ def restoremany(sql: Sql, many: Sequence[model.Push]) -> None:
     sql.each('DELETE FROM event WHERE id IN ({marks})', ids)
     first = _freeid(sql)
     for bundle, push in enumerate(many, first):
-        bases = bundles.basesof(sql, push.rests).direct if push.rests else []
+        bases: list[int] = []
+        if push.rests:
+            bases = bundles.basesof(sql, push.rests, push.private).direct
         found = bundles.add(sql, push, bundle, bases)
         bundles.addnodes(sql, found, push.heads, push.id)
         sql.dialect.search.add(sql, push.id, push.user, push.text)
@@ -199,7 +201,7 @@ def _restorebundle(
     now.
     """
     known = bundles.find(sql, push.key)
-    below = bundles.basesof(sql, push.rests)
+    below = bundles.basesof(sql, push.rests, push.private)
     bases = below.direct
     if known is None:
         return bundles.add(sql, push, _freeid(sql), bases), set()
@@ -207,8 +209,11 @@ def _restorebundle(
     if push.key in below.keys:
         raise ValueError('a bundle cannot rest on itself')
     if (
-        (known.size, known.nodes, known.below)
-        == (push.size, b''.join(push.nodes), b''.join(push.below))
+        (known.size, known.nodes, known.below, known.private)
+        == (
+            *(push.size, b''.join(push.nodes), b''.join(push.below)),
+            push.private,
+        )
         and bundles.heads(sql, [known.id])[known.id] == list(push.heads)
         and bundles.texts(sql, [known.id])[known.id] == push.text
         and bundles.directbases(sql, known.id) == bases
@@ -234,7 +239,7 @@ def _replace(
         (push.size, nodes, known.id),
     )
     lower = bundles.addparts(sql, known.id, push, bases)
-    new = bundles.Found(known.id, push.size, nodes, lower)
+    new = bundles.Found(known.id, push.size, nodes, lower, push.private)
     search = sql.dialect.search
     for id, user in others:
         bundles.removenodes(sql, known, id)

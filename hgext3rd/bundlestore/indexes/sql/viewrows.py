@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Any, Optional
+from typing import TYPE_CHECKING, Any, Optional, Union
 
 from ... import viewmodel
 from ...viewmodel import View, ViewChange, ViewSummary
@@ -85,7 +85,7 @@ def remove(sql: Sql, id: int) -> None:
 def _addnow(sql: Sql, id: int, view: View) -> None:
     its = (view.uid, view.owner, view.name, view.version, float(view.time))
     counts = (len(view.heads), len(view.bookmarks))
-    more = (view.user, view.machine, _dump(view.writers), int(view.dropped))
+    more = (view.user, view.machine, _dumpothers(view), int(view.dropped))
     sql.insert('viewnow', [(id, *its, *more, *counts)])
 
 
@@ -115,7 +115,7 @@ def addlog(sql: Sql, id: int, change: ViewChange) -> None:
     row = (
         *(id, change.version, float(change.time), change.user, change.machine),
         *(b''.join(change.added), b''.join(change.removed), _dump(marks)),
-        *(change.name, _dump(change.writers), int(change.dropped)),
+        *(change.name, _dumpothers(change), int(change.dropped)),
     )
     # each a statement of its own, as it may be long
     sql.insert('viewlog', [row])
@@ -129,6 +129,26 @@ def _dump(values: Sequence[Any]) -> str:
 
 def _load(text: str) -> list[Any]:
     return json.loads(text) if text else []
+
+
+def _dumpothers(view: Union[View, ViewChange]) -> str:
+    """Return what a row has for ``writers``: with a view that is private, for
+    its readers as well."""
+    if not view.private:
+        return _dump(view.writers)
+    return _dump([{'writers': view.writers, 'readers': view.readers}])
+
+
+def _others(text: str) -> dict[str, Any]:
+    """Return the fields of a record that :func:`_dumpothers` wrote."""
+    found = _load(text)
+    if not found or isinstance(found[0], str):
+        return {'writers': tuple(found)}
+    return {
+        'writers': tuple(found[0]['writers']),
+        'readers': tuple(found[0]['readers']),
+        'private': True,
+    }
 
 
 # -- what is there
@@ -152,13 +172,13 @@ def find(
         tuple(node for mark, node in nodes if not mark),
         tuple((mark, node) for mark, node in nodes if mark),
         state or '',
-        tuple(_load(writers)),
-        bool(dropped),
-        version,
-        time,
-        user,
-        machine,
-        uid,
+        dropped=bool(dropped),
+        version=version,
+        time=time,
+        user=user,
+        machine=machine,
+        uid=uid,
+        **_others(writers),
     )
 
 
@@ -190,10 +210,10 @@ def _change(owner: str, row: Row) -> ViewChange:
             (mark, old and bytes.fromhex(old), new and bytes.fromhex(new))
             for mark, old, new in _load(marks)
         ),
-        owner,
-        name,
-        tuple(_load(writers)),
-        bool(dropped),
+        owner=owner,
+        name=name,
+        dropped=bool(dropped),
+        **_others(writers),
     )
 
 
@@ -203,6 +223,11 @@ def number(value: Optional[int]) -> int:
 
 def summary(row: Row) -> ViewSummary:
     """Return what a row of ``SUMMARY`` tells."""
-    return ViewSummary._make(row)._replace(
-        writers=tuple(_load(row[7])), dropped=bool(row[8])
-    )
+    made = ViewSummary._make(row)
+    return made._replace(dropped=bool(made.dropped), **_others(row[7]))
+
+
+def summaries(sql: Sql, uids: Iterable[str]) -> list[ViewSummary]:
+    """Return what lists show of some views."""
+    statement = f'SELECT {SUMMARY} FROM viewnow WHERE uid IN ({{marks}})'
+    return [summary(row) for row in sql.many(statement, uids)]

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable, Sequence
-from typing import TYPE_CHECKING, Optional
+from typing import TYPE_CHECKING, Optional, Union
 
 from ... import errors, model, viewmodel
 from ...records import NamedTuple
 from ...viewmodel import View, ViewChange, ViewCounts, ViewSummary
-from . import bundles, lookups, viewrows
+from . import bundles, lookups, privacy, viewrows
 
 if TYPE_CHECKING:
     from .dialect import Database, Sql, Values
@@ -63,13 +63,16 @@ class _Plan(NamedTuple):
 class Views:
     """The views of an index, see ``interfaces.IViews``."""
 
-    def __init__(self, database: Database) -> None:
+    def __init__(
+        self, database: Database, viewer: Optional[privacy.Viewer]
+    ) -> None:
         self._database = database
+        self._viewer = viewer
 
     def put(self, view: View, expected: int) -> View:
         view.check()
         new = view._replace(
-            uid=view.uid or os.urandom(viewmodel.UID_LENGTH // 2).hex(),
+            uid=view.uid or os.urandom(model.UID_LENGTH // 2).hex(),
             version=expected + 1,
             time=float(view.time),
         )
@@ -101,12 +104,12 @@ class Views:
 
     def restore(self, view: View, log: Sequence[ViewChange]) -> None:
         view.check()
-        if not viewmodel.isuid(view.uid):
+        if not model.isuid(view.uid):
             raise ValueError('a view that is restored has an id')
         self._database.write(lambda sql: _restore(sql, view, log))
 
     def get(self, uid: str) -> Optional[View]:
-        return self._get('uid = ?', (uid,)) if viewmodel.isuid(uid) else None
+        return self._get('uid = ?', (uid,)) if model.isuid(uid) else None
 
     def named(self, owner: str, name: str) -> Optional[View]:
         if not model.istext(owner + name):
@@ -117,7 +120,11 @@ class Views:
         found = self._database.read(
             lambda sql: viewrows.find(sql, condition, values), None
         )
-        return found[1] if found else None
+        return found[1] if found and self._isseen(found[1]) else None
+
+    def _isseen(self, view: Union[View, ViewSummary]) -> bool:
+        viewer = self._viewer
+        return viewer is None or viewmodel.maylook(view, viewer.user)
 
     def at(self, uid: str, version: int) -> Optional[View]:
         def find(sql: Sql) -> Optional[View]:
@@ -125,10 +132,12 @@ class Views:
             if found is None:
                 return None
             id, now = found
+            if not self._isseen(now):
+                return None
             changes = viewrows.changes(sql, id, now.owner, since=version)
             return viewmodel.before(now, changes, version)
 
-        if not viewmodel.isuid(uid) or not 0 < version <= viewrows.LAST:
+        if not model.isuid(uid) or not 0 < version <= viewrows.LAST:
             return None
         return self._database.read(find, None)
 
@@ -139,12 +148,13 @@ class Views:
             if sql.version < viewrows.SINCE:
                 return []
             row = sql.one('SELECT id, owner FROM viewnow WHERE uid = ?', (uid,))
-            if row is None:
+            its = viewrows.summaries(sql, [uid])
+            if row is None or not all(map(self._isseen, its)):
                 return []
             id, owner = row
             return viewrows.changes(sql, id, owner, before, limit=limit)
 
-        return self._database.read(find, []) if viewmodel.isuid(uid) else []
+        return self._database.read(find, []) if model.isuid(uid) else []
 
     def every(
         self,
@@ -157,6 +167,23 @@ class Views:
         texts = (owner or '', prefix, *(after or ()))
         if not all(map(model.istext, texts)):
             return []
+        found: list[ViewSummary] = []
+        while len(found) < most:
+            left = most - len(found)
+            page = self._page(owner, prefix, after, left)
+            found += filter(self._isseen, page)
+            if len(page) < left:
+                break
+            after = page[-1].owner, page[-1].name
+        return found
+
+    def _page(
+        self,
+        owner: Optional[str],
+        prefix: str,
+        after: Optional[tuple[str, str]],
+        most: int,
+    ) -> list[ViewSummary]:
         return self._database.read(
             lambda sql: _every(sql, owner, prefix, after, most),
             [],
@@ -203,6 +230,8 @@ def _plan(sql: Sql, view: View, expected: int, isnew: bool) -> _Plan:
     if before is not None:
         if before.owner != view.owner:
             raise ValueError('a view keeps its owner')
+        if before.private != view.private:
+            raise ValueError('a view stays private, or stays not private')
         if before.what == view.what:
             return _Plan(id, before, before)
     elif not isnew:

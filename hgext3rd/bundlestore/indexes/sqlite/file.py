@@ -29,7 +29,7 @@ class FileIndex(SqlIndex):
     __implemented__ = Interfaces(
         *('IBundleIndex', 'ISetAside', 'IReserve', 'ISelfCheck'),
         *('IRestoreMany', 'IStatuses', 'IDeliveries', 'ILandings'),
-        *('ILabels', 'IPresence', 'IViews'),
+        *('ILabels', 'IPresence', 'IViews', 'IPrivacy'),
     )
 
     def __init__(

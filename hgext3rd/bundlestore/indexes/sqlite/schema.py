@@ -12,7 +12,7 @@ from ..sql import labels
 #: marks the file as ours ('hgBS')
 APPLICATION_ID = 0x68674253
 #: changes with the tables; a file with a higher one is newer than this code
-VERSION = 4
+VERSION = 5
 
 #: Every beginning of a word, up to this length, has a list of the pushes with
 #: such a word; SQLite reads it in both directions, from any place on. (Without
@@ -240,6 +240,15 @@ _VIEWS = (
     'CREATE INDEX viewlog_time ON viewlog (time, viewid, version)',
 )
 
+# What came with version 5.
+_PRIVATE = (
+    # The bundles that not everybody sees, and the view of each.
+    """CREATE TABLE private (
+        bundle INTEGER PRIMARY KEY,
+        uid TEXT NOT NULL
+    )""",
+)
+
 # What finds texts. ``words`` is what ``search.py`` makes of a text: this has
 # the same words with every release of SQLite, so the tokenizer only splits
 # them. The table keeps them, as they must be known again when a push is
@@ -261,6 +270,7 @@ _SINCE = {
     2: _DETAILS,
     3: (*_DELIVERIES, *_LANDINGS, *_LABELS),
     4: _VIEWS,
+    5: _PRIVATE,
 }
 
 

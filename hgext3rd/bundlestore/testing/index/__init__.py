@@ -12,6 +12,7 @@ from .holdings import HoldingTests
 from .labels import LabelTests
 from .lists import ListTests
 from .lookups import LookupTests
+from .privacy import PrivacyTests
 from .publishing import PublishTests
 from .randomuse import RandomTests
 from .records import RecordTests
@@ -44,6 +45,7 @@ class IndexConformance(
     DeliveryTests,
     LabelTests,
     ViewTests,
+    PrivacyTests,
     RandomTests,
     ConcurrencyTests,
 ):

@@ -54,7 +54,7 @@ class ViewTests(IndexTests):
     def test_first_version(self, place: model.Place, keeping: Any) -> None:
         made = keeping.putview(_FIRST, 0)
         assert made == _FIRST._replace(uid=made.uid, version=1)
-        assert viewmodel.isuid(made.uid)
+        assert model.isuid(made.uid)
         assert keeping.lastid() == 0
         keeping.close()
         other = self.makeindex(place)
