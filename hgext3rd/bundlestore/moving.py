@@ -144,6 +144,10 @@ class Guard:
         self._check = check
         self._checked = -_FRESH
 
+    def seen(self, user: str, uid: Optional[str] = None) -> Guard:
+        """Return the index as somebody sees it, see ``IPrivacy``."""
+        return type(self)(self._index.seen(user, uid), self._check)
+
     def checkopen(self) -> None:
         """Raise ``StoreMoving`` if the store is closed."""
         if time.monotonic() - self._checked > _FRESH:

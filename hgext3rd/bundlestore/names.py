@@ -5,7 +5,9 @@ Nothing is imported here, so that the start of a process stays cheap.
 
 from __future__ import annotations
 
-#: mandatory stream parameter (upper case: who does not know it must abort)
+#: Mandatory stream parameter (upper case: who does not know it must abort).
+#: Its value is ``1``, or the ``uid`` of the view that is private to which the
+#: push goes: that of a server that knows of these.
 PARAMETER = b'BUNDLESTORE'
 #: capability of a repository with a bundle store, and of bundle2 there
 CAPABILITY = b'bundlestore'
@@ -18,6 +20,9 @@ TELL = b'bundlestore-tell'
 #: Part of a push that stands in for the changegroup where the store has the
 #: very same bundle: the heads of the push, in the parameter ``KEY`` the bundle.
 SAME = b'bundlestore:same'
+#: advisory part of a stored bundle: the ``uid`` of the view whose users alone
+#: may see it
+PRIVATE = b'bundlestore:private'
 #: advisory part of the reply to clients with this extension: hashes of the
 #: changesets, with the parameters ``PUSH``, ``KEY`` and ``URL``
 STORED = b'bundlestore:stored'

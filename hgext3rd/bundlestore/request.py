@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import contextlib
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any, Optional
 
 
@@ -35,6 +37,10 @@ class Request:
         #: whether what lfs and largefiles keep outside of changesets is for
         #: the store, by path where the client says so
         self.blobs = False
+        #: Where it pushes to, if it does: the ``uid`` of a view that is
+        #: private, else empty. What is seen then is what others see as well
+        #: who get the push, and not all that its user may look at.
+        self.pushesto: Optional[str] = None
         #: what the log calls it, once somebody has asked (see ``log.py``)
         self.id: Optional[bytes] = None
         #: how many bytes of bundles it may have read to learn what need not
@@ -43,6 +49,22 @@ class Request:
         #: lifts the limit on the time that a client may take to push (see
         #: ``push/pace.py``)
         self.lifttimeout: Callable[[], None] = nothing
+
+    @functools.cached_property
+    def user(self) -> str:
+        """Who asks, empty if nobody knows."""
+        from . import access
+
+        return access.username(self.client)
+
+    @contextlib.contextmanager
+    def pushing(self, uid: str) -> Iterator[None]:
+        """Have it be a push to a view that is private, to none if empty."""
+        before, self.pushesto = self.pushesto, uid
+        try:
+            yield
+        finally:
+            self.pushesto = before
 
     @property
     def ishttp(self) -> bool:

@@ -147,6 +147,8 @@ class Server:
             self.basevfs.createmode = self._mode
         self._store: Any = None
         self._index: Any = None
+        # as it was seen last, behind who saw it
+        self._seen: tuple[Any, ...] = ()
         self._isunfit = unfit.isunfit(repo)
         #: whether pushes that go to the base are put into a temporary file
         #: first, as Mercurial does (see ``route``)
@@ -259,8 +261,30 @@ class Server:
 
     @property
     def index(self):
+        """The index as who asks sees it: nothing that is private to others. A
+        room that does not think of that shows nothing it should not."""
+        with aborting():
+            return self._openseen()
+
+    @property
+    def wholeindex(self):
+        """All of it: for who keeps the store, and for what is recorded."""
         with aborting():
             return self._openindex()
+
+    def _openseen(self):
+        from .declaring import provides  # not before it is needed
+
+        whole = self._openindex()
+        if not provides(whole, 'IPrivacy'):
+            return whole
+        request = self.request
+        # who pushes for everybody sees what everybody does
+        user = '' if request.pushesto == '' else request.user
+        key = (whole, user, request.pushesto)
+        if self._seen[:3] != key:
+            self._seen = (*key, whole.seen(user, request.pushesto))
+        return self._seen[3]
 
     def _openindex(self):
         if self._index is None:
@@ -338,7 +362,7 @@ class Server:
         return backends.within(
             seconds,
             self.settings.indexurl,
-            lambda: question(self._openindex()),
+            lambda: question(self._openseen()),
         )
 
     def _met(self, exc: Exception, seconds: float) -> guest.Trouble:

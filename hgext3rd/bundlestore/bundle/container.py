@@ -3,7 +3,8 @@
 It is a plain Mercurial bundle (HG20, see ``hg help internals.bundle2``) with
 one ``changegroup`` part in version 02 (03 only for repositories that need it)
 and, where the push had any, one ``obsmarkers`` part. It is not packed unless
-``bundlestore.compression`` asks for that. ``hg unbundle`` takes it,
+``bundlestore.compression`` asks for that. One that is private begins with the
+part ``bundlestore:private``, which others pass over. ``hg unbundle`` takes it,
 ``bundle:BASE+FILE`` opens it.
 """
 
@@ -16,7 +17,7 @@ from typing import Any, Callable
 
 from mercurial import bundle2, error, obsolete, util
 
-from .. import errors
+from .. import errors, names
 from ..declaring import provides
 from ..stores import fileops, localfiles
 from . import frames, unbundle
@@ -51,6 +52,11 @@ def markerspart(data: bytes):
     without support for the markers can still have the changesets.
     """
     return bundle2.bundlepart(b'obsmarkers', data=data, mandatory=False)
+
+
+def privatepart(uid: str):
+    """Return the part that tells of which private view a bundle is."""
+    return bundle2.bundlepart(names.PRIVATE, data=uid.encode(), mandatory=False)
 
 
 def container(

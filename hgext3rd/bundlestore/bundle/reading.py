@@ -16,6 +16,7 @@ from typing import Any, BinaryIO, Optional, cast
 
 from mercurial import bundle2, exchange
 
+from .. import model, names
 from ..declaring import provides
 from ..stores.reader import VerifyingReader
 from . import changegroup, container, graph, unbundle
@@ -40,6 +41,8 @@ class Stream:
     def __init__(self, ui, stream: Any) -> None:
         #: the payloads of the parts with markers, see :meth:`readmarkers`
         self.markers: list[bytes] = []
+        #: the view that it is private to, empty for none
+        self.private = ''
         self._bundle = unbundle.tame(exchange.readbundle(ui, stream, b''))
         self._parts: Iterator[Any] = iter(())
         if isinstance(self._bundle, bundle2.unbundle20):
@@ -61,6 +64,11 @@ class Stream:
                 return part
             if part.type == b'obsmarkers':
                 self.markers.append(part.read())
+            elif part.type == names.PRIVATE:
+                uid = part.read(model.UID_LENGTH + 1).decode('ascii', 'replace')
+                if not model.isuid(uid):
+                    raise changegroup.MalformedChangegroup("it is nobody's")
+                self.private = uid
         return None
 
     def readmarkers(self) -> None:
@@ -99,6 +107,7 @@ class File:
                 self._fh.seek(0)
             stream = Stream(ui, self._fh)
             self.version, self.trees = stream.version, stream.trees
+            self.private = stream.private
             self.payload = cast(BinaryIO, stream.seekable(self._fh))
             # as much of a file as is needed
             stream.readmarkers()

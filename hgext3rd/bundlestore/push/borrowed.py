@@ -83,6 +83,7 @@ def added(
         yield from container.container(
             repo.ui,
             [
+                *map(container.privatepart, filter(None, [bundle.private])),
                 container.changegrouppart(
                     changegroup.concatenate(sources, version),
                     version,

@@ -150,6 +150,8 @@ def _run(source, name, push, file, throw, bookmarks, **extra) -> None:
         **_common(source),
         **extra,
     }
+    if push.private:
+        variables['private'] = b'1'
     with contextlib.ExitStack() as stack:
         with sound.reading():
             path = stack.enter_context(file())

@@ -42,6 +42,11 @@ def serve(repo, proto, args):
 
 def answer(repo, server, query: Query) -> Answer:
     """Say what the store has of a push; raises ``BundleStoreError``."""
+    with server.request.pushing(query.private):
+        return _answer(repo, server, query)
+
+
+def _answer(repo, server, query: Query) -> Answer:
     if server.request.allowance is None:
         server.request.allowance = sound.Allowance(_MAX_READ)
     choice = sound.Choice(repo, server, server.request.allowance)
@@ -71,7 +76,12 @@ def bundleof(
         return None
     (key,) = keys
     bundle: Optional[model.Bundle] = server.index.bundles([key]).get(key)
-    if bundle is None or set(bundle.heads) != set(heads):
+    if (
+        bundle is None
+        or set(bundle.heads) != set(heads)
+        # a push to a view that is private has none but its own
+        or bundle.private != (server.request.pushesto or '')
+    ):
         return None
     return bundle
 

@@ -44,16 +44,20 @@ class Incoming:
     """A push as it comes in: ``cg`` is what ``exchange.unbundle`` gets.
 
     ``checker`` (``check.ChangesetChecker``) sees the changegroup on its way,
-    and ``limits`` (``limits.Limits``) the bundle to store.
+    and ``limits`` (``limits.Limits``) the bundle to store. ``private`` is the
+    view whose it is, see ``private.py``.
     """
 
-    def __init__(self, repo, server, cg, checker, limits) -> None:
+    def __init__(
+        self, repo, server, cg, checker, limits, private: str = ''
+    ) -> None:
         self._repo = repo
         self._server = server
         self._cg = cg
         self._checker = checker
         self._limits = limits
         self._parts: Iterable = ()
+        self._private = private
         self.haschangegroup = False
         #: key and heads of the stored bundle that is the very push
         self.same: tuple[str, list[bytes]] | None = None
@@ -94,6 +98,9 @@ class Incoming:
         if first is None:
             return False
         self._parts = itertools.chain([first], parts)
+        if self._private:
+            part = container.privatepart(self._private)
+            self._parts = itertools.chain([part], self._parts)
         return True
 
     def chunks(self) -> Iterator[bytes]:

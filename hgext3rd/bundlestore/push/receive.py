@@ -63,6 +63,7 @@ from . import (
     moves,
     partial,
     parts,
+    private,
     reply,
     route,
 )
@@ -226,8 +227,11 @@ class Receiver:
             hashes=server.settings.verify != 'none',
         )
         self.limits = limits.Limits(server, self.user, server.request.announced)
+        #: the view whose users alone see it, empty for none
+        self._private = private.viewof(decision.cg)
         self.incoming = parts.Incoming(
-            repo, server, decision.cg, self.checker, self.limits
+            *(repo, server, decision.cg, self.checker, self.limits),
+            self._private,
         )
         self.outcome = reply.Outcome()
         # whether web hooks are to be told
@@ -235,6 +239,10 @@ class Receiver:
 
     def run(self) -> None:
         """Receive the push; raises if it is refused."""
+        with self.server.request.pushing(self._private):
+            self._run()
+
+    def _run(self) -> None:
         self._precheck()
         with aborting(), contextlib.ExitStack() as stack:
             stack.callback(self._foundation.close)
@@ -261,7 +269,7 @@ class Receiver:
                 return
             try:
                 with self._ahead(staged):
-                    recorded = self.server.index.record(
+                    recorded = self.server.wholeindex.record(
                         push, publish, quota=self.limits.quota
                     )
             except errors.QuotaExceeded as exc:
@@ -284,7 +292,9 @@ class Receiver:
             if isnamed:
                 store, key = self.server.store, staged.key
                 with contextlib.suppress(errors.BundleStoreError):
-                    self.server.index.discard(key, lambda: store.delete(key))
+                    self.server.wholeindex.discard(
+                        key, lambda: store.delete(key)
+                    )
             raise
 
     def reply(self):
@@ -307,7 +317,7 @@ class Receiver:
         self, push: model.Push, moved: Iterable[model.BookmarkMove]
     ) -> None:
         with noting(self.ui):
-            notes.keep(self.server.store, self.server.index, push)
+            notes.keep(self.server.store, self.server.wholeindex, push)
         if provides(self.server.store, 'IReserve'):
             self.server.store.keepreserve()
         self.server.rememberroots(graph.roots(self.checker.parents))
@@ -353,6 +363,8 @@ class Receiver:
 
     def _precheck(self) -> None:
         access.checkpush(self.ui, self.user)
+        if self._private:
+            private.check(self.server, self._private, self.user)
         if (
             ishttp(self.url)
             and not self._requested
@@ -405,6 +417,7 @@ class Receiver:
             below=self._below(rests, self.checker.parents.values()),
             pushvars=self.incoming.recorded,
             branches=self.checker.branches(),
+            private=self._private,
         )
 
     def _below(
@@ -447,6 +460,7 @@ class Receiver:
             ),
             pushvars=self.incoming.recorded,
             branches=model.branches(map(check.branch, texts)),
+            private=self._private,
         )
 
     def _stagedfile(self, staged, push: model.NewPush):
@@ -481,6 +495,11 @@ class Receiver:
     def _moves(self) -> list[model.BookmarkMove]:
         if not self.incoming.bookmarks:
             return []
+        if self._private:
+            raise error.Abort(
+                _(b'a push to a private workspace moves no scratch bookmarks'),
+                hint=_(b'nothing was stored'),
+            )
         said = asked.Asked(
             self.ui, self.server, self.incoming, self.user, self._requested
         )

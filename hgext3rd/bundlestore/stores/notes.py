@@ -222,6 +222,8 @@ def encode(
         more['pushvars'] = push.pushvars
     if push.branches != _BRANCHES:
         more['branches'] = push.branches
+    if push.private:
+        more['private'] = push.private
     return dump(
         {'time': push.time, 'user': push.user, 'heads': heads, **more}, VERSION
     )
@@ -286,6 +288,7 @@ def decode(data: bytes, name: str) -> Record:
                 for name, value in found.get('pushvars', ())
             ),
             branches=tuple(map(astext, branches)),
+            private=astext(found.get('private', '')),
         )
         return Record(push, bool(found.get('removed')), places)
     except (KeyError, TypeError, ValueError) as exc:

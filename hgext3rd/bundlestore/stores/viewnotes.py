@@ -130,6 +130,8 @@ def _keepstate(store: Any, index: Any, view: View) -> None:
 def _write(store: Any, uid: str, change: ViewChange, isfirst: bool) -> None:
     fields = change._asdict()
     del fields['version']
+    if not change.private:
+        del fields['private'], fields['readers']
     store.putnote(
         _name(uid, change.version),
         notes.dump(
@@ -225,6 +227,8 @@ def _read(store: Any, uid: str, number: int) -> tuple[bool, ViewChange]:
             name=_text(found['name']),
             writers=tuple(map(_text, found['writers'])),
             dropped=bool(found['dropped']),
+            private=bool(found.get('private')),
+            readers=tuple(map(_text, found.get('readers', ()))),
         )
         if found['number'] != number:
             raise ValueError('that of another version')

@@ -148,7 +148,8 @@ def gone(repo, server, found: viewmodel.View) -> frozenset[bytes]:
 
 
 def missing(repo, server, nodes: Iterable[bytes]) -> set[bytes]:
-    """Return those that neither the repository nor its bundle store has."""
+    """Return those that neither the repository nor its bundle store has, as
+    far as is seen."""
     wanted = {node for node in nodes if not hasnode(repo, node)}
     return wanted.difference(server.locate(repo, wanted)) if wanted else wanted
 

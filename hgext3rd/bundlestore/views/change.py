@@ -14,6 +14,7 @@ from mercurial.i18n import _
 from mercurial.node import hex
 
 from .. import access, errors, log, viewmodel
+from ..declaring import provides
 from ..push import pace
 from ..server import aborting, noting, tolocal
 from ..stores import viewnotes
@@ -63,8 +64,14 @@ def change(repo, server, wanted: Change) -> Answer:
                 if wanted.action != 'put':
                     raise answer.unknown(owner, wanted.name)
                 answer.checkname(wanted.name)
-                found = viewmodel.View(owner, wanted.name, ())
+                found = _new(server, owner, wanted)
             _checkuser(found, user, wanted.action)
+            if wanted.private and not found.private:
+                raise error.InputError(
+                    _(b"workspace '%s' is not private, and stays so")
+                    % answer.named(owner, wanted.name),
+                    hint=_(b'choose another name'),
+                )
             if found.version != wanted.expected and wanted.action == 'put':
                 return _moved(repo, server, found)
             changed = _ACTIONS[wanted.action](repo, server, found, wanted)
@@ -86,7 +93,9 @@ def change(repo, server, wanted: Change) -> Answer:
             if made.version != found.version:
                 before = found if found.version else None
                 with noting(repo.ui):
-                    viewnotes.keep(server.store, server.index, before, made)
+                    viewnotes.keep(
+                        server.store, server.wholeindex, before, made
+                    )
     if made.version != found.version:
         log.event(
             repo.ui,
@@ -100,6 +109,15 @@ def change(repo, server, wanted: Change) -> Answer:
             heads=len(made.heads),
         )
     return Answer(made)
+
+
+def _new(server, owner: str, wanted: Change) -> viewmodel.View:
+    if wanted.private and not provides(server.index, 'IPrivacy'):
+        raise error.Abort(
+            _(b'the bundle index cannot keep private workspaces'),
+            hint=_(b'ask the administrator about bundlestore.index'),
+        )
+    return viewmodel.View(owner, wanted.name, private=wanted.private)
 
 
 def _moved(repo, server, found: Optional[viewmodel.View]) -> Answer:
@@ -159,7 +177,9 @@ def _put(repo, server, found: viewmodel.View, wanted: Change) -> viewmodel.View:
             marks[name] = node
     new = heads.difference(found.heads)
     new.update(node for node in dict(wanted.bookmarks).values() if node)
-    missing = answer.missing(repo, server, new)
+    # what the others see, too, who look at it
+    with server.request.pushing(found.uid if found.private else ''):
+        missing = answer.missing(repo, server, new)
     # which is in each repository, and nothing to look at
     missing.update(new.intersection([repo.nullid]))
     for node in sorted(missing):
@@ -180,6 +200,10 @@ def _share(
     repo, server, found: viewmodel.View, wanted: Change
 ) -> viewmodel.View:
     user, _colon, right = wanted.argument.partition(':')
+    if found.private and right in ('', 'read') and user:
+        if user in (found.owner, *found.writers):
+            return found
+        return found._replace(readers=tuple(sorted({*found.readers, user})))
     if right != 'write' or not user:
         raise error.InputError(
             _(b"to share is to let write: '%s'") % tolocal(wanted.argument),
@@ -188,21 +212,29 @@ def _share(
                 b'can look at it'
             ),
         )
-    return found._replace(writers=tuple(sorted({*found.writers, user})))
+    return found._replace(
+        writers=tuple(sorted({*found.writers, user})),
+        readers=_without(found.readers, user),
+    )
 
 
 def _unshare(
     repo, server, found: viewmodel.View, wanted: Change
 ) -> viewmodel.View:
     user = wanted.argument.partition(':')[0]
-    if user not in found.writers:
+    if user not in (*found.writers, *found.readers):
         raise error.InputError(
             _(b"workspace '%s' is not shared with %s")
             % (answer.named(found.owner, found.name), tolocal(user))
         )
     return found._replace(
-        writers=tuple(one for one in found.writers if one != user)
+        writers=_without(found.writers, user),
+        readers=_without(found.readers, user),
     )
+
+
+def _without(users: tuple[str, ...], user: str) -> tuple[str, ...]:
+    return tuple(one for one in users if one != user)
 
 
 def _rename(

@@ -14,13 +14,14 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from mercurial import error
+from mercurial import error, util
 from mercurial.hgweb import common, webutil
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 
 from .. import compat, errors, log as eventlog, lookup, server as servermod
 from ..bundle import lent, overlay
+from ..request import Request
 from ..server import totext
 from . import hardening, queries, refusals, styles
 
@@ -49,6 +50,15 @@ def openforrequest(rctx, req, op) -> None:
     server = servermod.of(rctx.repo)
     if server is None:
         return
+    # what is private is shown to whom it is for
+    server.request = Request(
+        b'remote:%s:%s:%s'
+        % (
+            req.urlscheme,
+            util.urlreq.quote(req.remotehost or b''),
+            util.urlreq.quote(req.remoteuser or b''),
+        )
+    )
     eventlog.newrequest(server)
     with reporting(rctx):
         found = _resolve(rctx, req, server)

@@ -27,9 +27,12 @@ _TRIES = 20
 _Row = dict[bytes, Any]
 
 
-def graph(web, server, heads: list[bytes], marks) -> dict[str, Any]:
+def graph(
+    web, server, heads: list[bytes], marks
+) -> tuple[dict[str, Any], dict[bytes, bytes]]:
     """Return for the template the graph of ``heads``, which the repository or
-    its bundle store has; ``marks`` gives the bookmarks of a node.
+    its bundle store has, and the descriptions of what is drawn by the hashes;
+    ``marks`` gives the bookmarks of a node.
 
     Where the bundle of a head cannot be read, or is one too many, it is left
     out: the page says how many are.
@@ -38,12 +41,13 @@ def graph(web, server, heads: list[bytes], marks) -> dict[str, Any]:
         revs, rest = _revs(web.repo, view, drawn)
         rows, data = _rows(web, view, revs, marks)
     left = len(heads) - len(drawn)
+    texts = {row[b'node']: row[b'desc'] for row in rows}
     return {
         'graphnodes': templateutil.mappinglist(rows),
         'graphdata': templateutil.mappinglist(data),
         'graphrest': b'%d' % rest if rest else b'',
         'graphleft': b'%d' % left if left else b'',
-    }
+    }, texts
 
 
 # -- what can be read

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Container
 from typing import Any, Optional
 
 from mercurial import templateutil
@@ -197,15 +198,20 @@ def _one(web, server, owner: str, name: str):
     parity = common.paritygen(web.stripecount)
     nodes = list(dict.fromkeys(found.nodes))
     shown = nodes[:_MOST]
+    located = server.locate(web.repo, shown) if found.private else {}
     rows = [
         {
-            **_head(web, server, node),
+            **_head(web, server, node, located),
             b'bookmarks': marksof(node),
             b'parity': next(parity),
         }
         for node in shown
     ]
     there = [n for n, row in zip(shown, rows) if not row[b'gone']]
+    drawn, texts = workspacegraph.graph(web, server, there, marksof)
+    for row in rows:
+        # no push is shown that brought what is private
+        row[b'desc'] = row[b'desc'] or texts.get(row[b'node'], b'')
     facts = {
         **found._asdict(),
         'heads': len(found.heads),
@@ -219,7 +225,7 @@ def _one(web, server, owner: str, name: str):
         ourtitle=_(b'workspace %s') % tolocal(f'{owner}/{name}'),
         feedvars=styles.linkvars(None, {}),
         **{n.decode(): value for n, value in _facts(web, facts).items()},
-        **workspacegraph.graph(web, server, there, marksof),
+        **drawn,
         heads=templateutil.mappinglist(rows),
         rest=b'%d' % rest if rest else b'',
         versions=templateutil.mappinglist([_version(one) for one in log]),
@@ -227,14 +233,16 @@ def _one(web, server, owner: str, name: str):
     )
 
 
-def _head(web, server, node: bytes) -> dict[bytes, Any]:
+def _head(
+    web, server, node: bytes, located: Container[bytes]
+) -> dict[bytes, Any]:
     """Return what is shown of a head, which the index knows: no bundle is
-    read."""
+    read. Of what is ``located``, it knows no more than that it is there."""
     repo = web.repo
     if hasnode(repo, node):
         title: Optional[bytes] = repo[node].description()
     else:
-        title = None
+        title = b'' if node in located else None
         push = selection.newest(server, node)
         if push is not None:
             titles = {head.node: head.title for head in push.heads}

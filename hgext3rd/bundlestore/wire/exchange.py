@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Mapping
 from typing import Any, Callable, TypeVar
 
-from mercurial import error, wireprototypes
+from mercurial import error, httpconnection, wireprototypes
 from mercurial.i18n import _
 
 from .. import server as servermod
@@ -34,6 +34,16 @@ def call(peer, command: bytes, args: Mapping[str, bytes]) -> bytes:
 def ishttp(peer) -> bool:
     """Whether a peer is asked over http."""
     return bool(peer.url().startswith((b'http://', b'https://')))
+
+
+def haslogin(peer) -> bool:
+    """Whether a peer that is asked over http may be told who asks: a user is
+    known for its address, and nobody has to be asked for one."""
+    url = peer.url()
+    user, _password = peer.ui.httppasswordmgrdb.find_user_password(
+        None, url.decode('latin-1')
+    )
+    return bool(user or httpconnection.readauthforuri(peer.ui, url, user))
 
 
 def batch(

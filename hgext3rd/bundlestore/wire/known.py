@@ -22,7 +22,7 @@ from typing import Any, Optional
 from mercurial import error, wireprototypes
 from mercurial.i18n import _
 
-from .. import names
+from .. import model, names
 from ..records import NamedTuple
 from . import exchange, values
 
@@ -44,6 +44,8 @@ class Query(NamedTuple):
     #: Of each of ``nodes`` the places of its parents among them. What is
     #: below ``heads`` and not among them is the base repository's.
     parents: Sequence[Sequence[int]] = ()
+    #: the ``uid`` of the view that is private to which the push goes
+    private: str = ''
 
 
 class Answer(NamedTuple):
@@ -113,6 +115,8 @@ def encode(query: Query) -> dict[str, bytes]:
             b'-'.join(b'%d' % (place - parent) for parent in parents) or b'0'
             for place, parents in enumerate(query.parents)
         )
+    if query.private:
+        args['private'] = query.private.encode()
     return args
 
 
@@ -147,7 +151,15 @@ def read(args: Mapping[bytes, bytes]) -> Query:
         values.nodesof(args, b'base'),
         values.numberof(args, b'total'),
         _parentsof(args, len(nodes)),
+        _privateof(args),
     )
+
+
+def _privateof(args: Mapping[bytes, bytes]) -> str:
+    uid = values.textof(args, b'private') or ''
+    if uid and not model.isuid(uid):
+        raise error.InputError(_(b"'private' makes no sense"))
+    return uid
 
 
 def _parentsof(args: Mapping[bytes, bytes], count: int) -> list[list[int]]:

@@ -15,7 +15,8 @@ from .. import compat, model, names
 
 def checkparameter(unbundler, param, value) -> None:
     """Refuse a stream parameter that means nothing."""
-    if value != b'1':
+    # or the view whose it shall be, see ``push/private.py``
+    if value != b'1' and not model.isuid((value or b'').decode('latin-1')):
         raise error.BundleUnknownFeatureError(
             params=(param,), values=(value or b'',)
         )

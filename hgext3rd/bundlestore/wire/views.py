@@ -5,8 +5,9 @@ A view is a named set of heads and bookmarks on the server: a workspace, or
 the backup of a clone. What reads has its arguments as other commands have
 them. What changes one sends a body in JSON, as a view may have ten thousand
 heads; it tells only what changes, and from which version on. Over http only
-such a command makes a client log in; so who asks for views of their own sends
-the question in the place of a change. The answers are made in ``views/``.
+such a command makes a client log in; so who asks for views of their own, or can
+log in and may see some that are private, sends the question in the place of a
+change. The answers are made in ``views/``.
 """
 
 from __future__ import annotations
@@ -82,6 +83,8 @@ class Change(NamedTuple):
     machine: str = ''
     #: to whom it is shared, or what it is called
     argument: str = ''
+    #: a new one that others do not see
+    private: bool = False
 
 
 class Answer(NamedTuple):
@@ -119,7 +122,9 @@ def encode(query: Query) -> dict[str, bytes]:
 def ask(peer, query: Query) -> bytes:
     """Have a server answer a question."""
     mine = query.owner is None and not query.everybody
-    if (mine or query.writing) and exchange.ishttp(peer):
+    if exchange.ishttp(peer) and (
+        mine or query.writing or exchange.haslogin(peer)
+    ):
         return _send(peer, {'ask': query._asdict()})
     return exchange.call(peer, names.VIEWS, encode(query))
 
@@ -188,7 +193,9 @@ def _view(raw: dict[str, Any]) -> viewmodel.View:
         time=values.time(raw['time']),
         user=values.text(raw['user']),
         machine=values.text(raw['machine']),
-        uid=values.text(raw['uid']),
+        uid=values.text(raw.get('uid', '')),
+        private=bool(raw.get('private')),
+        readers=tuple(map(values.text, raw.get('readers', ()))),
     )
     view.check()
     return view
@@ -204,7 +211,7 @@ def decodelist(data: bytes) -> dict[str, Any]:
                     **_texts(one, 'owner', 'name', 'user', 'machine'),
                     'version': values.number(one['version']),
                     'time': values.time(one['time']),
-                    'writers': [*map(values.text, one['writers'])],
+                    **_rights(one),
                     'dropped': bool(one['dropped']),
                     'heads': values.number(one['heads']),
                     'bookmarks': values.number(one['bookmarks']),
@@ -230,7 +237,7 @@ def decodelog(data: bytes) -> dict[str, Any]:
                     **_texts(one, 'owner', 'name', 'user', 'machine'),
                     'version': values.number(one['version']),
                     'time': values.time(one['time']),
-                    'writers': [*map(values.text, one['writers'])],
+                    **_rights(one),
                     'dropped': bool(one['dropped']),
                     'added': [*map(values.node, one['added'])],
                     'removed': [*map(values.node, one['removed'])],
@@ -249,6 +256,14 @@ def decodelog(data: bytes) -> dict[str, Any]:
         }
 
     return exchange.decode(data, page)
+
+
+def _rights(raw: dict[str, Any]) -> dict[str, Any]:
+    return {
+        'writers': [*map(values.text, raw['writers'])],
+        'private': bool(raw.get('private')),
+        'readers': [*map(values.text, raw.get('readers', ()))],
+    }
 
 
 def _texts(raw: dict[str, Any], *fields: str) -> dict[str, str]:
@@ -297,6 +312,7 @@ def readbody(chunks: Iterable[bytes]) -> Union[Change, Query]:
             state=values.optional(values.text, raw['state']),
             machine=values.text(raw['machine']),
             argument=values.text(raw['argument']),
+            private=bool(raw.get('private')),
         )
         if change.action not in ('put', *ACTIONS):
             raise ValueError(change.action)
