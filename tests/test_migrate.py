@@ -596,6 +596,7 @@ def _migration(source: Filled, root: Path) -> Any:
     server = types.SimpleNamespace(
         openstore=lambda: source.store,
         index=source.index,
+        wholeindex=source.index,
         settings=settings,
         place=model.Place(os.fsencode(root)),
     )

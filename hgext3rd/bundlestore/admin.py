@@ -128,7 +128,8 @@ def gc(ui, repo, **opts):
       :kind:   String. ``push``, ``bundle``, ``bookmark``, ``note``,
                ``stray``, ``view`` or ``version`` (what a view was earlier).
       :reason: String. ``age``, ``quota``, ``unfinished`` (an earlier run was
-               interrupted), ``lost`` or ``dangling``; of a bundle ``removed``
+               interrupted), ``lost``, ``unseen`` (its private workspace is
+               gone) or ``dangling``; of a bundle ``removed``
                (with its last push) or ``orphan``; of a note and a stray
                ``leftover``; of the note of a bookmark ``superseded``; of a
                view ``dropped`` or ``age``.

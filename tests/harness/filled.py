@@ -257,6 +257,7 @@ class Filled:
         server = types.SimpleNamespace(
             store=wrap(self.store),
             index=wrap(self.index),
+            wholeindex=wrap(self.index),
             settings=types.SimpleNamespace(onmissingbase=None),
         )
         now = BEGIN + 1000 * DAY

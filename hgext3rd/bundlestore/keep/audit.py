@@ -47,7 +47,7 @@ class Audit:
         if provides(self._store, 'ICached'):
             # A copy elsewhere says nothing of what is in the store.
             self._store = self._store.uncached
-        self._index = server.index
+        self._index = server.wholeindex
         self._now = now
         self._wish = wish
         self._makeprogress = repo.ui.makeprogress
@@ -504,6 +504,7 @@ def _essence(push: model.Push) -> tuple[Any, ...]:
         frozenset(push.heads),
         push.bookmarks,
         push.pushvars,
+        push.private,
         frozenset(push.rests),
         frozenset(push.below),
     )

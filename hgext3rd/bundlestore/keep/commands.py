@@ -113,7 +113,7 @@ def gc(ui, repo, opts) -> int:
     found = _blobs(repo, server)
     base = basemod.Repository(repo, server)
     collector = collect.Collector(
-        server.store, server.index, base, now, wish, found
+        server.store, server.wholeindex, base, now, wish, found
     )
     with aborting(), logged(ui, server, 'gc') as fields:
         if not dry:
@@ -199,7 +199,7 @@ def remove(ui, repo, names, opts) -> int:
     wish = run.Wish(dry=dry, evenpinned=force)
     collector = collect.Collector(
         server.store,
-        server.index,
+        server.wholeindex,
         basemod.Repository(repo, server),
         time.time(),
         wish,
@@ -240,7 +240,7 @@ def _forgetmoves(server, now: float) -> None:
     """Let go of what tells how often users moved bookmarks."""
     rate = server.settings.maxrate
     age = max(_MOVES, 0.0 if rate is None else rate.seconds)
-    server.index.forgetmoves(now - age)
+    server.wholeindex.forgetmoves(now - age)
 
 
 # -- verify
@@ -324,13 +324,13 @@ def stats(ui, repo, opts) -> int:
     byteopts = pycompat.byteskwargs(opts)
     with aborting(), ui.formatter(b'bundlestore-stats', byteopts) as fm:
         if opts['users']:
-            showusers(fm, server.index.users())
+            showusers(fm, server.wholeindex.users())
         else:
             strays = list(server.store.strays(0))
             showstatistics(
                 fm,
-                server.index.statistics(),
-                metrics.countviews(server.index),
+                server.wholeindex.statistics(),
+                metrics.countviews(server.wholeindex),
                 strays,
                 deliver.owed(ui, server.index),
             )
@@ -376,7 +376,7 @@ def pin(ui, repo, names, opts) -> int:
         if not names:
             if not pinned:
                 raise error.InputError(_(b'name the pushes to unpin'))
-            for push in _pinnedpushes(server.index):
+            for push in _pinnedpushes(server.wholeindex):
                 showpin(ui, fm, push, True)
             return 0
         # nothing is pinned unless all are found
@@ -390,9 +390,9 @@ def pin(ui, repo, names, opts) -> int:
 
 
 def _pin(server, id: int, pinned: bool) -> model.Push:
-    server.index.pin(id, pinned)
-    push: model.Push = server.index.push(id)
-    notes.keep(server.store, server.index, push)
+    server.wholeindex.pin(id, pinned)
+    push: model.Push = server.wholeindex.push(id)
+    notes.keep(server.store, server.wholeindex, push)
     return push
 
 
@@ -411,21 +411,21 @@ def _pinnedpushes(index) -> Iterator[model.Push]:
 def findpush(repo, server, name: bytes) -> model.Push:
     """Return the push that somebody means; raises ``error.InputError``."""
     if _ID.match(name):
-        push = walk.push(server.index, int(name))
+        push = walk.push(server.wholeindex, int(name))
         if push is not None:
             return push
     if _ID.match(name) and len(name) < 6:
         raise error.InputError(_(b"no push '%s'") % name)
     node = lookup.pushed(repo, server, name)
-    mark = marks.find(server.index, totext(name))
+    mark = marks.find(server.wholeindex, totext(name))
     if mark is not None and mark.push is not None and mark.node == node:
-        push = walk.push(server.index, mark.push)
+        push = walk.push(server.wholeindex, mark.push)
         if push is not None:
             return push
     others: list[int] = []
     if node is not None:
         others = []
-        for push in server.index.pushes(
+        for push in server.wholeindex.pushes(
             node=node, limit=1000, newestfirst=True
         ):
             if node in {head.node for head in push.heads}:

@@ -19,6 +19,8 @@ class Content(NamedTuple):
     heads: frozenset[bytes]
     #: parents that it does not hold
     parents: frozenset[bytes]
+    #: the view whose users alone may see it, empty for none
+    private: str
 
 
 class Unreadable(errors.CorruptBundle):
@@ -33,7 +35,8 @@ def read(ui, store: Any, key: str) -> Content:
     """
     with store.open(key) as stream:
         try:
-            found = reading.readgraph(ui, stream)
+            opened = reading.Stream(ui, stream)
+            found = graph.read(opened.read, opened.version)
         except errors.BackendUnavailable:
             raise
         except Exception as exc:
@@ -48,4 +51,5 @@ def read(ui, store: Any, key: str) -> Content:
         tuple(found),
         frozenset(graph.heads(found)),
         frozenset(graph.below(found)),
+        opened.private,
     )

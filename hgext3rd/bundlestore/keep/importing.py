@@ -87,7 +87,7 @@ class Importer:
     def _isthere(self, push: _Wanted, time: float) -> bool:
         """Whether the push was imported before."""
         hasnode = servedview(self._repo).changelog.hasnode
-        for found in self._server.index.pushes(
+        for found in self._server.wholeindex.pushes(
             node=push.heads[-1], since=time - 1, until=time + 1
         ):
             heads = {head.node for head in found.heads}

@@ -67,6 +67,10 @@ class IndexCopy:
         if not provides(self._target, 'ILabels'):
             # branches only serve to look for pushes
             fresh = [push._replace(branches=()) for push in fresh]
+        if not provides(self._target, 'IPrivacy'):
+            # it would show them to everybody
+            yield from (push for push in fresh if push.private)
+            fresh = [push for push in fresh if not push.private]
         there = self._there(first, page[-1].id, fresh)
         for push in fresh:
             found = there.get(push.id)

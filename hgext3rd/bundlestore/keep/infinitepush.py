@@ -211,7 +211,7 @@ class _Import:
         if not _SHA1.fullmatch(value):
             raise error.Abort(_(b'it is at no changeset'))
         node = bytes.fromhex(value.decode())
-        there = self._server.index.bookmark(text)
+        there = self._server.wholeindex.bookmark(text)
         if there == node:
             return False
         if there is not None:
@@ -220,15 +220,17 @@ class _Import:
             )
         if self._dry:
             return True
-        if not hasnode(self._repo, node) and not self._server.index.locate(
+        if not hasnode(self._repo, node) and not self._server.wholeindex.locate(
             [node]
         ):
             raise error.Abort(
                 _(b'it points to unknown changeset %s') % short(node)
             )
         move = model.BookmarkMove(text, node)
-        moved = self._server.index.movebookmarks([move], time, user)
-        marks.write(self._server.store, self._server.index, moved, time, user)
+        moved = self._server.wholeindex.movebookmarks([move], time, user)
+        marks.write(
+            self._server.store, self._server.wholeindex, moved, time, user
+        )
         return True
 
 

@@ -170,20 +170,20 @@ def note(
     was ``asked`` for and none has, the last that has it at all."""
     found = {}
     for node, its in landed.items():
-        pushes = list(_pushes(server.index, node))
+        pushes = list(_pushes(server.wholeindex, node))
         heads = [p for p in pushes if node in {head.node for head in p.heads}]
         if node == asked:
             heads = heads or pushes[-1:]
         found[node] = heads
-        known = server.index.landings([push.id for push in heads])
+        known = server.wholeindex.landings([push.id for push in heads])
         for push in heads:
             there = {one.node: one.landed for one in known.get(push.id, ())}
             if there.get(node) != its:
                 landing = model.Landing(node, its, time, user)
-                server.index.setlanding(push.id, landing)
+                server.wholeindex.setlanding(push.id, landing)
             # be it that it could not be written before
             name = notes.PushName(push.key, push.id)
-            statusnotes.keep(server.store, server.index, name)
+            statusnotes.keep(server.store, server.wholeindex, name)
     return found
 
 

@@ -103,7 +103,7 @@ class _Migration:
         if provides(self._store, 'ICached'):
             # a copy elsewhere says nothing of what is in the store
             self._store = self._store.uncached
-        self._index = server.index
+        self._index = server.wholeindex
         self._settings = server.settings
         # threads use them
         backends.preload(store, server.settings.storeurl)

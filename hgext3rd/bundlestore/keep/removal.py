@@ -36,8 +36,8 @@ def remove(repo, server, id: int) -> dict[str, Any]:
         access.checkpush(repo.ui, user)
         with aborting():
             server.checkopen()
-            push = walk.push(server.index, id)
-            if push is None:
+            push = walk.push(server.wholeindex, id)
+            if push is None or (push.private and push.user != user):
                 raise error.InputError(
                     _(b'there is no push %d') % id,
                     hint=_(b"'hg pushes' lists the pushes"),
@@ -57,7 +57,7 @@ def remove(repo, server, id: int) -> dict[str, Any]:
                 )
             collector = collect.Collector(
                 server.store,
-                server.index,
+                server.wholeindex,
                 base.Repository(repo, server),
                 time.time(),
                 run.Wish(),

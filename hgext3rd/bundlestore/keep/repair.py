@@ -154,6 +154,8 @@ class Repairer:
             if there is not None:
                 return self._renumber(push)
             self._index.restore(push, bookmarks and not record.removed)
+            if record.push.private != push.private:
+                notes.write(self._store, self._index, push, record.removed)
             return name.id
         except errors.BundleGone as exc:
             raise Irreparable(
@@ -183,7 +185,9 @@ class Repairer:
         isnoted = True
         try:
             try:
-                found = self._whole(self._read(name), inside)
+                record = self._read(name)
+                found = self._whole(record, inside)
+                isnoted = record.push.private == found.private
             except Irreparable:
                 # its bundle tells the rest
                 isnoted = False
@@ -226,9 +230,13 @@ class Repairer:
         heads = tuple(node for node in found.nodes if node in found.heads)
         bundle = model.Bundle(push.key, found.size, found.nodes, heads, ())
         try:
-            return notes.whole(record, bundle, held)
+            push = notes.whole(record, bundle, held)
         except errors.CorruptNote as exc:
             raise Irreparable('its note is not that of its bundle') from exc
+        # whatever the note says: nothing comes out that was private
+        if found.private and not provides(self._index, 'IPrivacy'):
+            raise Irreparable('the index cannot keep it private')
+        return push._replace(private=found.private)
 
     def _held(self, key: str) -> tuple[bytes, ...]:
         """Return what is in a bundle that another one rests on: as it says
@@ -282,6 +290,7 @@ class Repairer:
                     push.below,
                     push.pushvars,
                     push.branches,
+                    push.private,
                 )
             )
         if push.pinned:

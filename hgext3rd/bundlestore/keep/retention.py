@@ -29,7 +29,12 @@ class Retention:
                 yield push
 
     def expire(self) -> Iterator[Gone]:
-        """Remove the pushes that are too old."""
+        """Remove the pushes that are too old, and those that nobody sees."""
+        for page in self._views.unseen():
+            with self._remover.listing(page):
+                for push in page:
+                    if not push.pinned:
+                        yield from self._remover.remove(push, 'unseen')
         if self._run.wish.before is None:
             return
         for page in walk.older(self._run.index, self._run.wish.before):

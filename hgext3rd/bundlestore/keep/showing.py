@@ -112,6 +112,7 @@ def _whatisgone(fm, gone: run.Gone) -> bytes:
             'unfinished': _(b'removal was begun before'),
             'lost': _(b'bundle is missing'),
             'asked': _(b'it was named'),
+            'unseen': _(b'its private workspace is gone'),
         }
         return b'%s: %s' % (what, reasons[gone.reason])
     if gone.kind == 'bundle':

@@ -60,6 +60,25 @@ class ViewRetention:
                 return
         yield Gone('view', reason, name=f'{view.owner}/{view.name}')
 
+    def unseen(self) -> Iterator[list[model.Push]]:
+        """Yield pages of the pushes that are private to a view which is gone,
+        so that nobody sees them."""
+        index, store = self._run.index, self._run.store
+        if not provides(index, 'IPrivacy'):
+            return
+        first = 1
+        while True:
+            page = index.unseen(first, walk.PAGE)
+            # one that is lost may come back
+            yield [
+                push
+                for push in page
+                if viewnotes.versionsof(store, push.private) is None
+            ]
+            if len(page) < walk.PAGE:
+                return
+            first = page[-1].id + 1
+
     def _forget(self, uid: str, version: int) -> Iterator[Gone]:
         index, store = self._run.index, self._run.store
         older = index.viewlog(uid, before=version)
