@@ -255,6 +255,7 @@ def _once(ui, repo, dest, opts, count: int) -> bool:
     try:
         with backup.destination(ui, repo, dest, opts) as peer:
             done = backup.backup(repo, peer)
+            backup.backupprivate(repo, peer)
     except Exception as exc:
         reason = stringutil.forcebytestr(exc) or type(exc).__name__.encode()
         _failed(repo, count, reason)

@@ -60,7 +60,7 @@ def summary(ui, repo) -> None:
 
 def show(ui, repo, opts) -> int:
     """Run ``hg backup --status``; returns its exit code."""
-    records = viewrecord.backups(repo)
+    records = viewrecord.drafts(viewrecord.backups(repo))
     missing = [*_missing(repo)]
     with ui.formatter(b'backup', pycompat.byteskwargs(opts)) as fm:
         fm.startitem()

@@ -13,7 +13,7 @@ import contextlib
 import itertools
 import json
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Container, Iterable, Iterator
 from typing import Any, Optional
 
 from mercurial import error, logcmdutil
@@ -30,6 +30,7 @@ from . import (
     clones,
     listing,
     noted,
+    privacy,
     push,
     scratchpush,
     storeless,
@@ -53,7 +54,7 @@ class State(NamedTuple):
     #: the bookmark and the topic that are active
     active: Optional[str] = None
     topic: Optional[str] = None
-    #: bookmarks on public changesets
+    #: bookmarks that are not on drafts
     bookmarks: dict[str, str] = {}
 
     def dump(self) -> str:
@@ -83,27 +84,41 @@ class Backup(NamedTuple):
 def wanted(repo) -> Backup:
     """Return what is to be in the backup of a repository."""
     cl = repo.changelog
-    drafts = repo.revs(b'draft() - extinct()')
+    private = privacy.revs(repo)
+    drafts = repo.revs(b'draft() - extinct() - %ld', private)
     nodes = {*map(cl.node, drafts)}
-    marks, public = {}, {}
-    for name, node in repo._bookmarks.items():
-        if node in nodes:
-            marks[totext(name)] = node
-        else:
-            public[totext(name)] = hex(node).decode()
+    hidden = {*map(cl.node, repo.revs(b'secret() + %ld', private))}
+    marks = {
+        totext(name): node
+        for name, node in repo._bookmarks.items()
+        if node in nodes
+    }
+    state = stateof(repo, nodes | hidden)
+    if repo.dirstate.p1() in hidden:
+        # not even its hash is for others
+        state = state._replace(parent='', active=None)
+    heads = {*map(cl.node, repo.revs(b'heads(%ld)', drafts))}
+    return _fitting(heads, marks, state)
+
+
+def stateof(repo, without: Container[bytes] = ()) -> State:
+    """Return what a repository is, with the bookmarks that are not on these
+    changesets."""
     active = repo._activebookmark
     # of the extension topic
     topic = getattr(repo, 'currenttopic', None)
-    state = State(
+    return State(
         # whatever the encoding is: a path is none of its text
         clones.place(repo).decode('utf-8', 'replace'),
         hex(repo.dirstate.p1()).decode(),
         totext(active) if active else None,
         totext(topic) if topic else None,
-        public,
+        {
+            totext(name): hex(node).decode()
+            for name, node in repo._bookmarks.items()
+            if node not in without
+        },
     )
-    heads = {*map(cl.node, repo.revs(b'heads(%ld)', drafts))}
-    return _fitting(heads, marks, state)
 
 
 def _fitting(
@@ -143,7 +158,8 @@ def run(ui, repo, dest, opts) -> int:
         return backedup.show(ui, repo, opts)
     with destination(ui, repo, dest, opts) as peer:
         done = backup(repo, peer, revs=_revs(repo, opts))
-    _tell(ui, repo, done)
+        hidden = backupprivate(repo, peer, bool(opts['secret']))
+    _tell(ui, repo, done, hidden)
     return 0
 
 
@@ -177,9 +193,9 @@ class Done(NamedTuple):
     record: viewrecord.Record
     #: changesets that were sent, and heads that came and went
     sent: int
-    added: int
-    removed: int
-    changed: bool
+    added: int = 0
+    removed: int = 0
+    changed: bool = False
     #: names of other backups of this place, where this is the first one of
     #: this clone
     beside: tuple[str, ...] = ()
@@ -210,6 +226,16 @@ def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
     raise error.StateError(
         _(b'the backup was changed meanwhile'), hint=_(b'try again')
     )
+
+
+def backupprivate(repo, peer, secret: bool = False) -> Optional[Done]:
+    """Bring the backup of what others are not to see up to date, what is
+    ``secret`` as well; None if there is nothing. Raises ``error.Abort``."""
+    if not secret and not privacy.revs(repo):
+        return None
+    from . import secretbackup
+
+    return secretbackup.run(repo, peer, secret)
 
 
 def _asitis(
@@ -265,7 +291,11 @@ def _beside(peer, name: str) -> tuple[str, ...]:
 
 def _some(repo, aim: Backup, revs: list[bytes]) -> Backup:
     """Return the part of it that is below some revisions."""
-    heads = repo.revs(b'heads((draft() - extinct()) and ::%ln)', revs)
+    heads = repo.revs(
+        b'heads((draft() - extinct() - %ld) and ::%ln)',
+        privacy.revs(repo),
+        revs,
+    )
     return aim._replace(
         heads={*map(repo.changelog.node, heads)},
         bookmarks={
@@ -302,17 +332,17 @@ def _bring(
     hasnode = repo.unfiltered().changelog.index.has_node
     # what the store has lost is sent again
     lacking = aim.heads.difference({*before.heads}.difference(gone))
-    send = sorted(filter(hasnode, lacking))
+    new = sorted(filter(hasnode, lacking))
     added = sorted(aim.heads.difference(before.heads))
     removed = sorted(set(before.heads).difference(aim.heads))
     moves = _moves(before.bookmarks, aim.bookmarks)
-    sent = _send(repo, peer, send) if send else 0
+    sent = send(repo, peer, new, push.Wish(True, False)) if new else 0
     changed = added or removed or moves or aim.state != before.state
     # who drops the backup of a clone that is in use gets it back
     changed = changed or before.dropped
     if not (changed if before.version else aim.heads):
         now = before._replace(time=int(time.time()))
-        return Done(now, sent, 0, 0, bool(send))
+        return Done(now, sent, changed=bool(new))
     name = before.name
     answer = views.change(
         peer,
@@ -344,14 +374,12 @@ def _moves(
     return (*gone, *moved)
 
 
-def _send(repo, peer, heads: Iterable[bytes]) -> int:
+def send(repo, peer, heads: Iterable[bytes], wish: push.Wish) -> int:
     """Push some heads; return how many changesets the store did not have."""
     ui = repo.ui
     quiet = {} if ui.verbose or ui.debugflag else {(b'ui', b'quiet'): True}
     with ui.configoverride(quiet, b'backup'), scratchpush.connected():
-        pushop = scratchpush.push(
-            repo, peer, push.Wish(True, False), revs=list(heads)
-        )
+        pushop = scratchpush.push(repo, peer, wish, revs=list(heads))
     noted.made(repo, peer.url(), getattr(pushop, scratchpush.TOLD, ()))
     return len(pushop.outgoing.missing)
 
@@ -372,7 +400,7 @@ def others(done: Done) -> bytes:
     ) % tolocal(':'.join(clones.split(done.beside[0])))
 
 
-def _tell(ui, repo, done: Done) -> None:
+def _tell(ui, repo, done: Done, hidden: Optional[Done]) -> None:
     text = views.counted(len(done.record.heads), 'head')
     if not done.changed:
         ui.status(_(b'nothing to back up (%s)\n') % text)
@@ -385,7 +413,16 @@ def _tell(ui, repo, done: Done) -> None:
     note = others(done)
     if note:
         ui.status(b'(%s)\n' % note)
-    secret = len(repo.revs(b'secret() - extinct()'))
+    if hidden is not None:
+        text = views.counted(len(hidden.record.heads), 'head')
+        if hidden.changed:
+            what = views.counted(hidden.sent, 'changeset')
+            ui.status(_(b'backed up %s in private (%s)\n') % (what, text))
+        else:
+            ui.status(_(b'nothing to back up in private (%s)\n') % text)
+    secret = len(
+        repo.revs(b'secret() - extinct() - ::%ln', viewrecord.backedup(repo))
+    )
     if secret:
         ui.status(
             _(b'ignored 1 secret changeset\n')

@@ -15,7 +15,7 @@ from .. import viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..wire import views as wire
-from . import backup, clones, viewrecord, views
+from . import backup, clones, secretbackup, viewrecord, views
 
 
 class Choice(NamedTuple):
@@ -31,7 +31,7 @@ class Choice(NamedTuple):
 
 def run(ui, repo, dest, opts) -> int:
     """Do it; returns the exit code of the command."""
-    for other in ('status', 'rev'):
+    for other in ('status', 'rev', 'secret'):
         if opts[other]:
             raise error.InputError(
                 _(b'--%s does not go with --restore') % other.encode()
@@ -52,7 +52,6 @@ def run(ui, repo, dest, opts) -> int:
                 % views.counted(len(choice.gone), 'changeset')
             )
         state = backup.load(choice.view.state)
-        marks = _bookmarks(choice, state)
         heads = [n for n in choice.view.nodes if n not in choice.gone]
         with repo.wlock(), repo.lock():
             if heads:
@@ -62,6 +61,8 @@ def run(ui, repo, dest, opts) -> int:
                     heads=list(dict.fromkeys(heads)),
                     opargs={b'remotebookmarks': {}},
                 )
+            state = secretbackup.restore(repo, peer, choice.name, state)
+            marks = _bookmarks(choice, state)
             _setbookmarks(repo, marks)
             _settle(ui, repo, state)
             if _continued(repo, peer, choice):
@@ -119,9 +120,14 @@ def _choose(ui, repo, peer, wanted: bytes) -> Choice:
     own = clones.viewname(repo)
     query = wire.Query(prefix=viewmodel.BACKUP)
     found = [
-        _choice(peer, one['name'])
-        for one in views.listed(peer, query)
-        if not one['dropped'] and _fits(one['name'], totext(host), path)
+        _choice(peer, name)
+        for name in dict.fromkeys(
+            # there may be nothing else than what is secret
+            one['name'].removesuffix(viewmodel.SECRET)
+            for one in views.listed(peer, query)
+            if not one['dropped']
+        )
+        if _fits(name, totext(host), path)
     ]
     if not found:
         raise error.InputError(

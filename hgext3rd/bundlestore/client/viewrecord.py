@@ -17,11 +17,12 @@ from typing import Optional
 from mercurial.node import bin, hex
 
 from ..records import NamedTuple
-from ..viewmodel import BACKUP, View
+from ..viewmodel import BACKUP, SECRET, View
 from . import noted
 
-#: the number is that of the format
-_NAME = 'view-2-%s'
+#: what the names of the files begin with; the number is that of the format
+PREFIX = 'view-2-'
+_NAME = PREFIX + '%s'
 
 
 class Record(NamedTuple):
@@ -44,6 +45,8 @@ class Record(NamedTuple):
     state: str
     #: whether its owner did away with it
     dropped: bool = False
+    #: whether others see it
+    private: bool = False
 
     @property
     def nodes(self) -> set[bytes]:
@@ -63,6 +66,7 @@ def of(location: bytes, name: str, view: View) -> Record:
         dict(view.bookmarks),
         view.state,
         view.dropped,
+        view.private,
     )
 
 
@@ -81,12 +85,24 @@ def read(
 
 def backups(repo) -> list[Record]:
     """Return what is known of the backups on all servers, the newest
-    first."""
+    first, with those of what is secret."""
+    found = [one for one in _all(repo) if one.name.startswith(BACKUP)]
+    return sorted(found, key=lambda record: record.time, reverse=True)
+
+
+def private(repo) -> list[Record]:
+    """Return what is known of private workspaces, on whichever server."""
+    return [
+        one
+        for one in _all(repo)
+        if one.private and not one.name.startswith(BACKUP)
+    ]
+
+
+def _all(repo) -> list[Record]:
     folder = noted.folder(repo)
-    found = [folder.read(n) for n in folder.names(_NAME.partition('%')[0])]
-    records = [_load(data) for data in found if data is not None]
-    records = [one for one in records if one.name.startswith(BACKUP)]
-    return sorted(records, key=lambda record: record.time, reverse=True)
+    found = [folder.read(name) for name in folder.names(PREFIX)]
+    return [_load(data) for data in found if data is not None]
 
 
 def write(repo, record: Record) -> None:
@@ -121,9 +137,17 @@ def backedup(repo) -> list[bytes]:
     """Return the heads that are in the newest backup, as far as they are
     here."""
     hasnode = repo.unfiltered().changelog.index.has_node
-    return [
-        node
-        for record in backups(repo)[:1]
-        for node in record.heads
-        if hasnode(node)
-    ]
+    found = backups(repo)
+    # the last, and what goes with it
+    newest = [*drafts(found)[:1], *secrets(found)[:1]]
+    return [n for one in newest for n in one.heads if hasnode(n)]
+
+
+def drafts(records: list[Record]) -> list[Record]:
+    """Return those of some backups that hold drafts."""
+    return [one for one in records if not one.name.endswith(SECRET)]
+
+
+def secrets(records: list[Record]) -> list[Record]:
+    """Return those of some backups that hold what is secret."""
+    return [one for one in records if one.name.endswith(SECRET)]
