@@ -234,7 +234,32 @@ of a user. Who owns one can let another user push to it::
   hg pull --workspace alice/parser
   hg workspace --share bob:write parser
 
-It is not secret what is in one: see :hg:`help workspace`.
+A private workspace is seen by nobody else::
+
+  hg workspace --private plan
+  hg push --workspace plan
+  hg workspace --share bob plan
+  hg workspace --share alice:write plan
+
+Others do not see that there is one, nor anything of what is pushed to it, over
+ssh, http, on pages and by a try URL, be it that they know the whole hash: to
+them it is not there. ``--share USER`` lets a user look, ``--share USER:write``
+push as well, and ``--unshare`` ends that; what that user has pulled stays with
+that user. A workspace is private from the beginning or never. Pushes to it are
+in no list of pushes, feed or search, their pushers' own included, and no web
+hook is told of them. What is pushed elsewhere besides, or lands, is seen there.
+
+These things are not secret: that there were pushes, as numbers of pushes are
+left out, and how much the store holds; what lfs and largefiles keep outside of
+changesets, to who knows the hash of the very content; anything, to who can read
+the files of the server, runs it, or is told by its hooks and its log. Over http
+a server knows who reads only where reading takes a password, such as with
+``web.allow_read``; where it does not, the owner gets by hash no more than
+others do.
+
+Pushes that name nothing, and backups, show nothing of a private workspace by
+mistake, in a clone that has pushed to it or pulled it: these refuse, those keep
+it in private, with what rests on it.
 
 Backup
 ======
@@ -244,7 +269,9 @@ All drafts of a clone are kept on the server, with bookmarks, by::
   hg backup
 
 It sends what is not there yet, and says so in a line. What has become public,
-or obsolete, leaves the backup. Secret changesets are not sent. With
+or obsolete, leaves the backup. Secret changesets are sent with ``--secret``
+only, to a backup beside it that is private, as is what is in a private
+workspace. Others can look at the rest as they can at any push. With
 ``auto-backup`` it is done in the background after each command that makes or
 changes drafts; where the server cannot be reached it is tried again later, and
 what happened is in ``.hg/bundlestore-backup.log``::
@@ -255,7 +282,8 @@ what happened is in ``.hg/bundlestore-backup.log``::
 :hg:`summary` says how many drafts are not in the backup, as does :hg:`backup
 --status`; the revsets are ``backedup()`` and ``notbackedup()``, and the
 template keyword ``backedup``. When the machine is lost, a fresh clone becomes
-what that one was, with the working copy on the same changeset::
+what that one was, with the working copy on the same changeset, and secret what
+was secret::
 
   hg clone https://hg.example.org/project
   cd project

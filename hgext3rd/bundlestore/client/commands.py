@@ -252,6 +252,7 @@ def pushes(ui, repo, source=None, other=None, **opts):
     b'backup',
     [
         (b'r', b'rev', [], _(b'back up what is below this'), _(b'REV')),
+        (b'', b'secret', None, _(b'back up secret changesets, in private')),
         (b'', b'status', None, _(b'show what is not backed up')),
         (b'', b'restore', None, _(b'have what was backed up here')),
         (
@@ -270,7 +271,10 @@ def pushes(ui, repo, source=None, other=None, **opts):
         *cmdutil.formatteropts,
         *cmdutil.remoteopts,
     ],
-    _(b'[-r REV]... [--status] [--restore [--from HOST[:PATH]]] [DEST]'),
+    _(
+        b'[-r REV]... [--secret] [--status] [--restore [--from HOST[:PATH]]]'
+        b' [DEST]'
+    ),
     helpcategory=registrar.command.CATEGORY_REMOTE_REPO_MANAGEMENT,
 )
 def backup(ui, repo, dest=None, **opts):
@@ -279,15 +283,20 @@ def backup(ui, repo, dest=None, **opts):
     What is draft here is sent to the bundle store of DEST, or of the default
     path, as far as it is not there yet, and kept there as the backup of this
     clone, with its bookmarks. What is not draft here any more leaves the
-    backup. Secret changesets are not sent. With -r/--rev only the ancestors of
-    REV are sent, and nothing leaves the backup.
+    backup. With -r/--rev only the ancestors of REV are sent, and nothing leaves
+    the backup.
+
+    Secret changesets are sent with --secret only. They go to a backup beside
+    that one, which is private: nobody else sees them, be it that they know a
+    hash.
 
     With --status, it is shown how many drafts have not been backed up, as far
     as is known here. The revsets ``backedup()`` and ``notbackedup()`` are
     those that are, and those that are not.
 
     With --restore, what was backed up is pulled into this clone, best a fresh
-    one: all heads are draft again, bookmarks are where they were, the working
+    one: all heads are draft, or secret, again, bookmarks are where they were,
+    the working
     copy is updated to the changeset that it had, unless it has changes, and
     the bookmark and the topic that were active are. If there are backups of
     several clones of mine, --from says which one.
@@ -311,11 +320,12 @@ def backup(ui, repo, dest=None, **opts):
             b'',
             b'share',
             b'',
-            _(b'let a user push to a workspace of mine'),
-            _(b'USER:write'),
+            _(b'let a user push to a workspace of mine, or look at it'),
+            _(b'USER[:write]'),
         ),
         (b'', b'unshare', b'', _(b'do so no more'), _(b'USER')),
         (b'', b'rename', b'', _(b'give it another name'), _(b'NAME')),
+        (b'', b'private', None, _(b'make one that others do not see')),
         (b'', b'drop', None, _(b'remove it')),
         (b'', b'restore', None, _(b'have one back that was removed')),
         (b's', b'source', b'', _(b'ask this server'), _(b'SOURCE')),
@@ -332,7 +342,8 @@ def workspace(ui, repo, name=None, **opts):
     A workspace is a named set of heads and bookmarks in the bundle store of a
     server. :hg:`push --workspace NAME` puts what is pushed there, and
     :hg:`pull --workspace NAME` brings all of it, on whichever machine. It
-    belongs to who made it; all who may pull from the server can look at it.
+    belongs to who made it; all who may pull from the server can look at it,
+    unless it is private.
 
     Without a name, my workspaces are listed, or those of another user. With
     one, its heads and bookmarks are shown. Each change gives it the next
@@ -343,6 +354,11 @@ def workspace(ui, repo, name=None, **opts):
     dropped can be had back, by its owner with --restore, until the server
     cleans up. What it holds is in the bundle store in any case, as long as the
     pushes are kept that brought it.
+
+    With --private, a new workspace is made that is private: others see
+    neither it nor what is pushed to it, be it that they know a hash, unless
+    --share USER lets them look. It stays private, and no other becomes it. See
+    :hg:`help bundlestore` for what that means.
 
     The server of the default path is asked, or that of -s/--source.
 
@@ -360,6 +376,8 @@ def workspace(ui, repo, name=None, **opts):
       :user:      String. Who changed it last.
       :machine:   String. On which machine.
       :writers:   List of strings. Who else may push to it.
+      :private:   Boolean. Whether others see it.
+      :readers:   List of strings. Of one that is private: who else may look.
       :dropped:   Boolean. Whether it was dropped.
       :heads:     Integer. How many heads it has; with NAME, list of strings,
                   these heads.

@@ -49,20 +49,21 @@ class Said(NamedTuple):
     answer: known.Answer
 
 
-def discover(pushop, everything: bool) -> Optional[Said]:
+def discover(pushop, everything: bool, private: str = '') -> Optional[Said]:
     """Find out what the base repository lacks, as Mercurial's step of a push
     does, and in the same breath, but with ``everything``, what the store
-    has."""
+    has. ``private`` is the ``uid`` of the view that is pushed to, if others do
+    not see it."""
     remote = pushop.remote
     said = None
     if not everything and not remote.local() and known.isatonce(remote):
-        said = _askatonce(pushop)
+        said = _askatonce(pushop, private)
     if said is None:
         exchangemod.pushdiscoverymapping[b'changeset'](pushop)
     return said
 
 
-def _askatonce(pushop) -> Optional[Said]:
+def _askatonce(pushop, private: str) -> Optional[Said]:
     """Do so with one request; None if it has to be done in another way."""
     repo, remote = pushop.repo, pushop.remote
     cl = repo.changelog
@@ -70,7 +71,7 @@ def _askatonce(pushop) -> Optional[Said]:
     ground = groundmod.below(repo, heads, values.MAX_NODES)
     if ground is None:
         return None
-    query = _query(repo, ground)
+    query = _query(repo, ground)._replace(private=private)
     serverheads, answer = exchange.batch(
         remote, [(b'heads', {}), (names.KNOWN, known.encode(query))]
     )
@@ -116,9 +117,11 @@ def _ispushed(ctx) -> bool:
     return ctx.phase() < phases.secret and not ctx.extinct()
 
 
-def leaveout(pushop, said: Optional[Said]) -> Optional[Stored]:
+def leaveout(
+    pushop, said: Optional[Said], private: str = ''
+) -> Optional[Stored]:
     """Leave out of ``pushop.outgoing`` what the store has; ``said`` is what
-    :func:`discover` knows of that.
+    :func:`discover` knows of that, and ``private`` as there.
 
     Returns the stored bundle that is the very push, if there is one; nothing
     is left out then. A head is always sent otherwise, so that
@@ -135,7 +138,7 @@ def leaveout(pushop, said: Optional[Said]) -> Optional[Stored]:
     if len(headrevs) > values.MAX_NODES:
         return None
     heads = [cl.node(rev) for rev in headrevs]
-    ask = _asker(pushop.remote)
+    ask = _asker(pushop.remote, private)
     common, same = _discover(pushop, headrevs, heads, ask, said)
     if same is not None and common.issuperset(headrevs):
         _tell(pushop, len(missing), len(missing))
@@ -226,7 +229,7 @@ def _tell(pushop, count: int, total: int) -> None:
     pushop.ui.status(_(b'%s in the bundle store already\n') % what)
 
 
-def _asker(remote) -> _Ask:
+def _asker(remote, private: str) -> _Ask:
     repo = remote.local()
     if repo:
         # by path this process is the server, too
@@ -237,12 +240,12 @@ def _asker(remote) -> _Ask:
         def ask(query: known.Query) -> known.Answer:
             server.request.allowance = None
             with servermod.aborting():
-                return answer(repo, server, query)
+                return answer(repo, server, query._replace(private=private))
 
     else:
 
         def ask(query: known.Query) -> known.Answer:
-            args = known.encode(query)
+            args = known.encode(query._replace(private=private))
             return known.decode(query, exchange.call(remote, names.KNOWN, args))
 
     return ask

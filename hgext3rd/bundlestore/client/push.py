@@ -56,6 +56,10 @@ class Wish(NamedTuple):
     made: Optional[workingcopy.Made] = None
     #: a view that shall hold it
     workspace: Optional[bytes] = None
+    #: the ``uid`` of that, if others are not to see it
+    private: str = ''
+    #: push what is secret as well
+    secret: bool = False
 
 
 @inplaceof('the command push')
@@ -245,6 +249,8 @@ def pushdiscovery(orig, pushop):
     orig(pushop)
     if getattr(pushop.repo.unfiltered(), '_bundlestoreguard', False):
         fromstore.check(pushop)
+        if pushop.remote.capable(names.ALLSTORED):
+            scratchpush.checkprivate(pushop.repo)
 
 
 @inplaceof('exchange._processcompared')

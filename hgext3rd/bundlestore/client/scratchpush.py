@@ -15,6 +15,7 @@ from mercurial import (
     bookmarks as bookmod,
     bundle2,
     changegroup,
+    discovery,
     encoding,
     error,
     exchange,
@@ -28,7 +29,7 @@ from mercurial.utils import stringutil
 from .. import compat, names
 from ..bundle import frames
 from ..wire import stored
-from . import known, workingcopy
+from . import known, noted, workingcopy
 
 if TYPE_CHECKING:
     from .push import Wish
@@ -92,7 +93,13 @@ def push(
         raise error.Abort(_(b'destination does not support push'))
     repo.checkpush(pushop)
     _checkpushvars(pushop)
-    said = known.discover(pushop, everything=force)
+    if wish.nothingnamed and not wish.private:
+        checkprivate(repo)
+    said = known.discover(pushop, force or wish.secret, wish.private)
+    if wish.secret:
+        pushop.outgoing = discovery.outgoing(
+            repo, pushop.outgoing.commonheads, revs
+        )
     # that would ask whether the server takes any
     if bundle2.obsmarkersversion(bundle2.bundle2caps(remote)):
         exchange.pushdiscoverymapping[b'obsmarker'](pushop)
@@ -106,14 +113,27 @@ def push(
         return pushop
     same = None
     if pushop.outgoing.missing and not force:
-        same = known.leaveout(pushop, said)
-    reply = _send(pushop, _bundler(pushop, moves, force, same))
+        same = known.leaveout(pushop, said, wish.private)
+    reply = _send(pushop, _bundler(pushop, wish, moves, force, same))
     _handlereply(pushop, reply)
+    if wish.private:
+        # nobody can be asked how it went
+        setattr(pushop, TOLD, ())
     excluded.tell()
     if excluded.named:
         # makes the command exit with 1
         pushop.cgresult = 0
     return pushop
+
+
+def checkprivate(repo) -> None:
+    """Abort where what is private would be shown by a push that names
+    nothing."""
+    # few clones know of any view
+    if any(noted.folder(repo).names('view-')):
+        from . import privacy
+
+        privacy.check(repo)
 
 
 def _checkpushvars(pushop) -> None:
@@ -217,10 +237,10 @@ def _onlyhead(pushop, name: bytes) -> bytes:
     return node
 
 
-def _bundler(pushop, moves, force, same):
+def _bundler(pushop, wish: Wish, moves, force, same):
     repo, remote = pushop.repo, pushop.remote
     bundler = bundle2.bundle20(pushop.ui, bundle2.bundle2caps(remote))
-    bundler.addparam(names.PARAMETER, b'1')
+    bundler.addparam(names.PARAMETER, wish.private.encode() or b'1')
     if force:
         # advisory, so lower case
         bundler.addparam(names.FORCE, b'1')

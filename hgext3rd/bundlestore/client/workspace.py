@@ -44,6 +44,8 @@ def push(name: bytes, repo, remote, wish, force=False, **kwargs):
     revs = kwargs.pop('revs', None)
     heads = _heads(repo, revs)
     new = _new(repo, aim, heads, revs)
+    if aim.view is not None and aim.view.private:
+        wish = wish._replace(private=aim.view.uid)
     if new or wish.bookmarks:
         # that is what is to be replaced, not what is to be sent
         pushop = scratchpush.push(

@@ -17,7 +17,7 @@ from . import listing, views
 
 #: options that change a workspace, and take a value
 _VALUES = ('share', 'unshare', 'rename')
-_FLAGS = ('drop', 'restore')
+_FLAGS = ('drop', 'restore', 'private')
 #: what is shown of a list without --verbose
 _MOST = 10
 
@@ -66,22 +66,33 @@ def _act(ui, peer, opts, name: views.Name, action: str) -> int:
     argument = ''
     if action in _VALUES:
         argument = encoding.fromlocal(opts[action]).decode('utf-8', 'replace')
+    isnew = action == 'private'
     answer = views.change(
         peer,
         wire.Change(
-            action,
+            'put' if isnew else action,
             name.owner,
             name.name,
             machine=views.machine(),
             argument=argument,
+            private=isnew,
         ),
     )
     made = answer.view
+    if answer.moved and made is not None and isnew:
+        raise error.InputError(
+            _(b"there is a workspace '%s' already") % views.called(made)
+        )
     if answer.moved or made is None:
         raise error.StateError(
             _(b'the workspace was changed meanwhile'), hint=_(b'try again')
         )
-    if made.dropped:
+    if isnew:
+        ui.status(
+            _(b"made private workspace '%s': 'hg push --workspace %s'\n")
+            % (views.called(made), tolocal(made.name))
+        )
+    elif made.dropped:
         ui.status(
             _(b"dropped workspace '%s' (--restore brings it back)\n")
             % views.called(made)
@@ -159,6 +170,8 @@ def _changed(fm, one: dict[str, Any]) -> None:
     version = b'%d' % one['version']
     if one['dropped']:
         version += _(b' (dropped)')
+    if one['private']:
+        version += _(b' (private)')
     _field(fm, _(b'version'), version, b'log.version')
     who = one['user'] + (f' on {one["machine"]}' if one['machine'] else '')
     _field(fm, _(b'user'), listing.oneline(who), b'log.user')
@@ -167,6 +180,9 @@ def _changed(fm, one: dict[str, Any]) -> None:
     if one['writers']:
         writers = listing.oneline(', '.join(one['writers']))
         _field(fm, _(b'shared with'), writers, b'log.user')
+    if one['readers']:
+        readers = listing.oneline(', '.join(one['readers']))
+        _field(fm, _(b'shown to'), readers, b'log.user')
 
 
 def _showtext(ui, fm, one: dict[str, Any]) -> None:
@@ -230,6 +246,8 @@ def _data(fm, one: dict[str, Any]) -> None:
         user=tolocal(one['user']),
         machine=tolocal(one['machine']),
         writers=fm.formatlist(map(tolocal, one['writers']), b'writer'),
+        private=one['private'],
+        readers=fm.formatlist(map(tolocal, one['readers']), b'reader'),
         dropped=one['dropped'],
     )
 
