@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 from collections.abc import Iterator
@@ -105,6 +106,15 @@ def pytest_collection_modifyitems(
     nightly.choose(config, items)
     # it keeps the whole machine busy, and others must not fail of that
     items.sort(key=lambda item: item.path.name == 'test_load.py')
+
+
+@pytest.hookimpl(hookwrapper=True, tryfirst=True)
+def pytest_collection() -> Iterator[None]:
+    # what is collected stays: no search for garbage has to go through it
+    gc.disable()
+    yield
+    gc.freeze()
+    gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
