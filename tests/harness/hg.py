@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 from collections.abc import Mapping, Sequence
@@ -18,6 +19,11 @@ CONFIG = Path(__file__).with_name('hg.rc')
 
 #: A date for every commit, so that equal histories have equal hashes
 DATE = '1700000000 0'
+
+#: what commit says in the end
+COMMITTED = re.compile(
+    r'^committed changeset \d+:([0-9a-f]{40})$', re.MULTILINE
+)
 
 # A process that hangs must not take the whole run with it. Nothing is
 # measured by this: it is far above what the slowest machine needs.
@@ -269,15 +275,17 @@ class Repo:
         if branch is not None:
             self.inspect('branch', '--quiet', '--force', branch)
         self.write(files)
-        args = ['commit', '--addremove', '-m', message, '--date', date]
+        # with --debug it tells the hash, so nobody has to ask
+        args = ['commit', '--debug', '--addremove', '-m', message]
+        args += ['--date', date]
         if user is not None:
             args += ['--user', user]
         if amend:
             args.append('--amend')
         if secret:
             args.append('--secret')
-        self.inspect(*args)
-        return self.node('.')
+        (node,) = COMMITTED.findall(self.inspect(*args))
+        return str(node)
 
     def log(self, template: str, revs: str = 'all()') -> str:
         return self.inspect('log', '-r', revs, '-T', template)

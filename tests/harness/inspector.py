@@ -8,13 +8,19 @@ changeset does not fetch it.
 
 from __future__ import annotations
 
+import os
 import struct
-import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from . import cost, forked
+
 if TYPE_CHECKING:
     from .hg import Hg
+
+
+#: seconds of processor time that one may take: all tests of a night ask it
+SECONDS = 10 * cost.SECONDS
 
 
 class Inspector:
@@ -38,42 +44,53 @@ class Inspector:
             inspector.stop()
 
     def __init__(self, hg: Hg) -> None:
-        self._process = subprocess.Popen(
+        stdin, mine = os.pipe()
+        self._input = open(mine, 'wb')
+        mine, stdout = os.pipe()
+        self._output = open(mine, 'rb')
+        # whatever the encoding of those that are under test
+        environ = {**hg.cleanenviron(), **forked.FIXED}
+        environ.pop('HGENCODING', None)
+        self._process = forked.start(
             [
                 str(hg.executable),
                 *('serve', '--cmdserver', 'pipe'),
                 *('--config', 'extensions.bundlestore=!'),
             ],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            env={**hg.cleanenviron(), 'HGENCODING': 'utf-8'},
             cwd='/',
+            env=environ,
+            stdin=stdin,
+            stdout=stdout,
+            stderr=2,
         )
+        os.close(stdin)
+        os.close(stdout)
+        cost.bound(self._process.pid, SECONDS)
         self._readframe()
 
     def stop(self) -> None:
         # the end of its input is the end of the server
-        self._process.communicate()
+        self._input.close()
+        self._process.wait()
+        self._output.close()
 
     def _readframe(self) -> tuple[bytes, bytes]:
-        assert self._process.stdout is not None
-        header = self._process.stdout.read(5)
+        header = self._output.read(5)
         assert len(header) == 5, 'the command server died'
         channel, length = struct.unpack('>cI', header)
         # upper-case channels ask for input; nothing here gives any
         assert channel.islower(), channel
-        return channel, self._process.stdout.read(length)
+        return channel, self._output.read(length)
 
     def run(self, path: Path, *args: str) -> tuple[int, str, str]:
         """Run a command with ``path`` as current folder and return exit
         code, output and errors."""
-        assert self._process.stdin is not None
         data = '\0'.join(['--cwd', str(path), *args]).encode(
             'utf-8', 'surrogateescape'
         )
-        self._process.stdin.write(b'runcommand\n')
-        self._process.stdin.write(struct.pack('>I', len(data)) + data)
-        self._process.stdin.flush()
+        length = struct.pack('>I', len(data))
+        self._input.write(b'runcommand\n' + length + data)
+        self._input.flush()
         text = {b'o': b'', b'e': b'', b'd': b''}
         while True:
             channel, data = self._readframe()
