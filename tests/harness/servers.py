@@ -379,6 +379,7 @@ class HttpTransport(WebTransport):
     """``hg serve``."""
 
     name = 'http'
+    EXTENSION: ClassVar[Path] = Path(__file__).with_name('nodelay.py')
 
     def _command(self) -> list[str]:
         return [
@@ -389,6 +390,7 @@ class HttpTransport(WebTransport):
             *('--accesslog', str(self.accesslog)),
             *('--errorlog', str(self.errorlog)),
             '--print-url',
+            *('--config', f'extensions.nodelay={self.EXTENSION}'),
         ]
 
     def _readport(self, output: str) -> int | None:
