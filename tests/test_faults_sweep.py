@@ -82,9 +82,9 @@ def test_power_after_a_kill(site: Site, killed: int) -> None:
 @pytest.mark.parametrize(
     ('command', 'step'),
     [
-        (upkeep.COLLECTION, upto(6, 2)),
+        (upkeep.COLLECTION, upto(7, 2)),
         (upkeep.REPAIR, upto(18, 6)),
-        (upkeep.MENDING, upto(45, 7)),
+        (upkeep.MENDING, upto(60, 7)),
         (upkeep.MOVING, upto(31, 7)),
     ],
     ids=('gc', 'repair', 'mend', 'move'),

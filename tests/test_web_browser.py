@@ -261,8 +261,14 @@ def test_any_name(
 
 @servers.overweb('wsgi')
 @pytest.mark.parametrize(
-    ('style', 'size'),
-    [(style, DESKTOP) for style in (*STYLES, 'spartan')] + [('paper', PHONE)],
+    'style',
+    [
+        'paper',
+        *(
+            pytest.param(style, marks=pytest.mark.nightly('paper is in CI'))
+            for style in ('gitweb', 'monoblue', 'spartan')
+        ),
+    ],
 )
 def test_graph_of_a_workspace(
     transport: WsgiTransport,
@@ -272,7 +278,6 @@ def test_graph_of_a_workspace(
     shelf: Shelf,
     browser: Browser,
     style: str,
-    size: Size,
 ) -> None:
     def push() -> list[str]:
         nodes: list[str] = []
@@ -288,11 +293,13 @@ def test_graph_of_a_workspace(
         return nodes
 
     nodes = shelf.once('a workspace', [base, client], push)
-    browser.resize(size)
     site = transport.url(base, 'nobody')
-    browser.open(f'{site}/workspace/alice/parser?style={style}')
-    assert browser.errors() == []
-    assert browser.overflow() == 0
+    for size in (PHONE, DESKTOP):
+        browser.resize(size)
+        browser.open(f'{site}/workspace/alice/parser?style={style}')
+        assert browser.errors() == []
+        assert browser.overflow() == 0
+        browser.screenshot(f'workspace-{style}{"-phone" * size.phone}')
     for node in (*nodes, hashes.merged):
         row = browser.find(f'[data-node="{node[:12]}"]')
         # the script has drawn it, and made room for that
@@ -304,7 +311,5 @@ def test_graph_of_a_workspace(
         'return data.filter((part, i) => i % 4 == 3 && part).length'
     )
     assert colors > 100
-    phone = '-phone' if size.phone else ''
-    browser.screenshot(f'workspace-{style}{phone}')
     browser.follow(browser.find(f'[data-node="{nodes[2][:12]}"] a'))
     assert 'scratch changeset' in browser.text

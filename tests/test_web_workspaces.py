@@ -19,13 +19,15 @@ from harness.web import get
 #: what would be something else on a page that does not escape it
 ODD = 'caf\xe9 <b> & "x"'
 STYLES = ('paper', 'gitweb', 'monoblue', 'spartan')
+BETWEEN = pytest.mark.nightly('the oldest and the newest are in CI')
 RELEASES = pytest.mark.parametrize(
     ('transport_name', 'server_version'),
     [
         ('wsgi', matrix.NEWEST),
+        pytest.param('http', matrix.VERSIONS[0], marks=matrix.ANOTHER),
         *(
-            pytest.param('http', version, marks=matrix.ANOTHER)
-            for version in matrix.VERSIONS
+            pytest.param('http', version, marks=BETWEEN)
+            for version in matrix.VERSIONS[1:]
         ),
     ],
 )

@@ -213,7 +213,8 @@ def test_incoming_and_clone(
     other.configure('paths', {'mine': url, 'mine:workspace': 'w'})
     show = ('incoming', '-T', '{node}\n')
     with untouched(base.path):
-        for words in (('mine',), ('--workspace', 'alice/w')):
+        both = ('-r', first, '--workspace', 'alice/w')
+        for words in (('mine',), both[2:], both):
             found = other.run(*show, '-q', *words).out.split()
             assert sorted(found) == sorted([first, second])
         found = other.run(*show, '-q', '-r', first, 'mine').out.split()

@@ -118,22 +118,20 @@ def _lookup(remote, names: list[bytes]) -> dict[bytes, bytes]:
 @inplaceof('the command incoming')
 def incoming(orig, ui, repo, source=b'default', **opts):
     """Show what a pull of a workspace would bring."""
-    workspace = opts.pop('workspace', None)
-    if workspace:
-        cmdutil.check_at_most_one_arg(
-            {**opts, 'workspace': workspace}, 'workspace', 'bookmarks'
-        )
-    elif not (opts.get('rev') or opts.get('branch') or opts.get('bookmarks')):
+    cmdutil.check_at_most_one_arg(opts, 'workspace', 'bookmarks')
+    asked = opts.pop('workspace', None)
+    workspace = asked
+    if not (asked or opts.get('bookmarks')):
         workspace = _ofpath(ui, source)
     if not workspace:
         return orig(ui, repo, source, **opts)
 
-    def choose(pulling, peer) -> Optional[list[bytes]]:
+    def choose(pulling, peer, heads: Optional[list[bytes]]):
         # others are subrepositories
-        if pulling.root != repo.root:
-            return None
-        heads: list[bytes] = workspaces.pulled(repo, peer, workspace).heads
-        return heads
+        if pulling.root != repo.root or (heads and not asked):
+            return heads
+        found = workspaces.pulled(repo, peer, workspace)
+        return [*(heads or ()), *found.heads]
 
     from ..fetch import bypath
     from . import workspace as workspaces

@@ -14,9 +14,11 @@ from ..bundle import overlay
 from ..server import servedview
 from ..start.wraps import inplaceof
 
-#: what of a peer is looked at where nothing is named, see ``client/named.py``
+_Heads = Optional[list[bytes]]
+#: makes of the heads that are named those that are looked at, of a repository
+#: and a peer, see ``client/named.py``
 chosen: contextvars.ContextVar[
-    Optional[Callable[[Any, Any], Optional[list[bytes]]]]
+    Optional[Callable[[Any, Any, _Heads], _Heads]]
 ] = contextvars.ContextVar('chosen', default=None)
 
 
@@ -48,8 +50,8 @@ def getremotechanges(orig, ui, repo, peer, onlyheads=None, *args, **kwargs):
     """Let ``hg incoming -r HASH PATH`` see scratch changesets: for a path it
     reads the other repository itself. Have it look into a workspace."""
     choose = chosen.get()
-    if choose is not None and not onlyheads:
-        onlyheads = choose(repo, peer)
+    if choose is not None:
+        onlyheads = choose(repo, peer, onlyheads)
     other = peer.local()
     server = other and servermod.of(other)
     view = None
