@@ -46,7 +46,7 @@ WITH RECURSIVE found (node) AS (
         ORDER BY n.node LIMIT 1
     ) FROM found WHERE found.node IS NOT NULL
 )
-SELECT node FROM found WHERE node IS NOT NULL LIMIT ?
+SELECT node, {hides} FROM found WHERE node IS NOT NULL LIMIT ?
 """
 # The same for a database that makes these steps by itself, but not the others:
 # it would go through all of them, and each from the beginning of the table.
@@ -103,8 +103,8 @@ def nodes(
     viewer: Optional[privacy.Viewer],
 ) -> list[bytes]:
     """Return the nodes from one to another."""
-    rows = _nodes(sql, first, last, limit)
-    if not rows or viewer is None or not privacy.isany(sql):
+    rows, hides = _nodes(sql, first, last, limit)
+    if not hides or viewer is None:
         return rows
     found: list[bytes] = []
     while rows:
@@ -113,16 +113,23 @@ def nodes(
         if len(rows) < limit or len(found) >= limit or rows[-1] >= last:
             break
         following = int.from_bytes(rows[-1], 'big') + 1
-        rows = _nodes(sql, following.to_bytes(len(last), 'big'), last, limit)
+        first = following.to_bytes(len(last), 'big')
+        rows, _hides = _nodes(sql, first, last, limit)
     return found[:limit]
 
 
-def _nodes(sql: Sql, first: bytes, last: bytes, limit: int) -> list[bytes]:
+def _nodes(
+    sql: Sql, first: bytes, last: bytes, limit: int
+) -> tuple[list[bytes], bool]:
+    """Return nodes, and whether some of them may be hidden from some."""
+    hides = privacy.hides(sql)
     if sql.dialect.skips:
         rows = sql.all(_DISTINCT, (first, last, limit))
-    else:
-        rows = sql.all(_NODES, (first, last, last, limit))
-    return [node for (node,) in rows]
+        found = sql.one(f'SELECT {hides}') if rows else None
+        return [row[0] for row in rows], bool(found and found[0])
+    # one statement, as most of them are asked by themselves
+    rows = sql.all(_NODES.replace('{hides}', hides), (first, last, last, limit))
+    return [row[0] for row in rows], bool(rows and rows[0][1])
 
 
 def bookmarks(

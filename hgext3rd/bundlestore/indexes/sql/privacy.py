@@ -93,9 +93,6 @@ def unseen(sql: Sql, first: int, limit: int) -> list[int]:
     return [id for (id,) in sql.all(_UNSEEN, (first, limit))]
 
 
-def isany(sql: Sql) -> bool:
-    """Whether any bundle is private."""
-    return (
-        sql.version >= SINCE
-        and sql.one('SELECT 1 FROM private LIMIT 1') is not None
-    )
+def hides(sql: Sql) -> str:
+    """Return what selects whether any bundle is private."""
+    return '0' if sql.version < SINCE else 'EXISTS (SELECT 1 FROM private)'
