@@ -450,7 +450,7 @@ BREAKS = (
         ('test_web_pages.py::test_seen_at_once_by_all',),
     ),
     Break(
-        'client/memory.py',
+        'bundle/memorylogs.py',
         'manifests of folders that were read before are written',
         'for log in list(store._dirlogcache.values()):',
         'for log in [store]:',
@@ -458,7 +458,7 @@ BREAKS = (
         slow=True,
     ),
     Break(
-        'client/memory.py',
+        'bundle/memory.py',
         'a working copy is pushed with its keywords expanded',
         "tools[b'hgcmd'] = b'commit'",
         "tools[b'hgcmd'] = before",
@@ -502,14 +502,14 @@ BREAKS = (
     Break(
         'client/noted.py',
         'an old push is given for the last one',
-        'folder.remove(_NAME)',
+        'place.remove(_NAME)',
         'pass',
         ('test_noted.py::test_old_answers',),
     ),
     Break(
         'client/noted.py',
         'one process forgets what another one notes',
-        'with folder.alone(_NAME, _PATIENCE):',
+        'with place.alone(_NAME, _PATIENCE):',
         'if True:',
         ('test_noted.py::test_two_at_once',),
     ),
@@ -651,7 +651,7 @@ BREAKS = (
     Break(
         'stores/spool.py',
         'the name of a stray leads out of the folder',
-        'return isinstance(name, str) and bool(_NAME.fullmatch(name))',
+        'return isinstance(name, str) and bool(re.fullmatch(_NAME, name))',
         'return isinstance(name, str)',
         ('test_backends.py::TestFileStore::test_hostile_strays',),
     ),
@@ -715,6 +715,7 @@ BREAKS = (
         '    local: bytes = encoding.tolocal(name)\n    return local',
         '    return name',
         ('test_encoding.py::test_scratch_bookmarks',),
+        slow=True,
     ),
     Break(
         'lookup.py',

@@ -133,7 +133,9 @@ def lives(pid: int) -> bool:
     return text.rpartition(')')[2].split()[0] != 'Z'
 
 
-@pytest.mark.parametrize('stubborn', [False, True])
+@pytest.mark.parametrize(
+    'stubborn', [False, pytest.param(True, marks=matrix.ANOTHER)]
+)
 @matrix.over('ssh')
 def test_ssh_that_hangs(
     transport: Transport, base: Repo, client: Repo, stubborn: bool
@@ -155,7 +157,9 @@ def test_ssh_that_hangs(
     assert not any(map(lives, found))
 
 
-@pytest.mark.parametrize('kind', ['silent', 'full'])
+@pytest.mark.parametrize(
+    'kind', ['silent', pytest.param('full', marks=matrix.ANOTHER)]
+)
 @matrix.each_version('client_version')
 @matrix.over('ssh')
 def test_http_server_that_is_silent(
@@ -173,6 +177,7 @@ def test_http_server_that_is_silent(
     assert result.err == asked(url, hint)
 
 
+@pytest.mark.slow('it waits for three seconds')
 @matrix.over('ssh')
 def test_http_server_that_falls_silent(
     transport: Transport, base: Repo, client: Repo
@@ -218,6 +223,7 @@ def test_command_server_lets_go(
             server.close()
 
 
+@pytest.mark.slow('it waits for two seconds')
 @matrix.over('http')
 def test_the_limit_is_for_the_answer(
     transport: Transport,
@@ -229,7 +235,7 @@ def test_the_limit_is_for_the_answer(
     author = newclient('author')
     node = author.commit({'a': 'a\n'}, 'slow')
     author.run('push', '--bundle-store')
-    base.configure('hooks', {'preoutgoing': 'sleep 2'})
+    base.configure('hooks', {'preoutgoing': 'sleep 1.5'})
     client.configure('bundlestore', {'autopull-timeout': '1'})
     result = client.run('update', node)
     assert client.node('.') == node
@@ -254,7 +260,7 @@ def test_server_that_asks_for_a_password(
             config=['ui.interactive=yes', 'ui.nontty=yes'],
             stdin=subprocess.PIPE,
         )
-        time.sleep(2)
+        time.sleep(1.2)
         result = finish(process, input='alice\nsecret\n', ok=(255,))
     assert 'could not be asked: authorization failed' in result.err
 

@@ -266,6 +266,7 @@ def test_killed_while_receiving(site: Site, hg: Callable[..., Hg]) -> None:
     assert len(site.server.servers()) == 1
 
 
+@pytest.mark.slow('five commands, and each loads all extensions')
 def test_help(site: Site, chg: Callable[[], Chg]) -> None:
     """It looks into all extensions, and some of them ask what a function is
     that we have replaced."""

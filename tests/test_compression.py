@@ -28,7 +28,7 @@ def text(seed: int) -> str:
     return ''.join(f'a line, number {seed * n}\n' for n in range(3000))
 
 
-@matrix.over('ssh', 'http')
+@matrix.over('ssh', later=['http'])
 def test_every_way(
     tmp_path: Path,
     transport: Transport,

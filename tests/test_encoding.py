@@ -27,7 +27,7 @@ _REAL = pytest.mark.slow('real starts: modules read the encoding early')
     params=[
         pytest.param('latin-1', marks=_REAL),
         pytest.param('utf-8', marks=_REAL),
-        'ascii',
+        pytest.param('ascii', marks=_REAL),
     ]
 )
 def encoding(request: pytest.FixtureRequest) -> str:

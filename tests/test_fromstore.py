@@ -56,7 +56,7 @@ def test_plain_push(
     assert fromstore(bob) == []
 
 
-@matrix.over('path', 'ssh', 'http')
+@matrix.over('ssh', later=['path', 'http'])
 def test_other_pushes(
     transport: Transport,
     base: Repo,

@@ -163,7 +163,9 @@ def spoil(path: Path, how: str) -> None:
     path.write_bytes(data)
 
 
-@pytest.mark.parametrize('how', ['lost', 'rotten'])
+@pytest.mark.parametrize(
+    'how', ['lost', pytest.param('rotten', marks=matrix.ANOTHER)]
+)
 @pytest.mark.parametrize(
     'transport_name',
     [

@@ -113,7 +113,9 @@ def test_that_cannot_be_loaded_is_too_late_to_refuse(
     vanilla.run('pull', '-r', node)
 
 
-@pytest.mark.parametrize('odd', ['base', 'store'])
+@pytest.mark.parametrize(
+    'odd', ['base', pytest.param('store', marks=matrix.ANOTHER)]
+)
 @matrix.over('ssh')
 def test_paths_that_bundle_urls_cannot_name(
     transport: Transport,

@@ -197,7 +197,10 @@ def test_what_is_below_may_be_of_several_pushes(
 
 
 @matrix.over('ssh')
-@pytest.mark.parametrize('damage', ['lost', 'rotten', 'truncated'])
+@pytest.mark.parametrize(
+    'damage',
+    ['lost', 'rotten', pytest.param('truncated', marks=matrix.ANOTHER)],
+)
 def test_damaged_bundles_are_sent_again(
     transport: Transport,
     base: Repo,

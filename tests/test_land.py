@@ -471,7 +471,9 @@ def test_note_that_cannot_be_written(base: Repo, client: Repo) -> None:
 # -- kinds of repositories
 
 
-@pytest.mark.parametrize('kind', ['lfs', 'largefiles'])
+@pytest.mark.parametrize(
+    'kind', ['lfs', pytest.param('largefiles', marks=matrix.ANOTHER)]
+)
 @pytest.mark.usefixtures('ownserver')
 @bypath
 def test_blobs(base: Repo, client: Repo, hashes: History, kind: str) -> None:

@@ -10,12 +10,13 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pytest
-from hypothesis import example, given, strategies as st
+from hypothesis import example, given, settings, strategies as st
 
 import environments
 from harness import rawpush, web
 from harness.hg import Repo
 from harness.history import History
+from harness.nightly import upto
 from harness.servers import Transport, WsgiTransport, patiently
 from harness.store import bundles, tryurl
 from hgext3rd.bundlestore import log as logmod
@@ -81,6 +82,7 @@ def documented() -> dict[str, set[str]]:
     return rows
 
 
+@settings(max_examples=upto(30, 100))
 @given(st.one_of(st.binary(max_size=600), st.text(max_size=300)))
 @example('a\nb\r\tc\x7f"\\')
 def test_values(value: bytes | str) -> None:

@@ -18,7 +18,12 @@ SOURCES = sorted((ROOT / 'hgext3rd' / 'bundlestore').rglob('*.py'))
 EXTENSION = ['extensions.bundlestore=']
 
 
-@pytest.fixture(params=matrix.VERSIONS)
+@pytest.fixture(
+    params=[
+        *(pytest.param(v, marks=matrix.ANOTHER) for v in matrix.VERSIONS[:-1]),
+        matrix.NEWEST,
+    ]
+)
 def text(request: pytest.FixtureRequest, hg: Callable[..., Hg]) -> str:
     """Both pages of the manual, as a user sees them."""
     made = hg(request.param)

@@ -243,7 +243,7 @@ def test_pull_after_a_scratch_pull_gets_only_news(
 @pytest.mark.parametrize(
     'evolution',
     [
-        pytest.param('', id='without-markers'),
+        pytest.param('', id='without-markers', marks=matrix.ANOTHER),
         pytest.param('all', id='with-markers'),
     ],
 )
@@ -381,7 +381,7 @@ def test_what_the_base_does_not_show(
     vanilla.verify()
 
 
-@matrix.over('path', 'ssh')
+@matrix.over('ssh', later=['path'])
 def test_bundle1_client_and_what_the_base_does_not_show(
     transport: Transport,
     base: Repo,
@@ -424,7 +424,9 @@ def test_secret_changeset_under_a_false_flag(
     assert not vanilla.knows(secret)
 
 
-@pytest.mark.parametrize('publish', ['yes', 'no'])
+@pytest.mark.parametrize(
+    'publish', ['yes', pytest.param('no', marks=matrix.ANOTHER)]
+)
 def test_what_a_push_rests_on_becomes_secret(
     transport: Transport,
     base: Repo,

@@ -176,7 +176,7 @@ def test_told_by_the_administrator(
     ]
 
 
-@matrix.over('ssh', 'http')
+@matrix.over('ssh', later=['http'])
 def test_waiting(
     transport: servers.Transport, base: Repo, client: Repo
 ) -> None:

@@ -28,7 +28,7 @@ def lines(seed: int) -> list[str]:
     return [f'{made.getrandbits(200):x}\n' for _number in range(400)]
 
 
-@matrix.over('ssh', 'http')
+@matrix.over('ssh', later=['http'])
 def test_amended_stack(
     tmp_path: Path,
     transport: Transport,

@@ -250,7 +250,7 @@ def _takeentry(made: Repo) -> None:
     ('transport_name', 'how'),
     [
         ('ssh', 'on'),
-        ('ssh', 'off'),
+        pytest.param('ssh', 'off', marks=matrix.ANOTHER),
         ('ssh', 'missing'),
         pytest.param('http', 'on', marks=matrix.ANOTHER),
         pytest.param('http', 'off', marks=matrix.ANOTHER),
@@ -365,7 +365,7 @@ def test_missing_package(
     assert 'needs the Python package zope.interface' in result.err
 
 
-@matrix.over('ssh', 'http')
+@matrix.over('ssh', later=['http'])
 def test_pull_and_clone_see_nothing(
     transport: Transport, base: Repo, vanilla: Repo, hashes: History
 ) -> None:
@@ -471,7 +471,7 @@ def test_open_heads_can_be_turned_off(
 
 
 @matrix.each_version('client_version')
-@matrix.over('ssh', 'http')
+@matrix.over('ssh', later=['http'])
 def test_empty_base(transport: Transport, vanilla: Repo) -> None:
     """The first push ever may be a scratch push; it must stay draft."""
     empty = transport.hg.init(transport.root / 'empty')

@@ -388,7 +388,7 @@ def assertrefused(repo: Repo, nodes: list[str], text: str) -> None:
     assert state(repo) == before
 
 
-@matrix.over('ssh', 'http', 'path')
+@matrix.over('ssh', later=['http', 'path'])
 def test_rot_is_never_served(
     transport: Transport,
     base: Repo,

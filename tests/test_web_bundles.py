@@ -182,7 +182,7 @@ def test_unknown(
     assert get(f'{site}/bundle').status == 404
 
 
-@servers.overweb('http', 'wsgi')
+@servers.overweb('wsgi', later=['http'])
 def test_old_not_found(
     transport: servers.WebTransport,
     base: Repo,
@@ -274,7 +274,7 @@ def spoil(base: Repo) -> None:
         path.write_bytes(data)
 
 
-@servers.overweb('http', 'wsgi')
+@servers.overweb('wsgi', later=['http'])
 def test_rot_is_not_served(
     transport: servers.WebTransport,
     base: Repo,

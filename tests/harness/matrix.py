@@ -102,10 +102,12 @@ every_version = pytest.mark.parametrize(
 )
 
 
-def over(*names: str) -> pytest.MarkDecorator:
-    """Decorate a test that is to run over these transports only."""
-    assert set(names) <= set(TRANSPORTS)
-    return pytest.mark.parametrize('transport_name', names)
+def over(*names: str, later: Sequence[str] = ()) -> pytest.MarkDecorator:
+    """Decorate a test that is to run over these transports only, and, but not
+    in the quick loop, over those of ``later``."""
+    assert {*names, *later} <= set(TRANSPORTS)
+    others = (pytest.param(name, marks=ANOTHER) for name in later)
+    return pytest.mark.parametrize('transport_name', [*names, *others])
 
 
 def each_version(name: str) -> pytest.MarkDecorator:
