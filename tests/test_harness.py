@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+import breaks
 from harness import cost, matrix, nightly, pool, spent, web
 from harness.hg import Hg, Repo
 from harness.history import History, copy
