@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -21,6 +22,7 @@ from harness.history import History, copy
 from harness.servers import HttpTransport, Transport, crashes, patiently
 from harness.shelf import Shelf
 from harness.snapshot import differences, snapshot, untouched
+from harness.sockets import connections
 
 
 @matrix.every_version
@@ -405,3 +407,18 @@ def test_what_is_for_the_night(
 
 def test_breaks_are_of_the_code_as_it_is() -> None:
     assert not [cut.what for cut in breaks.BREAKS if not cut.fits()]
+
+
+def test_connections_of_a_server() -> None:
+    with socket.socket() as listener:
+        listener.bind(('127.0.0.1', 0))
+        listener.listen()
+        port = listener.getsockname()[1]
+        assert connections(port) == 0
+        client = socket.create_connection(('127.0.0.1', port))
+        with listener.accept()[0]:
+            assert connections(port) == 1
+            # the server's end is open yet
+            client.close()
+            assert connections(port) == 1
+        assert connections(port) == 0

@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import cost, forked
+from .sockets import connections
 
 if TYPE_CHECKING:
     from .servers import WebTransport
@@ -125,17 +126,8 @@ def quiet(port: int) -> bool:
     """Wait until a server has no connection any more; tell whether that came
     to pass."""
     end = time.monotonic() + UNDERWAY
-    while _connections(port):
+    while connections(port):
         if time.monotonic() > end:
             return False
         time.sleep(0.005)
     return True
-
-
-def _connections(port: int) -> int:
-    """Return how many connections a server on the loopback holds open."""
-    lines = Path('/proc/net/tcp').read_text().splitlines()[1:]
-    fields = [line.split() for line in lines]
-    mine = f':{port:04X}'
-    # established, and closed by the client alone
-    return sum(f[1].endswith(mine) and f[3] in ('01', '08') for f in fields)
