@@ -36,7 +36,7 @@ def site() -> Iterator[Site]:
         yield made
 
 
-@pytest.mark.parametrize('scenario', sweep.SCENARIOS, ids=lambda s: s.push)
+@pytest.mark.parametrize('scenario', sweep.OPEN, ids=lambda s: s.push)
 def test_push(site: Site, scenario: sweep.Scenario) -> None:
     """Whatever fails: a push that was acknowledged is there, another is whole
     or not at all, and the next one is taken."""
@@ -47,6 +47,16 @@ def test_push(site: Site, scenario: sweep.Scenario) -> None:
     assert tally.broken
 
 
+def test_private_push(site: Site) -> None:
+    """The same, and at no moment others see anything of it."""
+    tally = sweep.turns(site, sweep.PRIVATE, thorough=4, step=upto(9, 1))
+    assert tally.stored
+    assert tally.refused
+    assert tally.broken
+    step = upto(12, 1)
+    losses.lose(site, sweep.PRIVATE, seeds=(1,), thorough=30, step=step)
+
+
 def test_real_client(site: Site) -> None:
     """A client whose server is killed sees one line."""
     tally = realclient.sweep(site, sweep.PUSH, step=upto(18, 6))
@@ -54,7 +64,7 @@ def test_real_client(site: Site) -> None:
     assert tally.broken == tally.runs
 
 
-@pytest.mark.parametrize('scenario', sweep.SCENARIOS, ids=lambda s: s.push)
+@pytest.mark.parametrize('scenario', sweep.OPEN, ids=lambda s: s.push)
 def test_power(site: Site, scenario: sweep.Scenario) -> None:
     """What was acknowledged is durable, in whatever order the disk writes."""
     step = upto(3, 1)

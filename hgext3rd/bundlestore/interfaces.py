@@ -613,7 +613,8 @@ class IViews(Interface):
         does not depend on how many views there are."""
 
     def countviews() -> object:
-        """Return the ``viewmodel.ViewCounts``. This may take a while."""
+        """Return the ``viewmodel.ViewCounts`` of all, whoever looks. This may
+        take a while."""
 
     def oldviews(before: float) -> dict:
         """Return which views are known as they were at more than one time

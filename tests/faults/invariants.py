@@ -133,6 +133,25 @@ def _checkabsent(
         assert index.bundles([absent.key]) == {}
 
 
+def checkprivate(
+    folder: Path, push: Expected, others: Sequence[Expected]
+) -> None:
+    """Check that nothing of a push of alice is seen by others, who see the
+    ``others``."""
+    known = {node for other in others for node in other.nodes}
+    nodes = [bytes.fromhex(n) for n in push.nodes if n not in known]
+    with opened(folder) as (_, whole):
+        for user in ('', 'bob'):
+            index = whole.seen(user)
+            assert index.locate(nodes) == {}
+            assert index.bundles([push.key]) == {}
+            for node in nodes:
+                assert index.nodes(node.hex()) == []
+                assert index.pushes(node=node) == []
+            assert [p.key for p in index.pushes()] == [o.key for o in others]
+            assert index.views() == []
+
+
 def _checkbytes(store: FileStore, wanted: Expected) -> None:
     try:
         with store.open(wanted.key) as reader:

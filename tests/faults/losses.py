@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from . import invariants, powerloss
 from .site import Site
-from .sweep import Scenario
+from .sweep import Scenario, checkprivate, prepare
 
 
 class Count(NamedTuple):
@@ -45,6 +45,7 @@ def lose(
     operation, before it recorded anything. Every ``thorough``-th state is
     pushed to and pulled from, too.
     """
+    prepare(site, scenario)
     site.restore(scenario.store)
     disk = powerloss.Disk(site.base.path)
     if killed:
@@ -168,6 +169,7 @@ def _check(site: Site, scenario: Scenario, told: bool, thorough: bool) -> bool:
         invariants.checknoted(site.store, push)
     if there:
         before.append(push)
+    checkprivate(site, scenario)
     if thorough:
         invariants.checkverified(site)
         again = site.send(scenario.push)

@@ -153,6 +153,15 @@ class Site:
         data = wire.bundle2(parts, BUNDLESTORE='1')
         self.messages[name] = Message(name, data)
 
+    def addprivate(self, name: str, uid: str) -> None:
+        """Make a push to the private view ``uid``, which is in the store."""
+        node = self.expected['new'].head
+        changegroup = wire.changegroup(self.author, node, self.hashes.tagged)
+        parts = [wire.replycaps(), changegroup]
+        data = wire.bundle2(parts, BUNDLESTORE=uid)
+        self.messages[name] = Message(name, data)
+        self._learn(name)
+
     def _prepare(self) -> None:
         """Find out what each push looks like, and make the store that the
         sweeps begin with."""

@@ -22,6 +22,8 @@ class Scenario(NamedTuple):
     before: tuple[str, ...]
     #: the push that is sent
     push: str
+    #: whether it goes to a private workspace, see ``prepare``
+    private: bool = False
 
 
 PUSH = Scenario('a push', 'prepared', ('one', 'two'), 'new')
@@ -29,7 +31,43 @@ FIRST = Scenario('the first push', None, (), 'new')
 RESTING = Scenario(
     'a push that rests on another', 'prepared', ('one', 'two'), 'top'
 )
-SCENARIOS = (PUSH, FIRST, RESTING)
+PRIVATE = Scenario('a private push', 'plan', ('one', 'two'), 'private', True)
+OPEN = (PUSH, FIRST, RESTING)
+SCENARIOS = (*OPEN, PRIVATE)
+
+
+def prepare(site: Site, scenario: Scenario) -> None:
+    """Make the store that a scenario begins with, where it is one of its
+    own."""
+    if not scenario.private or scenario.push in site.messages:
+        return
+    site.restore('prepared')
+    done = site.change({'name': 'plan', 'private': True})
+    assert done.answer, done
+    uid = done.answer['view']['uid']
+    site.keep('plan')
+    site.addprivate(scenario.push, uid)
+
+
+def checkprivate(site: Site, scenario: Scenario) -> None:
+    """Others see nothing of a private push, be it there or half there."""
+    if scenario.private:
+        before = [site.expected[name] for name in scenario.before]
+        push = site.expected[scenario.push]
+        invariants.checkprivate(site.store, push, before)
+
+
+def _loseindex(site: Site, scenario: Scenario) -> bool:
+    """A private push is so in an index that is made anew, too. Return whether
+    it is there."""
+    for path in site.store.glob('index.sqlite3*'):
+        path.unlink()
+    done, _ = site.command('admin::bundlestore-verify', '--repair')
+    assert (done.code, done.err) == (0, ''), done
+    checkprivate(site, scenario)
+    with invariants.opened(site.store) as (_, index):
+        keys = [push.key for push in index.pushes()]
+    return site.expected[scenario.push].key in keys
 
 
 class Tally(NamedTuple):
@@ -80,6 +118,7 @@ def _sweep(
     thorough: int,
     step: int = 1,
 ) -> Tally:
+    prepare(site, scenario)
     counts: collections.Counter[str] = collections.Counter()
     for turn, number in enumerate(itertools.count(1, step)):
         kind = kinds[turn % len(kinds)]
@@ -156,7 +195,11 @@ def _afterwards(
     )
     if there:
         before.append(push)
+    checkprivate(site, scenario)
     invariants.checkverified(site)
+    if thorough and scenario.private and not _loseindex(site, scenario):
+        assert not run.reply.stored or 'not noted' in run.done.err
+        before = [wanted for wanted in before if wanted is not push]
     if thorough:
         again = site.send(scenario.push)
         assert again.reply.stored, f'not taken when pushed again: {again}'
