@@ -19,6 +19,7 @@ from harness.drafts import eventually, finished, idle
 from harness.hg import Repo, finish
 from harness.nightly import upto
 from harness.rights import NOBODY, mode, powerless
+from harness.servers import Transport
 from harness.smalldisk import mounted, readonly
 
 #: of the client
@@ -100,7 +101,7 @@ def test_none_while_it_is_restored(
 
 @matrix.over('ssh')
 @pytest.mark.slow('one more of a kind')
-def test_offline(base: Repo, client: Repo) -> None:
+def test_offline(transport: Transport, base: Repo, client: Repo) -> None:
     client.configure('bundlestore', {'auto-backup': 'yes'})
     client.configure('paths', {'default': 'ssh://server.example.org/gone'})
     client.write({'a': 'a\n'})
@@ -114,6 +115,11 @@ def test_offline(base: Repo, client: Repo) -> None:
     client.write({'a': 'b\n'})
     client.run('commit', '-q', '-m', 'second')
     assert len(log.read_text().splitlines()) == count
+    out = client.run('backup', '--status', ok=(1,)).out
+    assert 'failed, see .hg/bundlestore-backup.log; none before ' in out
+    # the user knows better
+    client.run('backup', transport.url(base, 'alice'))
+    assert not pause.exists()
 
 
 # -- what befalls a machine
@@ -123,8 +129,9 @@ def isbackedup(repo: Repo) -> bool:
     """Whether the server has all drafts, by the revset and by itself."""
     heads = repo.nodes('heads(draft())')
     missing = repo.run('log', '-r', 'notbackedup()', '-T', '{node}\n').out
-    # before there was room to write anything, it may have been called another
-    return not missing and set(finished(repo)).issuperset(heads)
+    # before anything could be written it may have had another one
+    number = (repo.path / '.hg' / 'bundlestore-clone').read_text().strip()
+    return not missing and sorted(finished(repo, number)) == sorted(heads)
 
 
 def owed(repo: Repo) -> list[str]:

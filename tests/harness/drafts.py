@@ -16,11 +16,11 @@ def eventually(condition: Callable[[], object]) -> bool:
     return any(condition() for _ in patiently())
 
 
-def finished(repo: Repo) -> list[str]:
-    """Return the heads that are backed up."""
+def finished(repo: Repo, end: str = '') -> list[str]:
+    """Return the heads that are backed up, in backups whose names end so."""
     out = repo.run('workspace', '-v', '-T', '{owner}/{name}\n', ok=(0, 1)).out
     found: list[str] = []
-    for name in out.split():
+    for name in (name for name in out.split() if name.endswith(end)):
         shown = json.loads(repo.run('workspace', '-T', 'json', name).out)
         found += shown[0]['heads']
     return found

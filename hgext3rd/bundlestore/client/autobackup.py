@@ -260,8 +260,7 @@ def _once(ui, repo, dest, opts, count: int) -> bool:
         reason = stringutil.forcebytestr(exc) or type(exc).__name__.encode()
         _failed(repo, count, reason)
         return False
-    with contextlib.suppress(OSError):
-        _vfs(repo).tryunlink(_PAUSE)
+    resume(repo)
     if done.changed:
         _log(
             repo,
@@ -276,6 +275,19 @@ def _once(ui, repo, dest, opts, count: int) -> bool:
     if note:
         _log(repo, note)
     return True
+
+
+def resume(repo) -> None:
+    """Have backups go on in the background: the server can be reached."""
+    with contextlib.suppress(OSError):
+        _vfs(repo).tryunlink(_PAUSE)
+
+
+def paused(repo) -> Optional[int]:
+    """Return until when nobody tries in the background, as seconds since the
+    epoch, None if the last one did not fail."""
+    count, until = _pause(repo)
+    return until if count and until else None
 
 
 def _failed(repo, count: int, reason: bytes) -> None:

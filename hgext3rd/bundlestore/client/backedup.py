@@ -3,7 +3,7 @@ summary, ``hg backup --status``. No server is asked."""
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Optional
 
 from mercurial import pycompat, revset as revsetmod
 from mercurial.i18n import _
@@ -58,6 +58,16 @@ def summary(ui, repo) -> None:
         ui.note(_(b'backup: all drafts\n'))
 
 
+def _paused(ui, repo) -> Optional[int]:
+    """Return until when nobody tries in the background, as the last one there
+    has failed."""
+    if not ui.configbool(config.SECTION, b'auto-backup'):
+        return None
+    from . import autobackup
+
+    return autobackup.paused(repo)
+
+
 def show(ui, repo, opts) -> int:
     """Run ``hg backup --status``; returns its exit code."""
     records = viewrecord.drafts(viewrecord.backups(repo))
@@ -89,4 +99,13 @@ def show(ui, repo, opts) -> int:
                 if missing
                 else _(b'all drafts are backed up\n')
             )
+            until = _paused(ui, repo) if missing else None
+            if until is not None:
+                fm.plain(
+                    _(
+                        b'the last try in the background failed, see'
+                        b' .hg/bundlestore-backup.log; none before %s\n'
+                    )
+                    % dateutil.datestr(dateutil.makedate(until))
+                )
     return 1 if missing else 0

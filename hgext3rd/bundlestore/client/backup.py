@@ -21,7 +21,7 @@ from mercurial.i18n import _
 from mercurial.node import hex
 from mercurial.utils import urlutil
 
-from .. import compat, model, viewmodel
+from .. import compat, config, model, viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..start.loading import quickend
@@ -159,6 +159,10 @@ def run(ui, repo, dest, opts) -> int:
     with destination(ui, repo, dest, opts) as peer:
         done = backup(repo, peer, revs=_revs(repo, opts))
         hidden = backupprivate(repo, peer, bool(opts['secret']))
+    if ui.configbool(config.SECTION, b'auto-backup'):
+        from . import autobackup
+
+        autobackup.resume(repo)
     _tell(ui, repo, done, hidden)
     return 0
 

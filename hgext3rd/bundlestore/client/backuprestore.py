@@ -140,6 +140,8 @@ def _choose(ui, repo, peer, wanted: bytes) -> Choice:
         )
     if len(found) == 1:
         return found[0]
+    # that is hardly what is wanted
+    found.sort(key=lambda one: one.name == own)
     ui.status(_(b'there are several backups:\n'))
     for one in found:
         ui.status(

@@ -299,10 +299,15 @@ def backup(ui, repo, dest=None, **opts):
     the working
     copy is updated to the changeset that it had, unless it has changes, and
     the bookmark and the topic that were active are. If there are backups of
-    several clones of mine, --from says which one.
+    several clones of mine, they are listed, and --from says which one. Each
+    clone has a backup of its own: no other one takes anything from it, whatever
+    it is called and wherever it is. A clone at the place of a lost one carries
+    on with the backup of that if it is restored first.
 
     With ``bundlestore.auto-backup`` this is done in the background after each
-    command that makes or changes drafts.
+    command that makes or changes drafts. Where that fails it is tried again
+    with the next command, at first after a minute, after an hour at most;
+    --status says so, and ``.hg/bundlestore-backup.log`` why.
 
     Returns 0 if all is backed up; with --status 1 if something is not.
     """
@@ -345,7 +350,8 @@ def workspace(ui, repo, name=None, **opts):
     belongs to who made it; all who may pull from the server can look at it,
     unless it is private.
 
-    Without a name, my workspaces are listed, or those of another user. With
+    Without a name, my workspaces are listed, or those of another user; with
+    -v/--verbose the backups of clones are, too (see :hg:`help backup`). With
     one, its heads and bookmarks are shown. Each change gives it the next
     version: --log lists these, newest first, and :hg:`pull --workspace
     NAME@VERSION` brings an earlier one.
