@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -258,6 +259,35 @@ def test_copy(base: Repo, client: Repo) -> None:
     again = away(Repo(client.hg, place.with_name('again')), place.name)
     again.run('backup')
     assert sorted(finished(again)) == sorted([second, third])
+
+
+@matrix.over('ssh')
+@pytest.mark.slow('one more of a kind')
+def test_another_is_quicker(base: Repo, client: Repo, tmp_path: Path) -> None:
+    """What is committed and backed up while a backup begins stays there."""
+    client.commit({'a': 'a\n'}, 'first')
+    client.run('backup')
+    slow = tmp_path / 'slow.py'
+    slow.write_text(
+        'import os\n'
+        'from hgext3rd.bundlestore.client import views\n'
+        'def reposetup(ui, repo):\n'
+        '    if repo.local():\n'
+        '        len(repo)\n'
+        'get = views.get\n'
+        'def late(*args):\n'
+        '    views.get = get\n'
+        f'    os.system("{client.hg.executable} commit -q -m second &&"\n'
+        f'              " {client.hg.executable} backup -q")\n'
+        '    return get(*args)\n'
+        'views.get = late\n'
+    )
+    client.write({'a': 'b\n'})
+    config = [f'extensions.slow={slow}']
+    out = client.run('backup', config=config).out
+    assert out == 'nothing to back up (1 head)\n'
+    assert finished(client) == [client.node('.')]
+    assert client.log('{desc}', '.') == 'second'
 
 
 @matrix.over('ssh')

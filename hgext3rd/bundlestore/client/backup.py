@@ -211,6 +211,8 @@ def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
     for _attempt in range(_ATTEMPTS):
         name = clones.viewname(repo)
         before, gone = _asitis(repo, peer, name)
+        # another process may have committed, and backed that up
+        repo.invalidateall()
         aim = wanted(repo)
         mine = _ismine(repo, peer, before, gone, aim)
         if not mine and clones.renew(repo):

@@ -36,6 +36,8 @@ def run(repo, peer, secret: bool) -> backup.Done:
     name = viewname(clones.viewname(repo))
     for _attempt in range(_ATTEMPTS):
         answer = views.get(peer, wire.Query(name=name))
+        # another process may have committed, and backed that up
+        repo.invalidateall()
         if answer.view is None and not _revs(repo, secret):
             return backup.Done(_record(peer, viewmodel.View('', name)), 0)
         if answer.view is None:
