@@ -49,9 +49,8 @@ def putlfile(orig, repo, proto, sha):
 
     with (
         proto.mayberedirectstdio() as output,
-        pace.limited(repo, server, proto),
+        pace.payload(repo, server, proto) as chunks,
     ):
-        chunks = proto.getpayload()
         code = 0
         try:
             served.put(
@@ -65,9 +64,6 @@ def putlfile(orig, repo, proto, sha):
         except error.Abort as exc:
             repo.ui.warn(exc.format())
             code = 1
-        # what is left would be taken for commands
-        for _chunk in chunks:
-            pass
     said = output.getvalue() if output else b''
     return wireprototypes.pushres(code, said)
 

@@ -38,12 +38,6 @@ def _receive(repo, server, proto, args) -> dict[str, Any]:
             % (kind.encode(), config.formatsize(limit).encode()),
             hint=_(b'ask for a higher bundlestore.max-bundle-size'),
         )
-    with pace.limited(repo, server, proto):
-        chunks = proto.getpayload()
-        try:
-            served.put(repo, server, proto.client(), kind, name, chunks)
-        finally:
-            # what is left would be taken for commands
-            for _chunk in chunks:
-                pass
+    with pace.payload(repo, server, proto) as chunks:
+        served.put(repo, server, proto.client(), kind, name, chunks)
     return {}

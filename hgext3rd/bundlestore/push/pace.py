@@ -85,6 +85,19 @@ def limited(repo, server, proto) -> Iterator[None]:
             log.dropped(repo.ui, server, pace.reason())
 
 
+@contextlib.contextmanager
+def payload(repo, server, proto) -> Iterator[Iterator[bytes]]:
+    """Give what a client sends with a command, which keeps it to its pace."""
+    with limited(repo, server, proto):
+        chunks = proto.getpayload()
+        try:
+            yield chunks
+        finally:
+            # what is left would be taken for commands
+            for _chunk in chunks:
+                pass
+
+
 class Pace:
     """The pace of one client, who has ``timeout`` seconds (0: for ever) for
     each ``amount`` bytes."""

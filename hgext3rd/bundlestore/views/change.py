@@ -29,14 +29,8 @@ def serve(repo, proto, args):
 
 
 def _receive(repo, server, proto) -> dict[str, Any]:
-    with pace.limited(repo, server, proto):
-        chunks = proto.getpayload()
-        try:
-            wanted = readbody(chunks)
-        finally:
-            # what is left would be taken for commands
-            for _chunk in chunks:
-                pass
+    with pace.payload(repo, server, proto) as chunks:
+        wanted = readbody(chunks)
     if isinstance(wanted, Query):
         return answer.tell(repo, server, wanted)
     return told(change(repo, server, wanted))

@@ -98,13 +98,7 @@ def decode(data: bytes, read: Callable[[dict[str, Any]], _T]) -> _T:
                 hint=None if hint is None else _tolocal(hint),
             )
         return read(raw)
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ):
+    except values.NONSENSE:
         raise _nonsense()
 
 

@@ -19,6 +19,15 @@ from .. import model
 #: where wire commands have their arguments
 MAX_NODES = 250
 
+#: what is raised where JSON, or what it says, makes no sense
+NONSENSE = (
+    ValueError,
+    TypeError,
+    LookupError,
+    AttributeError,
+    RecursionError,
+)
+
 _HEXDIGITS = frozenset('0123456789abcdef')
 # all that SQL servers and JSON can hold
 _MAX_DIGITS = 15

@@ -316,13 +316,7 @@ def readbody(chunks: Iterable[bytes]) -> Union[Change, Query]:
         )
         if change.action not in ('put', *ACTIONS):
             raise ValueError(change.action)
-    except (
-        ValueError,
-        TypeError,
-        LookupError,
-        AttributeError,
-        RecursionError,
-    ):
+    except values.NONSENSE:
         raise error.InputError(_(b'the change of a view makes no sense'))
     return change
 
