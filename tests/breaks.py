@@ -535,9 +535,9 @@ BREAKS = (
         ('test_incremental.py::test_nonsense_asked',),
     ),
     Break(
-        'wire/exchange.py',
+        'wire/values.py',
         'an answer that makes no sense is a traceback',
-        '        LookupError,\n',
+        '    LookupError,\n',
         '',
         ('test_pushes.py::test_answers_that_make_no_sense',),
     ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 import pytest
 
@@ -84,18 +85,29 @@ def test_pushes(
     assert index.bookmark('scratch/x') == bytes.fromhex(top)
 
 
-@WIRES
-def test_on_demand_pulls(
-    transport: Transport,
-    base: Repo,
-    newclient: Callable[..., Repo],
-    count: Count,
-) -> None:
+class Ends(NamedTuple):
+    """A client, what it has of its own, and what it lacks."""
+
+    client: Repo
+    mine: str
+    #: a stack with the bookmark scratch/x, and what the base has got
+    nodes: list[str]
+    news: str
+
+
+@pytest.fixture
+def ends(base: Repo, newclient: Callable[..., Repo]) -> Ends:
     author, client = newclient('author'), newclient('client')
     nodes = [author.commit({'a': f'{n}\n'}, 'change') for n in range(3)]
-    author.run('push', '--bundle-store')
+    author.run('push', '--bundle-store', '-r', '.', '-B', 'scratch/x')
     news = base.commit({'news': 'news\n'}, 'news')
     mine = client.commit({'mine': 'mine\n'}, 'mine')
+    return Ends(client, mine, nodes, news)
+
+
+@WIRES
+def test_on_demand_pulls(ends: Ends, count: Count) -> None:
+    client, mine, nodes, news = ends
     assert count(client, 'update', nodes[0]) == ['batch', 'getbundle']
     assert client.node('.') == nodes[0]
     assert count(client, 'update', nodes[2][:9]) == ['batch', 'getbundle']
@@ -105,18 +117,9 @@ def test_on_demand_pulls(
 
 
 @WIRES
-def test_pulls_by_name(
-    transport: Transport,
-    base: Repo,
-    newclient: Callable[..., Repo],
-    count: Count,
-) -> None:
+def test_pulls_by_name(ends: Ends, count: Count) -> None:
     """What a name means, and what both ends have, is one question."""
-    author, client = newclient('author'), newclient('client')
-    nodes = [author.commit({'a': f'{n}\n'}, 'change') for n in range(3)]
-    author.run('push', '--bundle-store', '-r', '.', '-B', 'scratch/x')
-    news = base.commit({'news': 'news\n'}, 'news')
-    mine = client.commit({'mine': 'mine\n'}, 'mine')
+    client, mine, nodes, news = ends
     once = ['batch', 'getbundle']
     assert count(client, 'pull', '-r', nodes[0]) == once
     assert client.nodes('draft()') == [mine, nodes[0]]
