@@ -92,10 +92,10 @@ def test_power_after_a_kill(site: Site, killed: int) -> None:
 @pytest.mark.parametrize(
     ('command', 'step'),
     [
-        (upkeep.COLLECTION, upto(7, 2)),
-        (upkeep.REPAIR, upto(18, 6)),
-        (upkeep.MENDING, upto(60, 7)),
-        (upkeep.MOVING, upto(31, 7)),
+        (upkeep.COLLECTION, upto(8, 2)),
+        (upkeep.REPAIR, upto(24, 6)),
+        (upkeep.MENDING, upto(70, 7)),
+        (upkeep.MOVING, upto(37, 7)),
     ],
     ids=('gc', 'repair', 'mend', 'move'),
 )

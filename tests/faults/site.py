@@ -153,8 +153,15 @@ class Site:
         data = wire.bundle2(parts, BUNDLESTORE='1')
         self.messages[name] = Message(name, data)
 
+    def makeprivate(self) -> str:
+        """Make the private workspace ``plan`` of alice; return its ``uid``."""
+        done = self.change({'name': 'plan', 'private': True})
+        assert done.answer, done
+        uid: str = done.answer['view']['uid']
+        return uid
+
     def addprivate(self, name: str, uid: str) -> None:
-        """Make a push to the private view ``uid``, which is in the store."""
+        """Push to the private view ``uid``, which is in the store."""
         node = self.expected['new'].head
         changegroup = wire.changegroup(self.author, node, self.hashes.tagged)
         parts = [wire.replycaps(), changegroup]

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
-from hgext3rd.bundlestore import moving
+from hgext3rd.bundlestore import errors, moving
 from hgext3rd.bundlestore.stores import viewnotes
 
 from . import invariants
@@ -21,7 +21,7 @@ from .sweep import operation
 STATE = 'upkeep'
 
 _DAY = 86400.0
-_PUSHES = ('one', 'two', 'top')
+_PUSHES = ('one', 'two', 'top', 'secret')
 
 
 class Tally(NamedTuple):
@@ -44,8 +44,8 @@ class Tally(NamedTuple):
 
 def prepare(site: Site) -> None:
     """Make a store with two old pushes, of which ``one`` has a bundle that a
-    young one rests on, an orphan, an unfinished file, and two workspaces, of
-    which one was dropped."""
+    young one rests on, a private one, an orphan, an unfinished file, and two
+    workspaces more, of which one was dropped."""
     if (site.top / STATE).exists():
         return
     site.restore(None)
@@ -63,6 +63,7 @@ def prepare(site: Site) -> None:
     for wanted in changes:
         done = site.change(wanted, site.plan(clock=-days * _DAY))
         assert 'view' in (done.answer or {}), done
+    site.addprivate('secret', site.makeprivate())
     site.views[STATE] = invariants.viewed(site.store)
     with invariants.opened(site.store) as (store, _):
         store.put([site.expected['new'].data])
@@ -91,22 +92,31 @@ def _midcollection(site: Site) -> None:
     """What is to go is there as a whole, or gone; the rest is untouched."""
     pushes = [site.expected[name] for name in _PUSHES]
     invariants.check(site.store, pushes, removed=pushes[:2])
-    dropped, parser = site.views[STATE]
-    assert invariants.viewed(site.store) in ([dropped, parser], [parser])
+    dropped, *others = site.views[STATE]
+    assert invariants.viewed(site.store) in ([dropped, *others], others)
+    _checkprivate(site)
     invariants.checkpulled(site, [site.expected['top']])
 
 
 def _collected(site: Site) -> None:
-    top, one = site.expected['top'], site.expected['one']
-    invariants.check(site.store, [top])
+    one, _two, top, secret = [site.expected[name] for name in _PUSHES]
+    invariants.check(site.store, [top, secret])
     with invariants.opened(site.store) as (store, index):
-        assert set(store.keys()) == {top.key, one.key}
+        assert set(store.keys()) == {top.key, one.key, secret.key}
         assert set(index.bundles([top.key, one.key])) == {top.key, one.key}
         assert list(store.strays(0)) == []
-        assert len(viewnotes.versions(store)) == 1
+        assert len(viewnotes.versions(store)) == 2
     assert invariants.viewed(site.store) == site.views[STATE][1:]
     invariants.checkpulled(site, [top])
     invariants.checkverified(site, ())
+
+
+def _checkprivate(site: Site) -> None:
+    """Others see nothing of it, here or in a copy, where there is anything to
+    see."""
+    for folder in (site.store, site.store / 'moved'):
+        with contextlib.suppress(errors.BundleStoreError):
+            invariants.checkprivate(folder, site.expected['secret'])
 
 
 def _loseindex(site: Site) -> None:
@@ -125,7 +135,8 @@ def _damageindex(site: Site) -> None:
 
 
 def _midrepair(site: Site) -> None:
-    """Bundles are as they were, and a push does not make it worse."""
+    """Bundles are as they were, and others see nothing that is private."""
+    _checkprivate(site)
     with invariants.opened(site.store) as (store, _):
         for name in (*_PUSHES, 'new'):
             with store.open(site.expected[name].key) as reader:
@@ -136,15 +147,16 @@ def _repaired(site: Site) -> None:
     pushes = [site.expected[name] for name in _PUSHES]
     invariants.check(site.store, pushes)
     with invariants.opened(site.store) as (_, index):
-        assert [push.id for push in index.pushes()] == [1, 2, 3]
-        assert [push.user for push in index.pushes()] == ['alice'] * 3
+        assert [push.id for push in index.pushes()] == [1, 2, 3, 4]
+        assert {push.user for push in index.pushes()} == {'alice'}
         old, young = index.pushes()[0], index.pushes()[2]
         assert young.time - old.time > 99 * _DAY
     assert invariants.viewed(site.store) == site.views[STATE]
+    invariants.checkprivate(site.store, site.expected['secret'])
     invariants.checkpulled(site, pushes)
     invariants.checkverified(site)
     run = site.send('new')
-    assert run.reply.push == 4, run
+    assert run.reply.push == 5, run
 
 
 def _mended(site: Site) -> None:
@@ -156,6 +168,7 @@ def _midmove(site: Site) -> None:
     """What is to be moved is untouched, and who was killed keeps it open."""
     pushes = [site.expected[name] for name in _PUSHES]
     invariants.check(site.store, pushes)
+    _checkprivate(site)
     with invariants.opened(site.store) as (store, _):
         move = moving.read(store)
         assert move is None or move.done or not move.isclosed('file', 'file')
@@ -166,6 +179,7 @@ def _moved(site: Site) -> None:
     for folder in (site.store, site.store / 'moved'):
         invariants.check(folder, pushes)
         assert invariants.viewed(folder) == site.views[STATE]
+        invariants.checkprivate(folder, site.expected['secret'])
     with (
         invariants.opened(site.store) as (_, source),
         invariants.opened(site.store / 'moved') as (_, target),
