@@ -278,6 +278,24 @@ def test_what_need_not_be_pushed(
 
 
 @pytest.mark.parametrize('transport_name', ['ssh'])
+def test_bookmark_elsewhere(
+    transport: Transport, base: Repo, client: Repo, urls: dict[str, str]
+) -> None:
+    """Everybody sees a bookmark, so it is on what everybody sees."""
+    alice = urls['alice']
+    private(client, 'plan', alice)
+    node = client.commit({'a': 'a\n'}, 'first')
+    client.run('push', '--workspace', 'plan', alice)
+    asked = wire.Wire(transport, base, 'alice')
+    asked.pushkey('bookmarks', 'scratch/x', '', node)
+    out = client.run('pushes', '--bookmarks', '*', alice, ok=(0, 1)).out
+    assert node[:12] not in out
+    client.run('push', '-r', node, '-B', 'scratch/x', alice)
+    out = client.run('pushes', '--bookmarks', '*', alice).out
+    assert node[:12] in out
+
+
+@pytest.mark.parametrize('transport_name', ['ssh'])
 @pytest.mark.slow('others look at the same, in less time')
 def test_kept_private(
     base: Repo, client: Repo, newclient: Any, urls: dict[str, str]

@@ -282,9 +282,12 @@ class Server:
         # who pushes for everybody sees what everybody does
         user = '' if request.pushesto == '' else request.user
         key = (whole, user, request.pushesto)
-        if self._seen[:3] != key:
-            self._seen = (*key, whole.seen(user, request.pushesto))
-        return self._seen[3]
+        seen = self._seen
+        if seen[:3] != key:
+            # a question that took too long may still be asked by a thread of
+            # its own, for somebody else
+            self._seen = seen = (*key, whole.seen(user, request.pushesto))
+        return seen[3]
 
     def _openindex(self):
         if self._index is None:

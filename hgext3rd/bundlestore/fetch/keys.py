@@ -55,7 +55,11 @@ def movebookmark(repo, server, key, old, new) -> bool:
     if not all(lookup.isfullhash(value) for value in (old, new) if value):
         return False
     try:
-        with log.refusals(repo.ui, server, server.request.client, 'pushkey'):
+        with (
+            log.refusals(repo.ui, server, server.request.client, 'pushkey'),
+            # everybody sees a bookmark, and so where it is
+            server.request.pushing(''),
+        ):
             return _checkandmove(repo, server, key, old, new)
     except error.Abort as exc:
         # The command has no other way to say why: an exception would end the
