@@ -445,6 +445,9 @@ class Location(NamedTuple):
     ishead: bool
     #: keys of the bundles that it rests on, see ``Bundle``
     rests: tuple[str, ...] = ()
+    #: the ``uid`` of the view whose users alone see the bundle; empty:
+    #: everybody does
+    private: str = ''
 
 
 def chain(found: Iterable[Union[Push, Bundle, Location]]) -> list[str]:

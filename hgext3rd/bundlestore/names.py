@@ -26,10 +26,11 @@ PRIVATE = b'bundlestore:private'
 #: advisory part of the reply to clients with this extension: hashes of the
 #: changesets, with the parameters ``PUSH``, ``KEY`` and ``URL``
 STORED = b'bundlestore:stored'
-#: parameters of parts: the id of a push, the key of a bundle, where its last
-#: head can be looked at
+#: parameters of parts: the id of a push, the key of a bundle, whether some of
+#: it is not for everybody to see, where its last head can be looked at
 PUSH = b'push'
 KEY = b'key'
+HIDDEN = b'private'
 URL = b'url'
 #: advisory part of the answer to a pull, for clients that know it: hashes of
 #: changesets that come from the store
@@ -59,6 +60,8 @@ LFS = b'bundlestorelfs'
 VIEWS = b'bundlestoreviews'
 #: wire command that changes one; it comes with that
 VIEW = b'bundlestoreview'
+#: in the store of a clone: what of it is in a private workspace
+PRIVATEFILE = b'bundlestore-private-1'
 #: what a repository with a bundle store tells of itself
 CAPABILITIES = (CAPABILITY, KNOWN + b'=' + ATONCE, REMOVE, PUTBLOB, VIEWS)
 #: Entry in the ``requires`` of a try URL. Only this extension knows it, so no

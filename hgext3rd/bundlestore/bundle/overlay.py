@@ -9,7 +9,7 @@ overlay of this module does none of that.
 from __future__ import annotations
 
 import errno
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Optional
 
 from mercurial import (
@@ -21,6 +21,7 @@ from mercurial import (
 from mercurial.i18n import _
 from mercurial.node import short
 
+from .. import model
 from ..server import of, servedview
 from ..start.wraps import inplaceof
 from . import caches, complete, container, graph, instances, reading, sound
@@ -48,6 +49,8 @@ class _Overlay(_Lockless):
     heldrevs: frozenset[int] = frozenset()
     #: those of them that the base does not show, see ``Server.locate``
     scratchrevs: frozenset[int] = frozenset()
+    #: whether not everybody may see them all
+    isprivate = False
     #: gives the tags of a view of it, or None, see ``lent.py``
     lenttags: Optional[Callable[[Any], Any]] = None
 
@@ -244,13 +247,16 @@ def _opennodes(repo, server, nodes: list[bytes]):
     )
 
 
-def openlocated(repo, server, located: Iterable[bytes], keys: list[str]):
+def openlocated(
+    repo, server, located: Mapping[bytes, model.Location], keys: list[str]
+):
     """Return the overlay of ``repo`` and the stored bundles ``keys``; raises
     ``Unserved`` if it does not show all changesets in ``located``."""
     overlay = openbundles(repo, server, keys)
     hasnode = servedview(overlay).changelog.hasnode
     lost = [node for node in located if not hasnode(node)]
     if not lost:
+        overlay.isprivate = any(where.private for where in located.values())
         return overlay
     # What a push rests on may have become secret later.
     overlay.close()

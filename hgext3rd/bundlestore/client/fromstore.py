@@ -57,7 +57,7 @@ def prepare(orig, pullop, kwargs) -> None:
 
 @cache
 def _registerpart() -> None:
-    compat.parthandler(names.FROMSTORE, ())(_readpart)
+    compat.parthandler(names.FROMSTORE, (names.HIDDEN,))(_readpart)
 
 
 def _readpart(operation, part) -> None:
@@ -74,6 +74,10 @@ def _readpart(operation, part) -> None:
     nodes = {data[i : i + 20] for i in range(0, len(data), 20)}
     new = {node for node in nodes if not hasnode(node)}
     if new:
+        if part.params.get(names.HIDDEN):
+            from . import privacy
+
+            privacy.remember(repo, new)
         _add(repo, operation.gettransaction(), new)
 
 

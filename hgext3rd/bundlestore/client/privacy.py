@@ -2,42 +2,118 @@
 
 It goes to nobody else by mistake: not by a push that names nothing, and not by
 a backup for all to see. What rests on it cannot be had without it, and is as
-private.
+private; so is what was made of it, by amend or rebase say.
+
+A file in the store of the repository, which its shares have in common, has a
+line for each changeset that came from a private workspace or goes to one. It is
+written before that happens, and never forgets any. Without markers, nothing
+tells of what something was made that was made of what is not here any more: so
+in a repository that has the file each transaction adds to it what it has made
+(see ``start/wraps.py``).
 """
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
 from typing import Any
 
-from mercurial import error, smartset
+from mercurial import error, obsutil, smartset
 from mercurial.i18n import _
+from mercurial.node import bin, hex
+from mercurial.utils import stringutil
 
+from .. import names
 from ..server import tolocal
 from . import viewrecord
+
+_LINE = re.compile(rb'[0-9a-f]{40}\Z')
+#: what Mercurial's own commands say of what a changeset was made of
+_MADEOF = (
+    *(b'amend_source', b'rebase_source', b'histedit_source', b'source'),
+    *(b'intermediate-source', b'absorb_source', b'transplant_source'),
+)
+
+
+# -- what is known
+
+
+def remember(repo, nodes: Iterable[bytes]) -> None:
+    """Note changesets that are private: before they come, or go there."""
+    new = {*nodes}.difference(_noted(repo), [repo.nullid])
+    if new:
+        lines = [b'', *sorted(map(hex, new)), b'']
+        # at once, so that another process that does the same takes no lock
+        with repo.svfs(names.PRIVATEFILE, b'ab') as fh:
+            fh.write(b'\n'.join(lines))
+
+
+def _noted(repo) -> set[bytes]:
+    lines = repo.svfs.tryread(names.PRIVATEFILE).splitlines()
+    return {bin(line) for line in lines if _LINE.match(line)}
+
+
+def closed(ui, repo, hooktype, **args: Any) -> bool:
+    """Note what a transaction has made of what is private; a hook. Nothing is
+    raised."""
+    try:
+        remember(repo, _derived(repo, _noted(repo)))
+    except Exception as exc:
+        ui.warn(
+            _(b'warning: what is private cannot be noted: %s\n')
+            % stringutil.forcebytestr(exc)
+        )
+    return False
+
+
+def _derived(repo, nodes: set[bytes]) -> set[bytes]:
+    """Return what was made of these changesets, with them."""
+    unfi = repo.unfiltered()
+    found = {*nodes}
+    if unfi.obsstore:
+        found.update(obsutil.allsuccessors(unfi.obsstore, nodes))
+    for ctx in unfi.set(b'not public()'):
+        extra = ctx.extra()
+        sources = (extra.get(name, b'') for name in _MADEOF)
+        if any(s in found or _bin(s) in found for s in sources if s):
+            found.add(ctx.node())
+    return found
+
+
+def _bin(text: bytes) -> bytes:
+    return bin(text) if _LINE.match(text) else b''
 
 
 def revs(repo) -> Any:
     """Return the drafts that are private, and secret ones on top of them."""
-    nodes = {
-        node for record in viewrecord.private(repo) for node in record.nodes
-    }
-    hasnode = repo.unfiltered().changelog.index.has_node
-    there = [node for node in nodes if hasnode(node)]
-    if not there:
+    nodes = _noted(repo).union(*(r.nodes for r in viewrecord.private(repo)))
+    if not nodes:
         return smartset.baseset()
-    return repo.revs(b'(not public() and ::%ln)::', there)
+    unfi = repo.unfiltered()
+    hasnode = unfi.changelog.index.has_node
+    there = [node for node in _derived(repo, nodes) if hasnode(node)]
+    hidden = repo.changelog.filteredrevs
+    found = unfi.revs(b'(not public() and ::%ln)::', there)
+    return smartset.baseset([rev for rev in found if rev not in hidden])
 
 
-def check(repo) -> None:
-    """Abort if a push of all drafts would show to others what is in a private
-    workspace."""
-    count = len(repo.revs(b'draft() and %ld', revs(repo)))
+# -- pushes
+
+
+def check(repo, sent: Iterable[bytes]) -> None:
+    """Abort if a push that names nothing would show to others what is in a
+    private workspace; ``sent`` is what it sends."""
+    rev = repo.unfiltered().changelog.rev
+    count = len({*map(rev, sent)}.intersection(revs(repo)))
     if not count:
         return
-    name = tolocal(viewrecord.private(repo)[0].name)
     what = _(b'a draft') if count == 1 else _(b'%d drafts') % count
+    known = viewrecord.private(repo)
+    # where caches are removed nobody knows its name
+    whose = _(b'a private workspace')
+    if known:
+        whose = _(b"private workspace '%s'") % tolocal(known[0].name)
     raise error.StateError(
-        _(b"%s of private workspace '%s' would be for all to see")
-        % (what, name),
+        _(b'%s of %s would be for all to see') % (what, whose),
         hint=_(b'say with -r what others may see, or push to the workspace'),
     )

@@ -249,8 +249,7 @@ def pushdiscovery(orig, pushop):
     orig(pushop)
     if getattr(pushop.repo.unfiltered(), '_bundlestoreguard', False):
         fromstore.check(pushop)
-        if pushop.remote.capable(names.ALLSTORED):
-            scratchpush.checkprivate(pushop.repo)
+        scratchpush.checkprivate(pushop)
 
 
 @inplaceof('exchange._processcompared')

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Optional
 
 from mercurial import (
     bookmarks as bookmod,
@@ -93,8 +93,6 @@ def push(
         raise error.Abort(_(b'destination does not support push'))
     repo.checkpush(pushop)
     _checkpushvars(pushop)
-    if wish.nothingnamed and not wish.private:
-        checkprivate(repo)
     said = known.discover(pushop, force or wish.secret, wish.private)
     if wish.secret:
         pushop.outgoing = discovery.outgoing(
@@ -114,6 +112,12 @@ def push(
     same = None
     if pushop.outgoing.missing and not force:
         same = known.leaveout(pushop, said, wish.private)
+    if same is None and not wish.private:
+        # what is not committed is meant, but for what it is on top of
+        if wish.nothingnamed:
+            checkprivate(pushop)
+        elif wish.made is not None:
+            checkprivate(pushop, wish.made.node)
     reply = _send(pushop, _bundler(pushop, wish, moves, force, same))
     _handlereply(pushop, reply)
     if wish.private:
@@ -126,14 +130,19 @@ def push(
     return pushop
 
 
-def checkprivate(repo) -> None:
+def checkprivate(pushop, meant: Optional[bytes] = None) -> None:
     """Abort where what is private would be shown by a push that names
-    nothing."""
-    # few clones know of any view
-    if any(noted.folder(repo).names('view-')):
+    nothing, or no more than ``meant``."""
+    repo = pushop.repo
+    sent = [node for node in pushop.outgoing.missing if node != meant]
+    # few clones know of any
+    if sent and (
+        repo.svfs.exists(names.PRIVATEFILE)
+        or any(noted.folder(repo).names('view-'))
+    ):
         from . import privacy
 
-        privacy.check(repo)
+        privacy.check(repo, sent)
 
 
 def _checkpushvars(pushop) -> None:

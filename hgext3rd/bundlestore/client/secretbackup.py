@@ -155,11 +155,15 @@ def restore(repo, peer, name: str, state: backup.State) -> backup.State:
     heads = [node for node in view.heads if node not in answer.gone]
     if not heads:
         return state
+    first = len(repo.unfiltered())
     exchange.pull(repo, peer, heads=heads, opargs={b'remotebookmarks': {}})
     hasnode = _has(repo)
     roots = [node for node in _roots(view.state) if hasnode(node)]
     with repo.transaction(b'backup-restore') as tr:
         phases.retractboundary(repo, tr, phases.secret, roots)
+    # it was in a private workspace
+    drafts = repo.unfiltered().set(b'%d: and draft()', first)
+    privacy.remember(repo, [ctx.node() for ctx in drafts])
     if name == clones.viewname(repo):
         found = _record(peer, view)
         viewrecord.write(repo, found._replace(heads=heads))

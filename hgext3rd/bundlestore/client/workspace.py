@@ -17,7 +17,7 @@ from .. import viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..wire import views as wire
-from . import scratchpush, viewrecord, views
+from . import privacy, scratchpush, viewrecord, views
 
 #: names of local bookmarks with this are of another repository, or diverged
 _DIVERGED = b'@'
@@ -46,6 +46,7 @@ def push(name: bytes, repo, remote, wish, force=False, **kwargs):
     new = _new(repo, aim, heads, revs)
     if aim.view is not None and aim.view.private:
         wish = wish._replace(private=aim.view.uid)
+        privacy.remember(repo, heads)
     if new or wish.bookmarks:
         # that is what is to be replaced, not what is to be sent
         pushop = scratchpush.push(
@@ -279,6 +280,8 @@ def pulled(repo, remote, name: bytes) -> Wanted:
                 views.called(view),
             )
         )
+    if view.private:
+        privacy.remember(repo, view.nodes)
     marks = {
         tolocal(mark): node
         for mark, node in view.bookmarks

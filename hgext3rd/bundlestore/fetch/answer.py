@@ -69,7 +69,7 @@ class Answer:
 
         def parts():
             if origin.iswanted(wanted.b2caps):
-                yield origin.part(self.scratch)
+                yield origin.part(self.scratch, wanted.private)
             yield from self.changegroups()
             yield from others
             # those of the bundles are known after the changegroup

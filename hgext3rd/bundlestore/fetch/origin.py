@@ -3,7 +3,8 @@
 A client with this extension says in the bundle2 capabilities of its request
 that it wants to know; the bytes of the answer to others stay what they are.
 The part is advisory, and comes before the changesets: the client sees by then
-which of them it lacks. It holds their hashes.
+which of them it lacks. It holds their hashes. Where some come from a private
+workspace, it says so, and the client shows none of them by mistake.
 """
 
 from __future__ import annotations
@@ -36,10 +37,14 @@ def iswanted(b2caps) -> bool:
     return names.TELLORIGIN in b2caps.get(names.CAPABILITY, ())
 
 
-def part(nodes: Iterable[bytes]):
-    """Return the part that names changesets of the store."""
+def part(nodes: Iterable[bytes], private: bool = False):
+    """Return the part that names changesets of the store; not everybody may
+    see them if they are ``private``."""
     data = b''.join(sorted(nodes))
-    return bundle2.bundlepart(names.FROMSTORE, data=data, mandatory=False)
+    made = bundle2.bundlepart(names.FROMSTORE, data=data, mandatory=False)
+    if private:
+        made.addparam(names.HIDDEN, b'1', mandatory=False)
+    return made
 
 
 def step(
@@ -57,4 +62,4 @@ def step(
     missing = cl.findmissingrevs(common=has, heads=list(wanted))
     nodes = [cl.node(rev) for rev in missing if rev in scratch]
     if nodes:
-        bundler.addpart(part(nodes))
+        bundler.addpart(part(nodes, repo.unfiltered().isprivate))

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Container
+from collections.abc import Mapping
 from typing import Any
 
 from mercurial import bundle2, exchange, util
 from mercurial.interfaces import repository
 
-from .. import compat, names
+from .. import compat, model, names
 from ..server import hasnode, servedview
 from . import neighbours
 
@@ -48,7 +48,7 @@ class Wanted:
         self,
         repo,
         server,
-        located: Container[bytes],
+        located: Mapping[bytes, model.Location],
         source: bytes,
         heads,
         common=None,
@@ -63,6 +63,8 @@ class Wanted:
         #: what was asked for: scratch changesets, and others
         self.scratch = [node for node in heads if node in located]
         self.others = [node for node in heads if node not in located]
+        #: whether some of it is not for everybody to see
+        self.private = any(where.private for where in located.values())
         #: what the client has of the base
         self.common = [
             node for node in common or () if hasnode(self.repo, node)

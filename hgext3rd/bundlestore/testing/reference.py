@@ -249,7 +249,8 @@ class ReferenceIndex(ReferenceViews):
                 )
                 if node in nodes and better:
                     found[node] = model.Location(
-                        node, push.key, push.size, ishead, push.rests
+                        *(node, push.key, push.size, ishead, push.rests),
+                        push.private,
                     )
         return found
 

@@ -84,8 +84,9 @@ def locate(
             size,
             not inner,
             tuple(below.get(bundle, {}).values()),
+            uid or '',
         )
-        for node, key, size, inner, bundle, _rests, _uid in rows
+        for node, key, size, inner, bundle, _rests, uid in rows
     }
 
 
