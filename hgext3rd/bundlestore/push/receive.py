@@ -348,9 +348,11 @@ class Receiver:
     def _before(self, push: model.NewPush, file) -> None:
         """See whether the hooks refuse a push."""
         hooks.prehook(self._source(), push, file)
-        # few servers have web hooks
-        self._announced = bool(config.webhooks(self.ui)) and announce.prepare(
-            self.repo, self.server
+        # few servers have web hooks, which are told what everybody sees
+        self._announced = (
+            not push.private
+            and bool(config.webhooks(self.ui))
+            and announce.prepare(self.repo, self.server)
         )
 
     def _after(self, push: model.Push) -> None:
