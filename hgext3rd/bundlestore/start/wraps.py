@@ -218,15 +218,15 @@ def reposetup(ui, repo) -> None:
         apply('subrepos')
     if names.TRYURL in repo.requirements:
         config.maketryurl(repo.ui)
-    if repo.ui.configbool(
-        config.SECTION, b'auto-backup'
-    ) and repo.url().startswith(b'file:'):
-        room('client.autobackup.setup')(repo)
     if repo.url().startswith(b'file:') and repo.svfs.exists(names.PRIVATEFILE):
         # this one first: a backup looks at what it notes
         closed = late('client.privacy.closed')
         hook = b'txnclose.bundlestore'
         repo.ui.setconfig(b'hooks', hook, closed, b'bundlestore')
+    if repo.ui.configbool(
+        config.SECTION, b'auto-backup'
+    ) and repo.url().startswith(b'file:'):
+        room('client.autobackup.setup')(repo)
     # overlays come by here, too
     if config.isserver(repo.ui) and not repo.url().startswith(b'bundle:'):
         apply('store')
