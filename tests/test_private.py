@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
@@ -226,6 +226,83 @@ def test_web(transport: servers.WebTransport, base: Repo, client: Repo) -> None:
     # once more, after she was there: nothing of it was kept for others
     for answer in pages(None):
         assert answer.status == 404
+
+
+def _masked(text: str, node: str) -> str:
+    """Return an answer without the hash that was asked for, and without what
+    changes anyway."""
+    for digits in (40, 12, 6, 5):
+        text = text.replace(node[:digits], 'NODE')
+    text = re.sub(r'(?m)^(date|x-worker|content-length): .*$', '', text)
+    return re.sub(r'nonce[-=]"?[\w+/=-]*', '', text)
+
+
+def _questions(node: str, open_: str) -> Iterator[tuple[str, wire.Arguments]]:
+    for key in (node, node[:12], node[:6], node[:5]):
+        yield 'lookup', [('key', key)]
+        yield 'bundlestorepushes', [('rev', key)]
+    yield 'known', [('nodes', f'{node} {open_}')]
+    yield 'bundlestoreknown', [('nodes', node), ('heads', node)]
+    for name in ('bookmarks', 'phases', 'obsolete'):
+        yield 'listkeys', [('namespace', name)]
+    # of heads that nobody knows Mercurial tells in a traceback
+    yield 'getbundle', [('heads', open_), ('common', node), ('cg', '1')]
+    yield 'batch', wire.batch(('lookup', [('key', node)]), ('heads', []))
+
+
+def _places(node: str, open_: str) -> Iterator[str]:
+    for page in ('rev', 'raw-rev', 'json-rev', 'graph', 'archive', 'diff'):
+        yield f'{page}/{node}'
+    yield f'rev/{open_}:{node}'
+    for page in ('log', 'graph', 'json-log'):
+        yield f'{page}?rev={node}'
+    for page in ('file', 'raw-file', 'annotate', 'comparison'):
+        yield f'{page}?node={node}&file=secretfile'
+    yield f'file/{open_}/secretfile?node={node}'
+    yield f'json-automationrelevance/{node}'
+    yield f'bundle/{node}'
+    for name in ('changeset', 'fromchange', 'tochange'):
+        yield f'json-pushes?version=2&full=1&{name}={node}'
+    yield f'pushloghtml?changeset={node}'
+
+
+@servers.overweb('wsgi')
+@everybody
+def test_no_answer_tells(
+    transport: servers.WebTransport, base: Repo, client: Repo
+) -> None:
+    """What is hidden is answered as what nobody ever had."""
+    site, alice = transport.url(base, 'nobody'), transport.url(base, 'alice')
+    open_ = client.commit({'o': 'o\n'}, 'open')
+    client.run('push', '--bundle-store', alice)
+    private(client, 'plan', alice)
+    node = client.commit({'secretfile': 'text\n'}, 'quite hidden')
+    client.run('push', '--workspace', 'plan', alice)
+    # no digits of it are something else in HTML, be they taken for bytes
+    nothing = 'a1b2c3d4e5f6a7b8c9dae1f2a3b4c5d6e7f8a9ba'
+    asked = wire.Wire(transport, base, 'bob')
+    for question, other in zip(
+        _questions(node, open_), _questions(nothing, open_)
+    ):
+        wire.Wire(transport, base, 'alice').call(*question)
+        found = _masked(asked.call(*question), node)
+        assert found == _masked(asked.call(*other), nothing), question
+    for page, place in zip(_places(node, open_), _places(nothing, open_)):
+        get(f'{site}/{page}', user='alice')
+        # which a browser has that was there before
+        had = {'If-None-Match': get(site, user='bob').headers['etag']}
+        answers = [
+            get(f'{site}/{where}', had, user='bob') for where in (page, place)
+        ]
+        found, wanted = (
+            _masked(
+                str(answer._replace(body=b''))
+                + str(answer.body.replace(bytes.fromhex(what), b'NODE')),
+                what,
+            )
+            for answer, what in zip(answers, (node, nothing))
+        )
+        assert found == wanted, page
 
 
 @pytest.mark.parametrize('transport_name', ['ssh'])
