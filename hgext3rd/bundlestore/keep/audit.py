@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Any, Optional
+from typing import Any
 
 from mercurial.i18n import _
 
@@ -25,6 +25,7 @@ from . import (
     branches,
     bundles,
     deliverycheck,
+    lostcheck,
     repair,
     statuscheck,
     viewcheck,
@@ -60,15 +61,11 @@ class Audit:
         )
         # pushes whose removal was begun
         self._marked: list[notes.PushName] = []
-        # bundles that are not recorded, but of which there are notes
-        self._noted: set[str] = set()
         # the pushes that are in the index
         self._seen = walk.Seen()
         self._bundles = bundles.BundleAudit(
             repo, self._store, self._index, self._base, self._repairer, wish
         )
-        # the highest id of a move without a push that has a note
-        self._lastmove = 0
         #: how many pushes were checked
         self.pushes = 0
 
@@ -122,13 +119,22 @@ class Audit:
 
     def _checkrest(self) -> Iterator[Finding]:
         yield from self._checkpushes()
-        yield from self._checknotes()
+        lost = lostcheck.LostCheck(
+            self._repo,
+            self._store,
+            self._index,
+            self._seen,
+            self._repairer,
+            self._wish.repair,
+        )
+        yield from lost.run()
+        self.pushes += lost.restored
         yield from self._checkids()
         yield from self._checkunfinished()
         yield from self._checkstatuses()
         yield from self._checkdeliveries()
         yield from self._checkviews()
-        yield from self._bundles.checkall(self._noted)
+        yield from self._bundles.checkall(lost.noted)
         if self._repairer.corrected:
             self._repairer.reserve()
         yield from self._checkbookmarks()
@@ -266,115 +272,6 @@ class Audit:
                 key=push.key,
                 repaired=self._wish.repair,
             )
-
-    def _checknotes(self) -> Iterator[Finding]:
-        """Look for pushes that only have a note."""
-        lost: list[notes.PushName] = []
-        removed: list[notes.PushName] = []
-        for batch in batches(self._pushnotes(), walk.BATCH):
-            recorded = self._index.bundles({name.key for name in batch})
-            for name in batch:
-                if self._seen.has(name.id, name.key):
-                    continue
-                finding = self._checknote(name, name.key in recorded)
-                if finding is None:
-                    continue
-                self._noted.add(name.key)
-                if finding.isproblem:
-                    lost.append(name)
-                else:
-                    removed.append(name)
-                if not self._wish.repair:
-                    yield finding
-        # whoever moves one now has recorded it before
-        movelost = self._lastmove > self._index.lastid()
-        if self._wish.repair and (lost or movelost or self._repairer.underway):
-            self._repairer.begin()
-            yield from self._restore(lost, removed)
-            self._repairer.end()
-        if movelost:
-            yield Finding(
-                'index',
-                _(
-                    b'bundle index: moves of bookmarks are lost, only their '
-                    b'notes are left'
-                ),
-                repaired=self._wish.repair,
-            )
-        if self._wish.repair:
-            for name in removed:
-                if not self._index.bundles([name.key]):
-                    yield self._leftover(name)
-
-    def _pushnotes(self) -> Iterator[notes.PushName]:
-        """Yield whose notes there are, and see what the last move of a
-        bookmark without a push is that has one."""
-        for name in self._store.notes():
-            push = notes.parsename(name)
-            mark = notes.parsebookmarkname(name)
-            if push is not None:
-                yield push
-            elif mark is not None:
-                self._lastmove = max(self._lastmove, mark.id)
-
-    def _checknote(
-        self, name: notes.PushName, isrecorded: bool
-    ) -> Optional[Finding]:
-        """Look at a note whose push is not in the index, as it seems."""
-        push = walk.push(self._index, name.id)
-        if push is not None and push.key == name.key:
-            return None
-        try:
-            record = notes.read(self._store, *name)
-        except errors.UnknownNote:
-            return None
-        except errors.CorruptNote:
-            message = _(b'push %d: it is lost, and its note is damaged')
-        else:
-            if record.removed:
-                return None if isrecorded else self._leftover(name)
-            message = _(b'push %d: it is lost, only its note is left')
-            with contextlib.suppress(errors.UnknownKey):
-                self._store.size(name.key)
-                message = _(b'push %d: it is not in the index yet')
-        return Finding(
-            'lost', message % name.id, pushes=(name.id,), key=name.key
-        )
-
-    def _leftover(self, name: notes.PushName) -> Finding:
-        return Finding(
-            'leftover',
-            _(b'push %d was removed, but not its note') % name.id,
-            False,
-            pushes=(name.id,),
-            key=name.key,
-            name=notes.pushname(*name),
-        )
-
-    def _restore(
-        self,
-        lost: list[notes.PushName],
-        removed: list[notes.PushName],
-    ) -> Iterator[Finding]:
-        with self._makeprogress(
-            _(b'restoring'), unit=_(b'pushes'), total=len(lost)
-        ) as bar:
-            for name, why in self._repairer.restore(lost, removed):
-                bar.increment()
-                self.pushes += why is None
-                message = _(b'push %d: it was lost') % name.id
-                if why is not None:
-                    message = _(b'push %d: it is lost, and %s') % (
-                        name.id,
-                        tolocal(why.message),
-                    )
-                yield Finding(
-                    'lost',
-                    message,
-                    pushes=(name.id,),
-                    key=name.key,
-                    repaired=why is None,
-                )
 
     # -- the rest
 
