@@ -195,7 +195,6 @@ def test_made_anew_after_a_loss(
 
 @matrix.over('ssh')
 @pytest.mark.slow('one more of a kind')
-@pytest.mark.parametrize('client_version', [matrix.VERSIONS[0], matrix.NEWEST])
 def test_two_of_one_place(
     base: Repo, client: Repo, newclient: Callable[..., Repo]
 ) -> None:

@@ -300,9 +300,10 @@ which one is meant.
 
 Each clone has a backup of its own. One that is made anew where the lost one
 was, or that has machine and path in common with others, as in containers,
-changes nothing in theirs. A restore carries on with the backup of the lost
-clone if it is made at the same place, before anything else is backed up there;
-any other backup stays as it is until it is dropped::
+changes nothing in theirs; what was moved, or is called another host now, begins
+a new one. A restore at the place of the lost clone, before anything else is
+backed up there, carries on with that backup; any other stays as it is until it
+is dropped::
 
   hg workspace --verbose
   hg workspace --drop backup/laptop/1f3870be274f6c49

@@ -140,8 +140,8 @@ def _choose(ui, repo, peer, wanted: bytes) -> Choice:
         )
     if len(found) == 1:
         return found[0]
-    # that is hardly what is wanted
-    found.sort(key=lambda one: one.name == own)
+    # the newest first; that of this clone is hardly what is wanted
+    found.sort(key=lambda one: (one.name == own, -one.view.time))
     ui.status(_(b'there are several backups:\n'))
     for one in found:
         ui.status(
