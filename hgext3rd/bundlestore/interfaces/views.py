@@ -118,7 +118,8 @@ class IPrivacy(Interface):
         it.
 
         Pushes that are private are in no list there and have no id, whoever
-        looks. What is changed by way of it is changed."""
+        looks, and of users there are those who made others. What is changed
+        by way of it is changed."""
 
     def unseen(first: int = 1, limit=None) -> list:
         """Return the pushes that are private to a view that is not recorded,

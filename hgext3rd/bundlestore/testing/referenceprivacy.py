@@ -67,6 +67,9 @@ class SeenIndex:
         found = self._index.pushes(*args, **kwargs)
         return [push for push in found if not push.private][:limit]
 
+    def users(self) -> list[model.Usage]:
+        return [u for u in self._index.users() if self.pushes(user=u.user)]
+
     def push(self, id: int) -> model.Push:
         return self._required(id)
 

@@ -456,7 +456,10 @@ class SqlIndex:
         )
 
     def users(self) -> list[model.Usage]:
-        return self._database.read(usage.everybody, [], brief=True)
+        public = self._viewer is not None
+        return self._database.read(
+            lambda sql: usage.everybody(sql, public), [], brief=True
+        )
 
     def times(self, user: str, since: float, limit: int) -> list[float]:
         if not model.istext(user):

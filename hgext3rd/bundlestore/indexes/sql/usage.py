@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ... import errors, model
 from ...records import NamedTuple
-from . import bundles
+from . import bundles, privacy
 
 if TYPE_CHECKING:
     from .dialect import Sql
@@ -147,9 +147,19 @@ def of(sql: Sql, user: str) -> model.Usage:
     return model.Usage(user, *(row or (0, 0)))
 
 
-def everybody(sql: Sql) -> list[model.Usage]:
+def everybody(sql: Sql, public: bool) -> list[model.Usage]:
+    """Return what users hold; with ``public``, of those who made a push that
+    everybody sees."""
+    condition = ''
+    if public:
+        condition = (
+            ' WHERE EXISTS (SELECT 1 FROM push'
+            ' WHERE push.username = holder.username'
+            f' AND {privacy.ispublic(sql, "push.bundle")})'
+        )
     rows = sql.all(
-        'SELECT username, pushes, size FROM holder ORDER BY size DESC, username'
+        f'SELECT username, pushes, size FROM holder{condition}'
+        ' ORDER BY size DESC, username'
     )
     return [model.Usage(*row) for row in rows]
 

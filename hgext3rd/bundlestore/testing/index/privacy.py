@@ -93,6 +93,15 @@ class PrivacyTests(IndexTests):
             with pytest.raises(errors.UnknownPush):
                 change(push.id, *values)
 
+    def test_who_pushed(self, hiding: Any) -> None:
+        uid = _newview(hiding, 'alice')
+        hiding.record(newpush('public', user='alice'))
+        hiding.record(newpush('private', user='bob')._replace(private=uid))
+        assert {one.user for one in hiding.users()} == {'alice', 'bob'}
+        for user in _USERS:
+            (one,) = hiding.seen(user).users()
+            assert one.user == 'alice'
+
     def test_private_view(self, hiding: Any) -> None:
         uid = _newview(hiding, 'alice', readers=['bob'], writers=['carol'])
         view = hiding.viewbyid(uid)
