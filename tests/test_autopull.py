@@ -207,29 +207,23 @@ def test_turned_off(
     assert f"abort: unknown revision '{pushed[1]}'" in result.err
 
 
-def test_server_without_a_bundle_store(
-    transport: Transport,
-    plainbase: Repo,
-    client: Repo,
-    newclient: Callable[..., Repo],
-) -> None:
-    """Nothing that was not asked for is pulled from just any server."""
-    author = newclient('author', ext=False)
+def land(author: Repo) -> str:
     node = author.commit({'a': 'a\n'}, 'landed')
     author.run('push')
+    return node
+
+
+def test_server_without_a_bundle_store(
+    plainbase: Repo, client: Repo, vanilla: Repo
+) -> None:
+    """Nothing that was not asked for is pulled from just any server."""
+    node = land(vanilla)
     result = client.run('update', node, ok=(255,))
     assert f"abort: unknown revision '{node}'" in result.err
 
 
-def test_landed_changeset(
-    transport: Transport,
-    base: Repo,
-    client: Repo,
-    newclient: Callable[..., Repo],
-) -> None:
-    author = newclient('author', ext=False)
-    node = author.commit({'a': 'a\n'}, 'landed')
-    author.run('push')
+def test_landed_changeset(base: Repo, client: Repo, vanilla: Repo) -> None:
+    node = land(vanilla)
     client.run('update', node)
     assert client.phase(node) == 'public'
 

@@ -24,7 +24,7 @@ from hgext3rd.bundlestore import backends, errors, model
 from hgext3rd.bundlestore.indexes.mysql.server import Server
 from hgext3rd.bundlestore.indexes.remote import tables
 from hgext3rd.bundlestore.testing import processes
-from hgext3rd.bundlestore.testing.index import IndexConformance, newpush
+from hgext3rd.bundlestore.testing.index import newpush
 from hgext3rd.bundlestore.testing.index.data import moveto, nodeof
 from hgext3rd.bundlestore.viewmodel import View
 
@@ -35,20 +35,10 @@ pytestmark = [
 
 
 @pytest.mark.slow('the suite once more, by way of a network')
-class TestMysqlIndex(IndexConformance):
-    _server: MariaDB
-
+class TestMysqlIndex(indexes.OnServer):
     @pytest.fixture(autouse=True)
     def _started(self, mariadb: MariaDB) -> None:
         self._server = mariadb
-
-    @contextlib.contextmanager
-    def newplace(self, directory: bytes) -> Iterator[model.Place]:
-        with indexes.empty(self._server) as url:
-            yield model.Place(directory, config={'index': url})
-
-    def makeindex(self, place: model.Place) -> Any:
-        return backends.openindex(place.config['index'], place)
 
     @pytest.mark.parametrize(
         'seed',

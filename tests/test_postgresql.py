@@ -35,7 +35,6 @@ from hgext3rd.bundlestore.indexes.postgresql import (
 from hgext3rd.bundlestore.indexes.remote import pool, search, tables
 from hgext3rd.bundlestore.testing import processes
 from hgext3rd.bundlestore.testing.index import (
-    IndexConformance,
     keyof,
     moveto,
     newpush,
@@ -55,20 +54,10 @@ pytestmark = [
 ]
 
 
-class TestPostgresqlIndex(IndexConformance):
-    _server: PostgreSQL
-
+class TestPostgresqlIndex(indexes.OnServer):
     @pytest.fixture(autouse=True)
     def _started(self, postgresql: PostgreSQL) -> None:
         self._server = postgresql
-
-    @contextlib.contextmanager
-    def newplace(self, directory: bytes) -> Iterator[model.Place]:
-        with indexes.empty(self._server) as url:
-            yield model.Place(directory, config={'index': url})
-
-    def makeindex(self, place: model.Place) -> Any:
-        return backends.openindex(place.config['index'], place)
 
 
 # -- fixtures and helpers

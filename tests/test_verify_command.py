@@ -31,16 +31,7 @@ VERIFY = 'admin::bundlestore-verify'
 def filled(tmp_path: Path) -> Filled:
     """Pushes of two users, some resting on others, one of them removed."""
     made = Filled(tmp_path / 'bundlestore')
-    one = made.push([1, 2], bookmarks=[('scratch/a', 1)])
-    two = made.push([3], day=1, rests=[one], bookmarks=[('scratch/a', 3)])
-    made.push([4], day=5, rests=[one, two])
-    made.push(
-        [5],
-        'bob',
-        day=3,
-        bookmarks=[('scratch/b', 5)],
-        pushvars=[('TRY', 'linux'), ('ONLY', '')],
-    )
+    one = made.begin()
     for id in (2, 4):
         made.setstatus(id, 'linux')
         made.setlanding(id, id)

@@ -122,6 +122,21 @@ class Filled:
             notes.write(self.store, self.index, pushed)
         return pushed
 
+    def begin(self) -> model.Push:
+        """Push what many tests begin with: four pushes of two users, some of
+        which rest on others; return the first."""
+        one = self.push([1, 2], bookmarks=[('scratch/a', 1)])
+        two = self.push([3], day=1, rests=[one], bookmarks=[('scratch/a', 3)])
+        self.push([4], day=5, rests=[one, two])
+        self.push(
+            [5],
+            'bob',
+            day=3,
+            bookmarks=[('scratch/b', 5)],
+            pushvars=[('TRY', 'linux'), ('ONLY', '')],
+        )
+        return one
+
     def pin(self, id: int) -> None:
         self.index.pin(id)
         notes.keep(self.store, self.index, self.index.push(id))

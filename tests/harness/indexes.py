@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import Protocol
+from typing import Any, Protocol
 
 from hgext3rd.bundlestore import backends, model
 from hgext3rd.bundlestore.indexes.remote import tables
+from hgext3rd.bundlestore.testing.index import IndexConformance
 
 #: URLs of indexes that nobody uses, by the kind of their server
 _free: dict[str, list[str]] = {}
@@ -42,3 +43,17 @@ def empty(server: Server) -> Iterator[str]:
         index.schema(create=True)
     yield url
     free.append(url)
+
+
+class OnServer(IndexConformance):
+    """The suite; who runs it says on which server."""
+
+    _server: Server
+
+    @contextlib.contextmanager
+    def newplace(self, directory: bytes) -> Iterator[model.Place]:
+        with empty(self._server) as url:
+            yield model.Place(directory, config={'index': url})
+
+    def makeindex(self, place: model.Place) -> Any:
+        return backends.openindex(place.config['index'], place)
