@@ -51,7 +51,10 @@ SELECT node, {hides} FROM found WHERE node IS NOT NULL LIMIT ?
 # The same for a database that makes these steps by itself, but not the others:
 # it would go through all of them, and each from the beginning of the table.
 _DISTINCT = """
-SELECT DISTINCT node FROM node WHERE node BETWEEN ? AND ? ORDER BY node LIMIT ?
+SELECT node, {hides} FROM (
+    SELECT DISTINCT node FROM node WHERE node BETWEEN ? AND ?
+    ORDER BY node LIMIT ?
+) AS found ORDER BY node
 """
 
 
@@ -123,13 +126,11 @@ def _nodes(
     sql: Sql, first: bytes, last: bytes, limit: int
 ) -> tuple[list[bytes], bool]:
     """Return nodes, and whether some of them may be hidden from some."""
-    hides = privacy.hides(sql)
+    statement, values = _NODES, [first, last, last, limit]
     if sql.dialect.skips:
-        rows = sql.all(_DISTINCT, (first, last, limit))
-        found = sql.one(f'SELECT {hides}') if rows else None
-        return [row[0] for row in rows], bool(found and found[0])
+        statement, values = _DISTINCT, [first, last, limit]
     # one statement, as most of them are asked by themselves
-    rows = sql.all(_NODES.replace('{hides}', hides), (first, last, last, limit))
+    rows = sql.all(statement.replace('{hides}', privacy.hides(sql)), values)
     return [row[0] for row in rows], bool(rows and rows[0][1])
 
 
