@@ -3,6 +3,7 @@ that names nothing, and not by a backup."""
 
 from __future__ import annotations
 
+import itertools
 import shutil
 from collections.abc import Callable
 from typing import Any
@@ -30,9 +31,10 @@ def hidden(
 ) -> Callable[..., None]:
     """Checks that nobody else can pull these."""
     url = transport.url(base, 'bob')
+    numbers = itertools.count()
 
     def check(*nodes: str) -> None:
-        bob = newclient(f'bob{nodes[0][:12]}')
+        bob = newclient(f'bob{next(numbers)}')
         for node in nodes:
             err = bob.run('pull', '-r', node, url, ok=ABORTED).err
             assert 'unknown revision' in err
@@ -75,6 +77,22 @@ def test_amended(client: Repo, alice: str, hidden: Any, evolution: str) -> None:
     client.run('push', '--bundle-store', alice, ok=ABORTED)
     client.run('backup', alice)
     hidden(node)
+
+
+@only_ssh
+def test_grafted(client: Repo, alice: str, hidden: Any) -> None:
+    """A copy is as private."""
+    first = client.commit({'a': 'a\n'}, 'first')
+    client.run('push', '--workspace', 'plan', '-r', first, alice)
+    second = client.commit({'b': 'b\n'}, 'second', parent=f'{first}^')
+    client.inspect('update', '-q', second)
+    client.run(
+        *('graft', '--log', '-r', first), config=['phases.new-commit=draft']
+    )
+    copy = client.node('.')
+    client.run('push', '--bundle-store', '-r', second, alice)
+    client.run('backup', alice)
+    hidden(first, copy)
 
 
 @only_ssh
@@ -165,4 +183,20 @@ def test_of_the_path(client: Repo, alice: str, hidden: Any) -> None:
     client.run('push', 'try')
     client.inspect('update', '-q', node)
     client.run('push', 'try', ok=ABORTED)
+    hidden(node)
+
+
+@only_ssh
+def test_gone(base: Repo, client: Repo, alice: str, hidden: Any) -> None:
+    """Another one of that name would be for all to see."""
+    node = client.commit({'a': 'a\n'}, 'first')
+    client.run('push', '--workspace', 'plan', alice)
+    client.run('workspace', '--drop', 'plan', '-s', alice)
+    base.run('admin::bundlestore-gc')
+    push = ('push', '--workspace', 'plan', '-r', node, alice)
+    err = client.run(*push, ok=ABORTED).err
+    assert "abort: private workspace 'alice/plan' is not there any more" in err
+    hidden(node)
+    private(client, 'plan', alice)
+    client.run(*push)
     hidden(node)

@@ -206,6 +206,8 @@ def test_web(transport: servers.WebTransport, base: Repo, client: Repo) -> None:
         assert 'quite hidden' not in get(f'{site}/log?rev={node}').text
     for answer in pages('alice'):
         assert answer.status == 200, answer.text
+        # no proxy keeps it for others
+        assert answer.headers['cache-control'] == 'private'
     page = get(f'{site}/workspace/alice/plan', user='alice').text
     assert 'quite hidden' in page
     assert 'not there any more' not in page

@@ -15,7 +15,7 @@ in a repository that has the file each transaction adds to it what it has made
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 from mercurial import error, obsutil, smartset
@@ -28,11 +28,9 @@ from ..server import tolocal
 from . import viewrecord
 
 _LINE = re.compile(rb'[0-9a-f]{40}\Z')
-#: what Mercurial's own commands say of what a changeset was made of
-_MADEOF = (
-    *(b'amend_source', b'rebase_source', b'histedit_source', b'source'),
-    *(b'intermediate-source', b'absorb_source', b'transplant_source'),
-)
+#: What the names end with of what Mercurial's commands note of a changeset that
+#: they make of another one, such as "amend_source".
+_MADEOF = b'source'
 
 
 # -- what is known
@@ -73,15 +71,19 @@ def _derived(repo, nodes: set[bytes]) -> set[bytes]:
     if unfi.obsstore:
         found.update(obsutil.allsuccessors(unfi.obsstore, nodes))
     for ctx in unfi.set(b'not public()'):
-        extra = ctx.extra()
-        sources = (extra.get(name, b'') for name in _MADEOF)
-        if any(s in found or _bin(s) in found for s in sources if s):
+        if not found.isdisjoint(_sources(ctx.extra())):
             found.add(ctx.node())
     return found
 
 
-def _bin(text: bytes) -> bytes:
-    return bin(text) if _LINE.match(text) else b''
+def _sources(extra: dict[bytes, bytes]) -> Iterator[bytes]:
+    """Yield which changesets another one was made of, as far as it says."""
+    for name, value in extra.items():
+        if name.endswith(_MADEOF):
+            # as transplant has it
+            yield value
+            # what is folded has several
+            yield from map(bin, filter(_LINE.match, value.split(b',')))
 
 
 def revs(repo) -> Any:

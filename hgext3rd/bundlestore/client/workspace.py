@@ -17,7 +17,7 @@ from .. import viewmodel
 from ..records import NamedTuple
 from ..server import tolocal, totext
 from ..wire import views as wire
-from . import privacy, scratchpush, viewrecord, views
+from . import noted, privacy, scratchpush, viewrecord, views
 
 #: names of local bookmarks with this are of another repository, or diverged
 _DIVERGED = b'@'
@@ -100,6 +100,8 @@ def _aimed(repo, remote, name: bytes, force: bool) -> Aim:
     answer = views.get(remote, query)
     if not answer.writable:
         raise _notmine(parsed, answer.view)
+    if answer.view is None or not answer.view.private:
+        _checkwas(repo, remote, parsed)
     known = None
     if answer.view is not None:
         known = _record(repo, remote, answer.view)
@@ -108,6 +110,26 @@ def _aimed(repo, remote, name: bytes, force: bool) -> Aim:
     if not force:
         _checkseen(repo, aim)
     return aim
+
+
+def _checkwas(repo, remote, name: views.Name) -> None:
+    """Abort if a workspace for all to see has the name of a private one that
+    is gone: whoever pushes to it may not know."""
+    server = noted.key(remote.url())
+    for one in viewrecord.private(repo):
+        owner, _slash, own = one.name.rpartition('/')
+        if (one.server, own) == (server, name.name) and (
+            name.owner in (None, owner)
+        ):
+            raise error.StateError(
+                _(b"private workspace '%s' is not there any more")
+                % tolocal(one.name),
+                hint=_(
+                    b"make one with 'hg workspace --private %s', or choose"
+                    b' another name for one that all can see'
+                )
+                % tolocal(own),
+            )
 
 
 def _notmine(name: views.Name, view: Optional[viewmodel.View]) -> error.Abort:

@@ -62,6 +62,9 @@ def openforrequest(rctx, req, op) -> None:
     eventlog.newrequest(server)
     with reporting(rctx):
         found = _resolve(rctx, req, server)
+        if req.remoteuser and (found or req.qsparams.get(b'cmd') in OURS):
+            # others may see less, and get it by way of the same proxy
+            rctx.res.headers[b'Cache-Control'] = b'private'
         if found:
             _enter(rctx, req, server, found)
             _logpage(rctx, req, server, found)
