@@ -253,7 +253,8 @@ These things are not secret: that there were pushes, as numbers of pushes are
 left out, and how much the store holds; what lfs and largefiles keep outside of
 changesets, to who knows the hash of the very content; subrepositories, which go
 to the bundle stores of their own repositories; of what others may see, the hash
-of what it was made of, by an amend say, as markers of obsolescence tell it;
+of what it was made of, by an amend say, as markers of obsolescence tell it, and
+that something rests on it, as it is there still when its push was removed;
 anything, to who can read the files of the server, runs it, or is told by its
 hooks and its log. Over ssh, all who share an account of the server are one
 user. Over http a server knows who reads only where reading takes a password,
@@ -264,8 +265,8 @@ Pushes that name nothing, to whatever repository, ``--working-copy`` and backups
 show nothing of a private workspace by mistake, in a clone that has pushed to it
 or pulled something of it, be it by hash. Those refuse, and backups keep it in
 private, with what rests on it and what was made of it, by an amend or a rebase.
-Clones of that clone do not know, and what was backed up before it was pushed
-there was for all to see.
+Clones of that clone do not know, nor do clients without this extension, and
+what was backed up before it was pushed there was for all to see.
 
 Backup
 ======
