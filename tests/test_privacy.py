@@ -116,6 +116,8 @@ def test_restored(
     laptop = newclient('laptop')
     laptop.run('backup', '--restore', alice)
     assert laptop.phase(node) == 'draft'
+    # what is here already
+    laptop.run('backup', '--restore', alice)
     laptop.run('backup', alice)
     hidden(node)
 

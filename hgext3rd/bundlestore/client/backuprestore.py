@@ -97,7 +97,7 @@ def _quietly(repo) -> Iterator[None]:
     from . import autobackup
 
     hook = (b'hooks', autobackup.HOOK)
-    auto = bool(repo.ui.config(*hook))
+    auto = bool(repo.ui.config(*hook, default=None))
     with repo.ui.configoverride({hook: b''}, b'backup'):
         yield
     if auto:

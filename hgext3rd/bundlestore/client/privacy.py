@@ -18,7 +18,7 @@ import re
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from mercurial import error, obsutil, smartset
+from mercurial import error, obsutil, smartset, vfs as vfsmod
 from mercurial.i18n import _
 from mercurial.node import bin, hex
 from mercurial.utils import stringutil
@@ -41,8 +41,11 @@ def remember(repo, nodes: Iterable[bytes]) -> None:
     new = {*nodes}.difference(_noted(repo), [repo.nullid])
     if new:
         lines = [b'', *sorted(map(hex, new)), b'']
-        # at once, so that another process that does the same takes no lock
-        with repo.svfs(names.PRIVATEFILE, b'ab') as fh:
+        # A line is added at once, and none is ever taken away: without a lock,
+        # which the vfs of the store would want.
+        vfs = vfsmod.vfs(repo.store.path)
+        vfs.createmode = repo.store.createmode
+        with vfs(names.PRIVATEFILE, b'ab') as fh:
             fh.write(b'\n'.join(lines))
 
 

@@ -162,8 +162,9 @@ def restore(repo, peer, name: str, state: backup.State) -> backup.State:
     with repo.transaction(b'backup-restore') as tr:
         phases.retractboundary(repo, tr, phases.secret, roots)
     # it was in a private workspace
-    drafts = repo.unfiltered().set(b'%d: and draft()', first)
-    privacy.remember(repo, [ctx.node() for ctx in drafts])
+    unfi = repo.unfiltered()
+    drafts = unfi.revs(b'draft() and %ld', unfi.changelog.revs(first))
+    privacy.remember(repo, map(unfi.changelog.node, drafts))
     if name == clones.viewname(repo):
         found = _record(peer, view)
         viewrecord.write(repo, found._replace(heads=heads))
