@@ -220,9 +220,10 @@ class _Import:
             )
         if self._dry:
             return True
-        if not hasnode(self._repo, node) and not self._server.wholeindex.locate(
-            [node]
-        ):
+        # it is for all to see
+        with self._server.request.pushing(''):
+            isthere = self._server.index.locate([node])
+        if not isthere and not hasnode(self._repo, node):
             raise error.Abort(
                 _(b'it points to unknown changeset %s') % short(node)
             )
