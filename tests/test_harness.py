@@ -293,7 +293,7 @@ def test_cost_of_a_test() -> None:
     burn = 'import time\nwhile time.process_time() < 0.05: pass\n'
     command = f'[sys.executable, "-c", {burn!r}]'
     run = f'import subprocess as s, sys\ns.{{}}({command})\n'
-    stays = f'{run.format("run")}\n{burn}\nprint()\nsys.stdin.read()'
+    stays = f'{run.format("run")}\n{burn}\nprint(flush=True)\nsys.stdin.read()'
     before = cost.spent()
     for code in (burn, run.format('run'), run.format('Popen')):
         subprocess.run(
