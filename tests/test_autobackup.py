@@ -207,6 +207,7 @@ def test_killed(base: Repo, auto: Repo, tmp_path: Path) -> None:
     assert owed(auto) == []
 
 
+@pytest.mark.slow('it waits')
 @matrix.over('ssh')
 def test_silent_server(base: Repo, auto: Repo, tmp_path: Path) -> None:
     """The command does not wait for it, nor do others for ever."""

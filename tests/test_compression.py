@@ -95,6 +95,7 @@ def test_switched(
     base.run('admin::bundlestore-verify', config=['bundlestore.verify=full'])
 
 
+@pytest.mark.slow('a detail of what the quick loop sees')
 @pytest.mark.parametrize('transport_name', ['ssh'])
 def test_damage(base: Repo, client: Repo, vanilla: Repo, log: Log) -> None:
     """A packed bundle that rots, at whatever place, is never served."""

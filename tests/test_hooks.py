@@ -189,6 +189,7 @@ def remotestore(tmp_path: Path) -> dict[str, str]:
     return {'PYTHONPATH': str(folder)}
 
 
+@pytest.mark.slow('real starts')
 @pytest.mark.parametrize('storeconfig', [{'verify': 'full'}])
 @matrix.over('path')
 def test_store_without_local_files(
@@ -219,6 +220,7 @@ def test_store_without_local_files(
     third.verify()
 
 
+@pytest.mark.slow('real starts')
 @matrix.over('path')
 def test_store_that_goes_away_before_the_last_hook(
     transport: Transport,

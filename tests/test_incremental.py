@@ -126,6 +126,7 @@ def test_unchanged_push(
     assert not leftovers(base, tempfolder)
 
 
+@pytest.mark.slow('many pushes, one after the other')
 @matrix.over('ssh')
 def test_growing_series(
     transport: Transport,
@@ -278,6 +279,7 @@ def test_bookmarks_move_forward_over_stored_changesets(
     assert 'would not move forward' in result.out + result.err
 
 
+@pytest.mark.slow('a detail of what the quick loop sees')
 @matrix.over('ssh')
 @pytest.mark.parametrize('storeconfig', [{'verify': 'full'}])
 def test_full_checks_and_hooks_see_all_of_it(

@@ -95,6 +95,7 @@ def test_uploads_that_are_refused(
     assert blobs.stored(largebase, KIND) == []
 
 
+@pytest.mark.slow('as that of lfs')
 @matrix.over('ssh')
 def test_gc(transport: Transport, largebase: Repo, client: Repo) -> None:
     """What a copy or a merge names is named."""

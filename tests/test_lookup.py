@@ -150,6 +150,7 @@ def test_fewer_than_six_digits(
     assert 'fewer' not in result.err
 
 
+@pytest.mark.slow('real starts')
 def test_what_the_base_lacks_is_looked_for_once(
     hg: Callable[..., Hg], tempfolder: Path
 ) -> None:

@@ -107,6 +107,7 @@ def verified(base: Repo) -> str:
     return str(base.run('admin::bundlestore-verify', '--full', ok=(0, 1)))
 
 
+@pytest.mark.slow('a detail of what the quick loop sees')
 @BOTHENDS
 def test_resent_changeset(
     transport: Transport,

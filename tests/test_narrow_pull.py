@@ -120,6 +120,7 @@ def ways(base: Repo) -> list[str]:
     return [line.partition(' way=')[2].split()[0] for line in served]
 
 
+@pytest.mark.slow('a detail of what the quick loop sees')
 @some_combinations
 def test_without_history(
     base: Repo, client: Repo, pushed: list[str], hashes: History, clone: Clone

@@ -62,7 +62,10 @@ def test_without_caches(client: Repo, alice: str, hidden: Any) -> None:
 @only_ssh
 @pytest.mark.parametrize(
     ('evolution', 'client_version'),
-    [('no', matrix.VERSIONS[0]), ('all', matrix.NEWEST)],
+    [
+        pytest.param('no', matrix.VERSIONS[0], marks=matrix.ANOTHER),
+        ('all', matrix.NEWEST),
+    ],
 )
 def test_amended(client: Repo, alice: str, hidden: Any, evolution: str) -> None:
     """With markers and without, and twice: what comes in between is gone."""

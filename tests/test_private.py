@@ -120,6 +120,7 @@ def test_only_who_may_look_sees(
     base.run('admin::bundlestore-verify', '--full')
 
 
+@pytest.mark.slow('many pushes by two users')
 @named
 @everybody
 def test_nothing_open_rests_on_what_is_private(
@@ -163,6 +164,7 @@ def test_nothing_open_rests_on_what_is_private(
     assert fresh.knows(third)
 
 
+@pytest.mark.slow('a detail of what the quick loop sees')
 @servers.overweb('wsgi')
 @pytest.mark.parametrize(
     'webconfig', [{'allow-push': 'alice, bob', 'allow-archive': 'gz'}]
@@ -307,6 +309,7 @@ def test_no_answer_tells(
         assert found == wanted, page
 
 
+@pytest.mark.slow('a detail of what the quick loop sees')
 @pytest.mark.parametrize('transport_name', ['ssh'])
 def test_try_url(
     transport: Transport, base: Repo, client: Repo, newclient: Any
@@ -356,6 +359,7 @@ def test_what_need_not_be_pushed(
     assert 'makes no sense' in alice.call('bundlestoreknown', args)
 
 
+@pytest.mark.slow('a detail of what the quick loop sees')
 @pytest.mark.parametrize('transport_name', ['ssh'])
 def test_bookmark_elsewhere(
     transport: Transport, base: Repo, client: Repo, urls: dict[str, str]
@@ -434,6 +438,7 @@ def _state(repo: Repo) -> list[str]:
     ]
 
 
+@pytest.mark.slow('a detail of what the quick loop sees')
 @named
 @everybody
 def test_secret_backup(

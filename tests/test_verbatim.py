@@ -213,6 +213,7 @@ def test_clone_and_pull(
     clone.verify()
 
 
+@pytest.mark.slow('repositories in another format')
 @pytest.mark.parametrize('transport_name', ['ssh'])
 @pytest.mark.parametrize(
     ('client_version', 'server_version'),

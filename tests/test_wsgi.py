@@ -41,6 +41,7 @@ def versions(quick: str) -> pytest.MarkDecorator:
     )
 
 
+@pytest.mark.slow('real starts, and two servers')
 @pytest.mark.realstarts('as where it is deployed')
 @versions('wsgi')
 def test_push_pull_and_clone(
