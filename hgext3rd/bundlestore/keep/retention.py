@@ -33,8 +33,7 @@ class Retention:
         for page in self._views.unseen():
             with self._remover.listing(page):
                 for push in page:
-                    if not push.pinned:
-                        yield from self._remover.remove(push, 'unseen')
+                    yield from self._remover.remove(push, 'unseen')
         if self._run.wish.before is None:
             return
         for page in walk.older(self._run.index, self._run.wish.before):

@@ -69,12 +69,15 @@ class ViewRetention:
         first = 1
         while True:
             page = index.unseen(first, walk.PAGE)
-            # one that is lost may come back
-            yield [
+            # a view that is lost may come back
+            found = [
                 push
                 for push in page
-                if viewnotes.versionsof(store, push.private) is None
+                if not push.pinned
+                and viewnotes.versionsof(store, push.private) is None
             ]
+            if found:
+                yield found
             if len(page) < walk.PAGE:
                 return
             first = page[-1].id + 1
