@@ -239,7 +239,7 @@ A private workspace is seen by nobody else::
   hg workspace --private plan
   hg push --workspace plan
   hg workspace --share bob plan
-  hg workspace --share alice:write plan
+  hg workspace --share bob:write plan
 
 Others do not see that there is one, nor anything of what is pushed to it, over
 ssh, http, on pages and by a try URL, be it that they know the whole hash: to
