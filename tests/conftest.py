@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Callable, TypeVar
@@ -51,6 +52,10 @@ D = TypeVar('D', bound=Daemon)
 MEMORY = '/dev/shm'
 #: bytes; the tests that run at the same time need a tenth of it
 ROOM = 4 << 30
+
+# in the background of a shell nobody is interrupted, nor is what is started
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # how fast an example runs says nothing about whether it is right
 hypothesis.settings.register_profile(
