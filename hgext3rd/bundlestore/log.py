@@ -184,7 +184,7 @@ def requestid(server) -> bytes:
 
 def user(server) -> Optional[str]:
     """Return who makes the request, None if nobody knows."""
-    return access.username(server.request.client) or None
+    return server.request.user or None
 
 
 def way(url: bytes) -> str:

@@ -161,13 +161,14 @@ class ViewChange(NamedTuple):
     readers: tuple[str, ...] = ()
 
 
+def maywrite(view: Union[View, ViewSummary], user: str) -> bool:
+    """Whether a user, nobody if empty, may change what is in a view."""
+    return user in (view.owner, *view.writers)
+
+
 def maylook(view: Union[View, ViewSummary], user: str) -> bool:
     """Whether a user, nobody if empty, may look at a view."""
-    return not view.private or user in (
-        view.owner,
-        *view.writers,
-        *view.readers,
-    )
+    return not view.private or maywrite(view, user) or user in view.readers
 
 
 def summary(view: View) -> ViewSummary:

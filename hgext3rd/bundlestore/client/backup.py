@@ -41,7 +41,7 @@ from . import (
 #: how many other backups of the same place are looked at
 _OTHERS = 20
 #: how often it is tried while others change it
-_ATTEMPTS = 5
+ATTEMPTS = 5
 
 
 class State(NamedTuple):
@@ -208,7 +208,7 @@ class Done(NamedTuple):
 def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
     """Bring the backup of a repository up to date; raises ``error.Abort``.
     With ``revs``, what is below these is added, and nothing leaves it."""
-    for _attempt in range(_ATTEMPTS):
+    for _attempt in range(ATTEMPTS):
         name = clones.viewname(repo)
         before, gone = _asitis(repo, peer, name)
         # another process may have committed, and backed that up
@@ -229,7 +229,12 @@ def backup(repo, peer, revs: Optional[list[bytes]] = None) -> Done:
                 viewrecord.write(repo, done.record)
             return done._replace(beside=beside)
         # another process of this clone was quicker
-    raise error.StateError(
+    raise overtaken()
+
+
+def overtaken() -> error.StateError:
+    """Return what to raise when others were quicker each time."""
+    return error.StateError(
         _(b'the backup was changed meanwhile'), hint=_(b'try again')
     )
 

@@ -21,9 +21,6 @@ from .. import viewmodel
 from ..wire import views as wire
 from . import backup, clones, privacy, push, viewrecord, views
 
-#: how often it is tried while others change it
-_ATTEMPTS = 5
-
 
 def viewname(name: str) -> str:
     """Return what the view is called that goes with the backup ``name``."""
@@ -34,7 +31,7 @@ def run(repo, peer, secret: bool) -> backup.Done:
     """Bring it up to date, with all that is ``secret``, else with what of that
     is in it; raises ``error.Abort``."""
     name = viewname(clones.viewname(repo))
-    for _attempt in range(_ATTEMPTS):
+    for _attempt in range(backup.ATTEMPTS):
         answer = views.get(peer, wire.Query(name=name))
         # another process may have committed, and backed that up
         repo.invalidateall()
@@ -48,9 +45,7 @@ def run(repo, peer, secret: bool) -> backup.Done:
                 viewrecord.write(repo, done.record)
                 return done
         # another process of this clone was quicker
-    raise error.StateError(
-        _(b'the backup was changed meanwhile'), hint=_(b'try again')
-    )
+    raise backup.overtaken()
 
 
 def _record(peer, view: viewmodel.View) -> viewrecord.Record:

@@ -7,7 +7,7 @@ import functools
 from mercurial import error, exchange
 from mercurial.i18n import _
 
-from .. import access, log, model, server as servermod
+from .. import log, model, server as servermod
 from ..bundle import overlay, sound
 from ..server import hasnode, servedview
 from ..start.wraps import inplaceof
@@ -106,7 +106,7 @@ def _storedchunks(orig, repo, server, located, source, heads, *args, **kwargs):
             repo.ui,
             server,
             'served' if trouble is None else 'brokenoff',
-            user=lambda: access.username(server.request.client),
+            user=lambda: server.request.user,
             by=log.way(server.request.client),
             heads=log.nodes(located),
             bundles=len(model.chain(located.values())),

@@ -70,7 +70,7 @@ def movebookmark(repo, server, key, old, new) -> bool:
 
 def _checkandmove(repo, server, key, old, new) -> bool:
     server.checksettings()
-    user = access.username(server.request.client)
+    user = server.request.user
     node = bin(new) if new else None
     if node is not None and not (
         hasnode(repo, node) or repo.bundlestore.locate(repo, [node])

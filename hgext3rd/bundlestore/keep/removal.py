@@ -30,7 +30,7 @@ def remove(repo, server, id: int) -> dict[str, Any]:
     what went, as it can go over a wire: ``{'push': ID, 'bundles': NUMBER,
     'size': BYTES}``. Raises ``error.Abort``."""
     url = server.request.client
-    user = access.username(url)
+    user = server.request.user
     log.newrequest(server)
     with log.refusals(repo.ui, server, url, 'remove'):
         access.checkpush(repo.ui, user)

@@ -40,7 +40,7 @@ def pushkey(repo, server, wanted: model.BookmarkMove) -> None:
     """Move a bookmark for who does it with ``pushkey``, after the checks that
     :func:`move` leaves to its caller; raises ``error.Abort``."""
     checkindex(server)
-    limit = limits.Limits(server, access.username(server.request.client))
+    limit = limits.Limits(server, server.request.user)
     with aborting():
         limit.beforeall()
     move(repo, server, server.request.client, [wanted], limit, {})

@@ -33,19 +33,19 @@ def viewof(cg) -> str:
 
 def check(server, uid: str, user: str) -> None:
     """Raise ``error.Abort`` unless ``user`` may push to the view ``uid``."""
+    from .. import viewmodel  # few pushes need it
+
     index = server.wholeindex
     view = None
     if provides(index, 'IPrivacy'):
         with aborting():
             view = index.viewbyid(uid)
-    if view is None or not view.private:
-        raise _unknown()
-    if not user or user not in (view.owner, *view.writers):
+    # whether there is one is not for others to know
+    if view is None or not view.private or not viewmodel.maywrite(view, user):
         raise _unknown()
 
 
 def _unknown() -> error.Abort:
-    # whether there is one is not for others to know
     return error.InputError(
         _(b'there is no such private workspace'),
         hint=_(b'nothing was stored'),

@@ -14,7 +14,7 @@ from typing import Any, Optional
 from mercurial import error
 from mercurial.i18n import _
 
-from .. import access, model, viewmodel
+from .. import model, viewmodel
 from ..declaring import provides
 from ..server import hasnode, tolocal
 from ..wire import exchange
@@ -51,7 +51,7 @@ def indexof(server):
 
 def ownerof(server, owner: Optional[str]) -> str:
     """Return whose view is meant; aborts where that is nobody's."""
-    found = access.username(server.request.client) if owner is None else owner
+    found: str = server.request.user if owner is None else owner
     if not found:
         raise error.Abort(
             _(b'only who is logged in has workspaces'),
@@ -108,13 +108,13 @@ def view(repo, server, query: Query) -> Answer:
     """Return the view that is asked for; raises ``error.Abort``."""
     assert query.name is not None
     found = find(server, query.owner, query.name)
-    user = access.username(server.request.client)
+    user = server.request.user
     if found is None:
         if query.writing:
             # before what is to be there is pushed
             checkname(query.name)
         return Answer(None, writable=ownerof(server, query.owner) == user)
-    writable = user == found.owner or user in found.writers
+    writable = viewmodel.maywrite(found, user)
     if query.version is not None and query.version != found.version:
         found = _older(server, found, query.version)
     if found.version == query.unless:

@@ -40,7 +40,7 @@ def change(repo, server, wanted: Change) -> Answer:
     """Do what ``wanted`` asks for, on behalf of the user that ``server``
     serves now, and return the view as it is then; raises ``error.Abort``."""
     url = server.request.client
-    user = access.username(url)
+    user = server.request.user
     log.newrequest(server)
     with log.refusals(repo.ui, server, url, 'workspace'):
         server.checksettings()
@@ -122,7 +122,9 @@ def _moved(repo, server, found: Optional[viewmodel.View]) -> Answer:
 
 
 def _checkuser(found: viewmodel.View, user: str, action: str) -> None:
-    if user == found.owner or (action == 'put' and user in found.writers):
+    if user == found.owner or (
+        action == 'put' and viewmodel.maywrite(found, user)
+    ):
         return
     what = answer.named(found.owner, found.name)
     if action == 'put':
@@ -195,7 +197,7 @@ def _share(
 ) -> viewmodel.View:
     user, _colon, right = wanted.argument.partition(':')
     if found.private and right in ('', 'read') and user:
-        if user in (found.owner, *found.writers):
+        if viewmodel.maywrite(found, user):
             return found
         return found._replace(readers=tuple(sorted({*found.readers, user})))
     if right != 'write' or not user:
