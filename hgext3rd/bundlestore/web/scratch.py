@@ -14,7 +14,7 @@ import traceback
 from collections.abc import Iterator
 from typing import Any
 
-from mercurial import error, util
+from mercurial import error
 from mercurial.hgweb import common, webutil
 from mercurial.i18n import _
 from mercurial.node import bin, hex
@@ -51,14 +51,7 @@ def openforrequest(rctx, req, op) -> None:
     if server is None:
         return
     # what is private is shown to whom it is for
-    server.request = Request(
-        b'remote:%s:%s:%s'
-        % (
-            req.urlscheme,
-            util.urlreq.quote(req.remotehost or b''),
-            util.urlreq.quote(req.remoteuser or b''),
-        )
-    )
+    server.request = Request(eventlog.weburl(req))
     eventlog.newrequest(server)
     with reporting(rctx):
         found = _resolve(rctx, req, server)
